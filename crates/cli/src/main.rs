@@ -1,0 +1,28 @@
+//! `pyrepl3`: Python sessions that last, at a terminal, for scripts, and embedded in other programs.
+
+mod args;
+mod embed;
+mod exit;
+mod message;
+
+use args::{Cli, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            message::error("the program could not start", &error.to_string(), "");
+            return ExitCode::from(exit::ENVIRONMENT);
+        }
+    };
+    let code = match &cli.command {
+        Some(Command::Engine(engine)) => runtime.block_on(embed::main(engine)),
+        _ => exit::USAGE,
+    };
+    // Reads of a terminal that no longer matter must not keep the program.
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}

@@ -1,0 +1,61 @@
+//! Descriptors, credentials and signals. Nothing else in the engine touches them.
+
+mod pipe;
+mod socket;
+
+pub(crate) use pipe::{Output, output_pipe};
+pub(crate) use socket::{FrameWriter, Peer, connected_pair, receive_with_peer, send_raw, send_with_fds};
+
+use rustix::fd::OwnedFd;
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+/// A process that the engine may signal: known by a pidfd that was opened for the peer of its own channel.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pid: Pid,
+    pidfd: OwnedFd,
+}
+
+impl Process {
+    /// Takes hold of the process that wrote on a channel.
+    pub(crate) fn open(peer: Peer) -> std::io::Result<Process> {
+        let pidfd = rustix::process::pidfd_open(peer.pid, PidfdFlags::empty())?;
+        Ok(Process { pid: peer.pid, pidfd })
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
+    fn is_alive(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // A pidfd becomes readable when its process has ended.
+        !matches!(poll(&mut fds, Some(&now)), Ok(1..))
+    }
+
+    /// SIGINT to the process and the children that it waits for (its group), and SIGCONT in case it was stopped.
+    pub(crate) fn interrupt(&self) {
+        // The group's number is the pid of a process that is alive, so it cannot be another's by now.
+        if !self.is_alive() {
+            return;
+        }
+        if rustix::process::kill_process_group(self.pid, Signal::INT).is_err() {
+            // It left its group.
+            _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::INT);
+        }
+        _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::CONT);
+    }
+
+    /// SIGKILL to this one process.
+    pub(crate) fn kill(&self) {
+        _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+    }
+}
+
+/// How many processes the kernel has killed for want of memory since it started, where it says.
+pub(crate) fn out_of_memory_kills() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/vmstat").ok()?;
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+}

@@ -1,0 +1,187 @@
+//! Output pipes: how much they hold, and text from bytes that are cut anywhere.
+
+use rustix::fd::OwnedFd;
+use std::io;
+use tokio::net::unix::pipe::Receiver;
+
+/// Bytes read at a time while output streams, and the size to which a pipe grows then.
+const STREAMING: usize = 1 << 20;
+/// Bytes read at a time otherwise: the size that Linux gives a pipe.
+const RESTING: usize = 64 << 10;
+
+/// The reading end of an output pipe, and the bytes of a character whose end has not come yet.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) receiver: Receiver,
+    tail: Vec<u8>,
+    size: usize,
+    pub(crate) ended: bool,
+}
+
+/// What came through a pipe: text, and the exact bytes where they were not UTF-8.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    pub(crate) text: String,
+    pub(crate) bytes: Option<Vec<u8>>,
+}
+
+/// A pipe for one output stream: the engine's end, and the end to hand to a process.
+pub(crate) fn output_pipe() -> io::Result<(Output, OwnedFd)> {
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let receiver = Receiver::from_owned_fd(read)?;
+    Ok((Output { receiver, tail: Vec::new(), size: RESTING, ended: false }, write))
+}
+
+impl Output {
+    /// Reads once without waiting. None when nothing is there, or only the start of a character.
+    pub(crate) fn read(&mut self) -> Option<Chunk> {
+        let held = self.held().max(1);
+        self.read_at_most(held.min(self.size)).1
+    }
+
+    /// Reads exactly what the pipe holds now: everything that was written before the frame that is about to be told.
+    pub(crate) fn drain(&mut self, mut deliver: impl FnMut(Chunk)) {
+        let mut left = self.held();
+        while left > 0 {
+            let (count, chunk) = self.read_at_most(left.min(STREAMING));
+            if let Some(chunk) = chunk {
+                deliver(chunk);
+            }
+            if count == 0 {
+                return;
+            }
+            left = left.saturating_sub(count);
+        }
+    }
+
+    /// Bytes that the pipe holds.
+    fn held(&self) -> usize {
+        rustix::io::ioctl_fionread(&self.receiver).map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
+    /// How many bytes were read, and what text they make with those that were held back.
+    fn read_at_most(&mut self, limit: usize) -> (usize, Option<Chunk>) {
+        let mut buffer = Vec::with_capacity(limit + self.tail.len());
+        buffer.append(&mut self.tail);
+        let count = match self.receiver.try_read_buf(&mut buffer) {
+            Ok(count) => count,
+            Err(error) => {
+                self.ended |= error.kind() != io::ErrorKind::WouldBlock;
+                self.tail = buffer;
+                return (0, None);
+            }
+        };
+        self.ended |= count == 0;
+        if count >= RESTING && self.size == RESTING {
+            self.grow();
+        }
+        self.tail = incomplete_tail(&mut buffer);
+        (count, (!buffer.is_empty()).then(|| decode(buffer)))
+    }
+
+    /// What is left of a character that was never finished. Called when an execution ends.
+    pub(crate) fn finish(&mut self) -> Option<Chunk> {
+        self.rest();
+        let tail = std::mem::take(&mut self.tail);
+        (!tail.is_empty()).then(|| decode(tail))
+    }
+
+    /// An unprivileged user has 64 MiB of pipe buffers in all, so a pipe is large only while it streams.
+    fn grow(&mut self) {
+        if rustix::pipe::fcntl_setpipe_size(&self.receiver, STREAMING).is_ok() {
+            self.size = STREAMING;
+        } else {
+            // Not again: the limit is reached.
+            self.size = RESTING + 1;
+        }
+    }
+
+    fn rest(&mut self) {
+        if self.size > RESTING {
+            // Refused while the pipe holds more: then it stays large until the next end.
+            if self.size == RESTING + 1 || rustix::pipe::fcntl_setpipe_size(&self.receiver, RESTING).is_ok() {
+                self.size = RESTING;
+            }
+        }
+    }
+}
+
+/// Takes the bytes of a character that is not whole yet off the end (at most three).
+fn incomplete_tail(buffer: &mut Vec<u8>) -> Vec<u8> {
+    let len = buffer.len();
+    for back in 1..=len.min(3) {
+        let byte = buffer[len - back];
+        if byte & 0b1100_0000 == 0b1000_0000 {
+            continue;
+        }
+        let need = match byte {
+            0b1100_0010..=0b1101_1111 => 2,
+            0b1110_0000..=0b1110_1111 => 3,
+            0b1111_0000..=0b1111_0100 => 4,
+            _ => 1,
+        };
+        // A start that can still become a character: its bytes so far must be the beginning of a valid one.
+        let starts = match std::str::from_utf8(&buffer[len - back..]) {
+            Ok(_) => false,
+            Err(error) => error.error_len().is_none(),
+        };
+        return if need > back && starts { buffer.split_off(len - back) } else { Vec::new() };
+    }
+    Vec::new()
+}
+
+fn decode(bytes: Vec<u8>) -> Chunk {
+    match String::from_utf8(bytes) {
+        Ok(text) => Chunk { text, bytes: None },
+        Err(error) => {
+            let bytes = error.into_bytes();
+            Chunk { text: String::from_utf8_lossy(&bytes).into_owned(), bytes: Some(bytes) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn through(pieces: &[Vec<u8>]) -> (Vec<u8>, String) {
+        let (mut exact, mut text, mut tail) = (Vec::new(), String::new(), Vec::new());
+        let mut take = |chunk: Chunk| {
+            exact.extend_from_slice(chunk.bytes.as_deref().unwrap_or(chunk.text.as_bytes()));
+            text.push_str(&chunk.text);
+        };
+        for piece in pieces {
+            let mut buffer: Vec<u8> = std::mem::take(&mut tail);
+            buffer.extend_from_slice(piece);
+            tail = incomplete_tail(&mut buffer);
+            take(decode(buffer));
+        }
+        take(decode(tail));
+        (exact, text)
+    }
+
+    proptest! {
+        #[test]
+        fn text_cut_anywhere_comes_whole(text in "\\PC{0,60}", cuts in proptest::collection::vec(1usize..7, 0..40)) {
+            let bytes = text.as_bytes();
+            let mut pieces = Vec::new();
+            let mut at = 0;
+            for cut in cuts {
+                let end = (at + cut).min(bytes.len());
+                pieces.push(bytes[at..end].to_vec());
+                at = end;
+            }
+            pieces.push(bytes[at..].to_vec());
+            let (exact, seen) = through(&pieces);
+            prop_assert_eq!(exact, bytes);
+            prop_assert_eq!(seen, text);
+        }
+
+        #[test]
+        fn any_bytes_come_exactly(pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..9), 0..9)) {
+            let whole = pieces.concat();
+            prop_assert_eq!(through(&pieces).0, whole);
+        }
+    }
+}

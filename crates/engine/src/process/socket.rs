@@ -1,0 +1,116 @@
+//! Unix sockets that carry frames, descriptors and credentials.
+
+use pyrepl3_protocol::frame;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType,
+};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+
+/// Who wrote on a channel, as the kernel says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    pub(crate) pid: rustix::process::Pid,
+}
+
+/// A connected pair: the engine's end, which tells who writes on the other, and the end to hand to a process.
+pub(crate) fn connected_pair() -> io::Result<(UnixStream, OwnedFd)> {
+    let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    rustix::net::sockopt::set_socket_passcred(&ours, true)?;
+    let ours = std::os::unix::net::UnixStream::from(ours);
+    ours.set_nonblocking(true)?;
+    Ok((UnixStream::from_std(ours)?, theirs))
+}
+
+/// Sends a JSON text as a frame, with descriptors on its first byte.
+pub(crate) async fn send_with_fds(stream: &UnixStream, json: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let frame = frame::encode(json).map_err(io::Error::other)?;
+    send_raw(stream, &frame, fds).await
+}
+
+pub(crate) async fn send_raw(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        stream.writable().await?;
+        let now = stream.try_io(Interest::WRITABLE, || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            if sent == 0 && !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+                return Err(io::Error::other("too many descriptors in one message"));
+            }
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            Ok(rustix::net::sendmsg(stream.as_fd(), &[IoSlice::new(&bytes[sent..])], &mut control, flags)?)
+        });
+        match now {
+            Ok(count) => sent += count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Reads once without waiting, and says who wrote. None at `WouldBlock`; an empty read is end-of-file.
+pub(crate) fn receive_with_peer(stream: &UnixStream, buffer: &mut [u8]) -> Option<io::Result<(usize, Option<Peer>)>> {
+    let received = stream.try_io(Interest::READABLE, || {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1), ScmRights(8))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+        let message = rustix::net::recvmsg(stream.as_fd(), &mut [IoSliceMut::new(buffer)], &mut control, flags)?;
+        let mut peer = None;
+        for ancillary in control.drain() {
+            // Descriptors that a worker sends are closed here, by dropping them.
+            if let RecvAncillaryMessage::ScmCredentials(credentials) = ancillary {
+                peer = Some(Peer { pid: credentials.pid });
+            }
+        }
+        Ok((message.bytes, peer))
+    });
+    match received {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+        Err(error) if error.raw_os_error() == Some(Errno::CONNRESET.raw_os_error()) => Some(Ok((0, None))),
+        other => Some(other),
+    }
+}
+
+/// Frames on their way to a process that may be slow to read them.
+#[derive(Debug, Default)]
+pub(crate) struct FrameWriter {
+    rest: Vec<u8>,
+    written: usize,
+}
+
+impl FrameWriter {
+    /// Sends a frame as far as the socket takes it now, and keeps the rest.
+    pub(crate) fn send(&mut self, stream: &UnixStream, json: &[u8]) -> io::Result<()> {
+        frame::encode_into(json, &mut self.rest).map_err(io::Error::other)?;
+        self.flush(stream)
+    }
+
+    /// Whether something waits for the socket to take more.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.written < self.rest.len()
+    }
+
+    /// Sends what waits, as far as the socket takes it.
+    pub(crate) fn flush(&mut self, stream: &UnixStream) -> io::Result<()> {
+        while self.is_waiting() {
+            match stream.try_write(&self.rest[self.written..]) {
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        self.written = 0;
+        if self.rest.capacity() > 64 << 10 {
+            self.rest = Vec::new();
+        }
+        self.rest.clear();
+        Ok(())
+    }
+}

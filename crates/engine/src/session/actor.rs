@@ -1,0 +1,508 @@
+//! The task of one session: feeds the machine with what happens, and performs what it decides.
+//!
+//! ```text
+//!   handles --commands--> +-------+ --requests--> worker       one turn: one event,
+//!   handles <--outboxes-- | actor | <---frames--- worker       its actions, no waiting
+//!                         |       | <-- output -- pipes
+//!                         +-------+ <-- exits --- session init
+//! ```
+//!
+//! On every frame the actor first takes out of both pipes exactly what they hold, so that all output of an execution
+//! comes before its end.
+
+use super::ends::Report;
+use super::handle::{ExecuteRequest, PendingInput, Shared, Status, StatusState};
+use super::keys::{Keys, SeenIds};
+use super::link::{InitLink, WorkerLink};
+use super::machine::{Event, Machine, Phase, Said, Token};
+use super::messages;
+use super::outbox::Outbox;
+use super::start::{Origin, Setup};
+use pyrepl3_protocol::message::{DisplayMessage, Message, ProcessExit};
+use pyrepl3_protocol::worker::{self, InitEvent, Request};
+use pyrepl3_protocol::{Code, Failure, JsonText};
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+
+mod perform;
+mod requests;
+
+/// How long a worker may take to say hello.
+const HELLO_LIMIT: Duration = Duration::from_secs(60);
+/// How long session init may take to report the exit of a worker whose channel has closed.
+const EXIT_LIMIT: Duration = Duration::from_secs(2);
+/// How long a worker may take to leave by itself when its session is shut down.
+const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+/// How long session init may take to bury what is left.
+const BURY_LIMIT: Duration = Duration::from_secs(10);
+/// How long a query may take: it runs properties and reprs of the user's.
+pub(super) const QUERY_LIMIT: Duration = Duration::from_secs(10);
+/// Seconds between SIGINT and SIGKILL, without a limit of the session's own.
+const GRACE: f64 = 5.0;
+/// Requests that may wait, without a limit of the session's own.
+const QUEUE: u32 = 1000;
+/// Prompts that may wait at once: each is a thread that waits.
+const PROMPTS: usize = 10_000;
+
+type Reply<T> = oneshot::Sender<Result<T, Failure>>;
+
+/// What handles ask.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Execute {
+        request: ExecuteRequest,
+        chosen: bool,
+        outbox: Arc<Outbox>,
+        refuse: oneshot::Sender<Failure>,
+    },
+    Query {
+        query: Query,
+        reply: Reply<Box<RawValue>>,
+    },
+    Answer {
+        input_id: String,
+        value: Option<JsonText>,
+        reply: Reply<()>,
+    },
+    Interrupt {
+        reply: Reply<()>,
+    },
+    Cancel {
+        execution_id: String,
+        reply: Reply<()>,
+    },
+    Status {
+        reply: Reply<Status>,
+    },
+    /// `exit`: let the worker leave by itself first, with a code, joining its threads or not.
+    Close {
+        exit: Option<(i32, bool)>,
+        reply: Option<Reply<()>>,
+    },
+}
+
+/// What can be asked of a worker beside execution.
+#[derive(Debug)]
+pub(crate) enum Query {
+    Variables,
+    Complete { code: JsonText, cursor: Option<u32> },
+    Inspect { name: String },
+    IsComplete { code: JsonText },
+}
+
+/// What the session's task is told at its start.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) setup: Setup,
+    pub(crate) origin: Origin,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// A task that was taken and has not ended.
+#[derive(Debug)]
+enum Pending {
+    Execute(Box<PendingExecution>),
+    Query { query: Query, reply: Reply<Box<RawValue>> },
+}
+
+#[derive(Debug)]
+struct PendingExecution {
+    id: String,
+    request: ExecuteRequest,
+    outbox: Arc<Outbox>,
+    answers: Option<VecDeque<JsonText>>,
+    count: u64,
+    started: Option<Instant>,
+    report: Report,
+    /// Repeats of its idempotency key that wait for its end.
+    repeats: Vec<(String, Arc<Outbox>)>,
+    /// Whoever waits for it to have stopped.
+    stopped: Vec<Reply<()>>,
+}
+
+/// A prompt that waits: the worker's number, and what clients see.
+#[derive(Debug)]
+struct Prompt {
+    number: u64,
+    shown: PendingInput,
+}
+
+/// The task.
+#[derive(Debug)]
+pub(crate) struct Actor {
+    place: Place,
+    machine: Machine,
+    init: InitLink,
+    init_gone: bool,
+    worker: WorkerLink,
+    up: bool,
+    commands: mpsc::UnboundedReceiver<Command>,
+    ready: Option<oneshot::Sender<Result<(), Failure>>>,
+    pending: HashMap<Token, Pending>,
+    prompts: BTreeMap<String, Prompt>,
+    seen: SeenIds,
+    keys: Keys,
+    next_token: Token,
+    count: u64,
+    incarnation: u32,
+    exit: Option<ProcessExit>,
+    /// Why the session ends, if not because it was asked to.
+    fault: Option<Failure>,
+    /// When to give up waiting for a hello or an exit.
+    patience: Option<Instant>,
+    oom_kills: Option<u64>,
+    killed_by_us: bool,
+    leave: Option<(i32, bool)>,
+    closers: Vec<Reply<()>>,
+}
+
+enum Turn {
+    Command(Option<Command>),
+    Frames,
+    Writable,
+    Stdout,
+    Stderr,
+    Init(Option<InitEvent>),
+    Timer,
+    Room,
+}
+
+impl Actor {
+    pub(crate) fn new(
+        place: Place,
+        init: InitLink,
+        worker: WorkerLink,
+        commands: mpsc::UnboundedReceiver<Command>,
+        ready: oneshot::Sender<Result<(), Failure>>,
+    ) -> Self {
+        let limits = &place.setup.options.limits;
+        let grace = Duration::from_secs_f64(limits.interrupt_grace.unwrap_or(GRACE));
+        let queue = limits.queue.unwrap_or(QUEUE) as usize;
+        Actor {
+            machine: Machine::new(grace, queue),
+            place,
+            init,
+            init_gone: false,
+            worker,
+            up: false,
+            commands,
+            ready: Some(ready),
+            pending: HashMap::new(),
+            prompts: BTreeMap::new(),
+            seen: SeenIds::default(),
+            keys: Keys::default(),
+            next_token: 1,
+            count: 0,
+            incarnation: 1,
+            exit: None,
+            fault: None,
+            patience: Some(Instant::now() + HELLO_LIMIT),
+            oom_kills: None,
+            killed_by_us: false,
+            leave: None,
+            closers: Vec::new(),
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        while self.machine.phase() != Phase::Closing {
+            let turn = self.wait().await;
+            self.take(turn).await;
+        }
+        self.teardown().await;
+        self.feed(Event::Gone).await;
+        self.say_goodbye();
+    }
+
+    /// Waits for the next thing to happen.
+    async fn wait(&mut self) -> Turn {
+        let deadline = match (self.machine.deadline(), self.patience) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        let listening = self.is_listening();
+        let worker = &self.worker;
+        tokio::select! {
+            biased;
+            command = self.commands.recv() => Turn::Command(command),
+            event = self.init.next(), if !self.init_gone => Turn::Init(event),
+            _ = worker.readable(), if listening && !worker.closed => Turn::Frames,
+            _ = worker.stdout.receiver.readable(), if listening && !worker.stdout.ended => Turn::Stdout,
+            _ = worker.stderr.receiver.readable(), if listening && !worker.stderr.ended => Turn::Stderr,
+            _ = worker.writable(), if worker.is_waiting() && !worker.closed => Turn::Writable,
+            () = async { tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now).into()).await }, if deadline.is_some() => Turn::Timer,
+            () = self.place.shared.room.notified(), if !listening => Turn::Room,
+        }
+    }
+
+    /// Whether the worker's output is to be read now: not while whoever listens is behind, but always while what runs
+    /// is being stopped.
+    fn is_listening(&self) -> bool {
+        if self.machine.is_stopping() || self.machine.phase() == Phase::Closing {
+            return true;
+        }
+        match self.running() {
+            Some(execution) => !execution.outbox.is_full(),
+            None => !self.place.shared.events.is_full(),
+        }
+    }
+
+    fn running(&self) -> Option<&PendingExecution> {
+        match self.pending.get(&self.machine.current()?)? {
+            Pending::Execute(execution) => Some(execution),
+            Pending::Query { .. } => None,
+        }
+    }
+
+    async fn take(&mut self, turn: Turn) {
+        match turn {
+            Turn::Command(Some(command)) => self.command(command).await,
+            // Every handle was dropped.
+            Turn::Command(None) => {
+                self.leave = Some((0, false));
+                self.feed(Event::Close).await;
+            }
+            Turn::Frames => self.frames().await,
+            Turn::Writable => {
+                if self.worker.flush().is_err() {
+                    self.worker.closed = true;
+                }
+            }
+            Turn::Stdout => {
+                if let Some(chunk) = self.worker.stdout.read() {
+                    self.deliver_output(true, chunk.text, chunk.bytes);
+                }
+            }
+            Turn::Stderr => {
+                if let Some(chunk) = self.worker.stderr.read() {
+                    self.deliver_output(false, chunk.text, chunk.bytes);
+                }
+            }
+            Turn::Init(event) => self.init_event(event).await,
+            Turn::Timer => self.timer().await,
+            Turn::Room => {}
+        }
+    }
+
+    /// Reads what the worker said, and tells it to the machine, frame by frame.
+    async fn frames(&mut self) {
+        if let Err(why) = self.worker.read() {
+            return self.violation(why).await;
+        }
+        loop {
+            match self.worker.next_event() {
+                Ok(Some(event)) => {
+                    self.drain();
+                    self.worker_event(event).await;
+                }
+                Ok(None) => break,
+                Err(why) => return self.violation(why).await,
+            }
+            if self.machine.phase() == Phase::Closing {
+                return;
+            }
+        }
+        if self.worker.closed {
+            if self.worker.has_pending() {
+                tracing::debug!(session = %self.place.shared.id, "a partial frame was discarded");
+            }
+            // Its exit comes from session init. A worker that lives on without a channel is of no use.
+            self.patience = Some(Instant::now() + EXIT_LIMIT);
+        }
+    }
+
+    async fn worker_event(&mut self, event: worker::Event) {
+        match event {
+            worker::Event::Hello(hello) => {
+                if self.up {
+                    return self.violation("the worker said hello twice".into()).await;
+                }
+                self.up = true;
+                self.patience = None;
+                *self.place.shared.python.lock().unwrap_or_else(PoisonError::into_inner) = Some(hello.python);
+                if let Some(ready) = self.ready.take() {
+                    _ = ready.send(Ok(()));
+                }
+                self.feed(Event::Up).await;
+            }
+            worker::Event::Refused(refused) if !self.up => {
+                self.fault = Some(Failure::new(Code::Internal, "the worker could not be started", refused.why, ""));
+                self.feed(Event::Failed).await;
+            }
+            worker::Event::Refused(_) => {
+                self.violation("the worker refused to start after it had started".into()).await
+            }
+            _ if !self.up => self.violation("the worker spoke before it said hello".into()).await,
+            worker::Event::Input(prompt) => self.prompt(prompt).await,
+            worker::Event::InputClosed(closed) => {
+                self.prompts.retain(|_, prompt| prompt.number != closed.input);
+            }
+            worker::Event::Display(display) => {
+                let message = DisplayMessage {
+                    id: pyrepl3_protocol::id::new(pyrepl3_protocol::id::Kind::Message),
+                    timestamp: messages::now(),
+                    session_id: None,
+                    execution_id: None,
+                    data: display.data,
+                    metadata: display.metadata,
+                    display_id: display.display_id,
+                    update: display.update,
+                };
+                self.deliver(Message::DisplayMessage(message));
+            }
+            worker::Event::Result(done) => self.ended(done.id, Said::Result, Report::Done(Box::new(done))).await,
+            worker::Event::Error(raised) => self.ended(raised.id, Said::Error, Report::Raised(Box::new(raised))).await,
+            worker::Event::Reply(answer) => {
+                let fits = self.machine.current() == Some(answer.id);
+                if let Some(Pending::Query { .. }) = self.pending.get(&answer.id).filter(|_| fits) {
+                    if let Some(Pending::Query { reply, .. }) = self.pending.remove(&answer.id) {
+                        _ = reply.send(query_result(answer.data));
+                    }
+                }
+                self.feed(Event::Ended { token: answer.id, said: Said::Reply }).await;
+            }
+        }
+    }
+
+    async fn ended(&mut self, token: Token, said: Said, report: Report) {
+        // What is left of a character that was never finished belongs to this execution.
+        for stdout in [true, false] {
+            let pipe = if stdout { &mut self.worker.stdout } else { &mut self.worker.stderr };
+            if let Some(chunk) = pipe.finish() {
+                self.deliver_output(stdout, chunk.text, chunk.bytes);
+            }
+        }
+        if self.machine.current() == Some(token) {
+            if let Some(Pending::Execute(execution)) = self.pending.get_mut(&token) {
+                execution.report = report;
+            }
+        }
+        self.feed(Event::Ended { token, said }).await;
+    }
+
+    async fn init_event(&mut self, event: Option<InitEvent>) {
+        match event {
+            Some(InitEvent::Up {} | InitEvent::Ended {}) => {}
+            Some(InitEvent::Exit { code, signal }) => self.worker_exited(code, signal).await,
+            None => {
+                self.init_gone = true;
+                self.violation("session init was killed".into()).await;
+            }
+        }
+    }
+
+    async fn worker_exited(&mut self, code: Option<i32>, signal: Option<i32>) {
+        // What it said before it died counts.
+        while !self.worker.closed {
+            let before = self.worker.has_pending();
+            self.frames().await;
+            if !self.worker.closed && before == self.worker.has_pending() && !before {
+                break;
+            }
+            if self.machine.phase() == Phase::Closing {
+                return;
+            }
+        }
+        self.drain();
+        let out_of_memory = signal == Some(9)
+            && !self.killed_by_us
+            && matches!((self.oom_kills, crate::process::out_of_memory_kills()), (Some(before), Some(now)) if now > before);
+        let exit = ProcessExit { code, signal, out_of_memory };
+        if !self.up && self.fault.is_none() {
+            self.fault = Some(Failure::new(
+                Code::Internal,
+                "the worker could not be started",
+                format!("its process {exit} before it was ready"),
+                "",
+            ));
+        }
+        self.exit = Some(exit);
+        self.patience = None;
+        self.feed(Event::Exited).await;
+    }
+
+    async fn timer(&mut self) {
+        let now = Instant::now();
+        if self.patience.is_some_and(|at| at <= now) {
+            self.patience = None;
+            if !self.up {
+                self.fault = Some(Failure::new(
+                    Code::Internal,
+                    "the worker could not be started",
+                    "it did not answer in time",
+                    "",
+                ));
+                return self.feed(Event::Failed).await;
+            }
+            if self.worker.closed {
+                return self.violation("the worker closed its control channel and lived on".into()).await;
+            }
+        }
+        self.feed(Event::Timer).await;
+    }
+
+    async fn violation(&mut self, why: String) {
+        if self.fault.is_none() {
+            tracing::warn!(session = %self.place.shared.id, %why, "a worker broke the protocol");
+            self.fault = Some(Failure::new(
+                Code::ProtocolError,
+                format!("session {} was ended", self.place.shared.id),
+                why,
+                "start another session; code in it tampered with the session's own channel or processes",
+            ));
+        }
+        self.feed(Event::Violation).await;
+    }
+
+    fn status(&self) -> Status {
+        let state = match self.machine.phase() {
+            Phase::Starting | Phase::Respawning => StatusState::Starting,
+            Phase::Closing | Phase::Closed => StatusState::Closed,
+            Phase::Ready if self.machine.is_stopping() => StatusState::Stopping,
+            Phase::Ready if self.machine.current().is_some() => StatusState::Running,
+            Phase::Ready => StatusState::Idle,
+        };
+        let name_of = |token: Token| match self.pending.get(&token) {
+            Some(Pending::Execute(execution)) => Some(execution.id.clone()),
+            _ => None,
+        };
+        Status {
+            session_id: self.place.shared.id.clone(),
+            name: self.place.setup.options.name.clone(),
+            state,
+            running: self.running().map(|execution| execution.id.clone()),
+            queued: self.machine.queued().filter_map(name_of).collect(),
+            inputs: self.prompts.values().map(|prompt| prompt.shown.clone()).collect(),
+            execution_count: self.count,
+            incarnation: self.incarnation,
+            pid: self.worker.process.as_ref().map(crate::process::Process::pid),
+            python: self.place.shared.python.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
+
+/// A worker's answer is data, or says that the query failed.
+fn query_result(data: Box<RawValue>) -> Result<Box<RawValue>, Failure> {
+    #[derive(serde::Deserialize)]
+    struct Failed {
+        error: String,
+    }
+    match serde_json::from_str::<Failed>(data.get()) {
+        Ok(failed) => {
+            Err(Failure::new(Code::Interrupted, "the question could not be answered", failed.error, "ask again"))
+        }
+        Err(_) => Ok(data),
+    }
+}
+
+fn request_for<'a>(token: Token, query: &'a Query) -> Request<'a> {
+    match query {
+        Query::Variables => Request::Variables { id: token },
+        Query::Complete { code, cursor } => Request::Complete { id: token, code, cursor: *cursor },
+        Query::Inspect { name } => Request::Inspect { id: token, name },
+        Query::IsComplete { code } => Request::IsComplete { id: token, code },
+    }
+}

@@ -1,0 +1,206 @@
+//! The engine's side of one worker incarnation, and of the session init above it.
+
+use crate::process::{FrameWriter, Output, Peer, Process, connected_pair, output_pipe, receive_with_peer};
+use pyrepl3_protocol::Failure;
+use pyrepl3_protocol::frame::Decoder;
+use pyrepl3_protocol::worker::{Event, InitEvent, InitRequest, MAX_WORKER_FRAME, Request};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use tokio::net::UnixStream;
+
+/// The channel and the pipes of one worker.
+#[derive(Debug)]
+pub(crate) struct WorkerLink {
+    control: UnixStream,
+    decoder: Decoder,
+    writer: FrameWriter,
+    seq: u64,
+    pub(crate) stdout: Output,
+    pub(crate) stderr: Output,
+    pub(crate) process: Option<Process>,
+    /// The channel has closed: nothing more will be said.
+    pub(crate) closed: bool,
+    buffer: Box<[u8]>,
+}
+
+/// The descriptors that make a worker: its channel, stdout, stderr, standard input.
+#[derive(Debug)]
+pub(crate) struct WorkerFds {
+    control: OwnedFd,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    stdin: OwnedFd,
+}
+
+impl WorkerFds {
+    pub(crate) fn borrow(&self) -> [BorrowedFd<'_>; 4] {
+        [self.control.as_fd(), self.stdout.as_fd(), self.stderr.as_fd(), self.stdin.as_fd()]
+    }
+}
+
+impl WorkerLink {
+    /// A link to a worker that is about to be made from the descriptors. Its first request waits for it already.
+    pub(crate) fn new(setup: &Request<'_>, stdin: Option<BorrowedFd<'_>>) -> io::Result<(WorkerLink, WorkerFds)> {
+        let (control, theirs) = connected_pair()?;
+        let (stdout, stdout_fd) = output_pipe()?;
+        let (stderr, stderr_fd) = output_pipe()?;
+        let stdin = match stdin {
+            Some(fd) => fd.try_clone_to_owned()?,
+            None => std::fs::File::open("/dev/null")?.into(),
+        };
+        let mut link = WorkerLink {
+            control,
+            decoder: Decoder::new(MAX_WORKER_FRAME),
+            writer: FrameWriter::default(),
+            seq: 0,
+            stdout,
+            stderr,
+            process: None,
+            closed: false,
+            buffer: vec![0; 16 << 10].into(),
+        };
+        link.send(setup)?;
+        Ok((link, WorkerFds { control: theirs, stdout: stdout_fd, stderr: stderr_fd, stdin }))
+    }
+
+    /// Sends a request, now or as soon as the worker reads.
+    pub(crate) fn send(&mut self, request: &Request<'_>) -> io::Result<()> {
+        let json = serde_json::to_vec(request)?;
+        self.writer.send(&self.control, &json)
+    }
+
+    /// Whether [`WorkerLink::flush`] has something to do once the channel is writable.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.writer.is_waiting()
+    }
+
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush(&self.control)
+    }
+
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.control.readable().await
+    }
+
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.control.writable().await
+    }
+
+    /// Reads once without waiting. Notes the process that writes, and the end of the channel.
+    pub(crate) fn read(&mut self) -> Result<(), String> {
+        if self.closed {
+            return Ok(());
+        }
+        let (count, peer) = if self.process.is_none() {
+            match receive_with_peer(&self.control, &mut self.buffer) {
+                None => return Ok(()),
+                Some(Ok((count, peer))) => (count, peer),
+                Some(Err(error)) => return Err(error.to_string()),
+            }
+        } else {
+            match self.control.try_read(&mut self.buffer) {
+                Ok(count) => (count, None),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => (0, None),
+                Err(error) => return Err(error.to_string()),
+            }
+        };
+        if count == 0 {
+            self.closed = true;
+            return Ok(());
+        }
+        if let (None, Some(peer)) = (&self.process, peer) {
+            self.adopt(peer)?;
+        }
+        self.decoder.feed(&self.buffer[..count]);
+        Ok(())
+    }
+
+    fn adopt(&mut self, peer: Peer) -> Result<(), String> {
+        let process = Process::open(peer).map_err(|error| format!("no pidfd for the worker: {error}"))?;
+        self.process = Some(process);
+        // From now on frames are read without asking who wrote them.
+        _ = rustix::net::sockopt::set_socket_passcred(&self.control, false);
+        Ok(())
+    }
+
+    /// The next frame that has come whole, its order checked.
+    pub(crate) fn next_event(&mut self) -> Result<Option<Event>, String> {
+        let Some(json) = self.decoder.next_frame().map_err(|error| error.to_string())? else { return Ok(None) };
+        let (seq, event) = Event::from_json(json).map_err(|error| error.to_string())?;
+        if seq != self.seq + 1 {
+            return Err(format!("frame {seq} came where frame {} was due", self.seq + 1));
+        }
+        self.seq = seq;
+        Ok(Some(event))
+    }
+
+    /// Whether frames wait to be taken.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.decoder.pending() > 0
+    }
+}
+
+/// The channel to a session init.
+#[derive(Debug)]
+pub(crate) struct InitLink {
+    control: UnixStream,
+    decoder: Decoder,
+    process: Option<Process>,
+}
+
+impl InitLink {
+    pub(crate) fn new() -> io::Result<(InitLink, OwnedFd)> {
+        let (control, theirs) = connected_pair()?;
+        Ok((InitLink { control, decoder: Decoder::new(64 << 10), process: None }, theirs))
+    }
+
+    /// The next thing that it says; None when it is gone.
+    pub(crate) async fn next(&mut self) -> Option<InitEvent> {
+        loop {
+            match self.decoder.next_frame() {
+                Ok(Some(json)) => match serde_json::from_slice(json) {
+                    Ok(event) => return Some(event),
+                    Err(_) => return None,
+                },
+                Ok(None) => {}
+                Err(_) => return None,
+            }
+            self.control.readable().await.ok()?;
+            let mut buffer = [0; 1024];
+            match receive_with_peer(&self.control, &mut buffer) {
+                None => {}
+                Some(Ok((0, _)) | Err(_)) => return None,
+                Some(Ok((count, peer))) => {
+                    if let (None, Some(peer)) = (&self.process, peer) {
+                        self.process = Process::open(peer).ok();
+                    }
+                    self.decoder.feed(&buffer[..count]);
+                }
+            }
+        }
+    }
+
+    /// Asks for another worker.
+    pub(crate) async fn spawn(&self, fds: &WorkerFds) -> Result<(), Failure> {
+        self.send(&InitRequest::Spawn {}, &fds.borrow()).await
+    }
+
+    /// Asks it to kill all and to end.
+    pub(crate) async fn end(&self) -> Result<(), Failure> {
+        self.send(&InitRequest::End {}, &[]).await
+    }
+
+    async fn send(&self, request: &InitRequest, fds: &[BorrowedFd<'_>]) -> Result<(), Failure> {
+        let refused = |error: io::Error| Failure::os("session init could not be reached", &error);
+        let json = serde_json::to_vec(request).map_err(|error| refused(error.into()))?;
+        crate::process::send_with_fds(&self.control, &json, fds).await.map_err(refused)
+    }
+
+    /// SIGKILL: it did not do what it was asked in time.
+    pub(crate) fn kill(&self) {
+        if let Some(process) = &self.process {
+            process.kill();
+        }
+    }
+}

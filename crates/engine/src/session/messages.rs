@@ -1,0 +1,76 @@
+//! Messages with their common fields filled in.
+
+use base64::Engine as _;
+use pyrepl3_protocol::id::{self, Kind};
+use pyrepl3_protocol::message::{
+    Changes, EndStatus, ErrorMessage, InputMessage, OutputMessage, ProcessExit, SessionLost, Stream,
+};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Unix time in seconds.
+pub(crate) fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+}
+
+pub(crate) fn output(stream: Stream, data: String, bytes: Option<Vec<u8>>) -> OutputMessage {
+    OutputMessage {
+        id: id::new(Kind::Message),
+        timestamp: now(),
+        session_id: None,
+        execution_id: None,
+        stream,
+        data,
+        bytes: bytes.map(|bytes| base64::engine::general_purpose::STANDARD.encode(bytes)),
+        dropped: 0,
+    }
+}
+
+pub(crate) fn input(prompt: String, password: bool) -> InputMessage {
+    InputMessage {
+        id: id::new(Kind::Input),
+        timestamp: now(),
+        session_id: None,
+        execution_id: None,
+        prompt,
+        password,
+        answered: false,
+    }
+}
+
+/// The end of an execution that the worker did not report.
+pub(crate) fn error(status: EndStatus, ename: &str, evalue: String) -> ErrorMessage {
+    ErrorMessage {
+        id: id::new(Kind::Message),
+        timestamp: now(),
+        session_id: None,
+        execution_id: None,
+        status,
+        ename: ename.to_owned(),
+        traceback: format!("{ename}: {evalue}\n"),
+        error: evalue.clone(),
+        evalue,
+        frames: Vec::new(),
+        rolled_back: false,
+        report: None,
+        stopped_by: None,
+        session_lost: false,
+        exit: None,
+        exit_code: None,
+        duration: 0.0,
+        changes: Changes::default(),
+        execution_count: 0,
+        replayed: false,
+    }
+}
+
+pub(crate) fn session_lost(session: &str, reason: String, exit: Option<ProcessExit>, recovered: bool) -> SessionLost {
+    SessionLost {
+        id: id::new(Kind::Message),
+        timestamp: now(),
+        session_id: Some(session.to_owned()),
+        execution_id: None,
+        reason,
+        exit,
+        recovered,
+    }
+}

@@ -1,0 +1,18 @@
+//! Sessions. `machine` decides, `actor` performs, `link` speaks to the processes, `outbox` carries messages to whoever
+//! listens, `handle` and `execution` are what a program holds.
+
+mod actor;
+mod ends;
+mod execution;
+mod handle;
+mod keys;
+pub(crate) mod link;
+mod machine;
+mod messages;
+mod outbox;
+mod start;
+
+pub(crate) use actor::Command;
+pub use execution::{Execution, ExecutionError};
+pub use handle::{ExecuteRequest, PendingInput, Script, Session, SessionEvents, Source, Status, StatusState};
+pub(crate) use start::{Origin, check, start};

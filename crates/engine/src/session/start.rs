@@ -1,0 +1,133 @@
+//! Starting a session from a process that serves forks.
+
+use super::actor::{Actor, Place};
+use super::handle::{Script, Session, Shared, check_policy};
+use super::link::{InitLink, WorkerLink};
+use super::outbox::Outbox;
+use crate::zygote::ForkServer;
+use pyrepl3_protocol::id::{self, Kind};
+use pyrepl3_protocol::message::SessionOptions;
+use pyrepl3_protocol::worker::{Mode, Request};
+use pyrepl3_protocol::{Code, Failure};
+use rustix::fd::OwnedFd;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// What every worker of a session is set up with.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) options: SessionOptions,
+    pub(crate) mode: Mode,
+    /// Standard input of its own, if it is not the protocol.
+    pub(crate) stdin: Option<OwnedFd>,
+}
+
+impl Setup {
+    /// The first request of a worker.
+    pub(crate) fn request(&self) -> Request<'_> {
+        let limits = &self.options.limits;
+        let mut rlimits = BTreeMap::new();
+        for (name, value) in [("DATA", limits.memory), ("NOFILE", limits.open_files), ("FSIZE", limits.file_size)] {
+            if let Some(value) = value {
+                rlimits.insert(name, value);
+            }
+        }
+        Request::Setup { cwd: self.options.cwd.as_deref(), env: &self.options.env, rlimits, mode: &self.mode }
+    }
+}
+
+/// Where a session comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    pub(crate) server: Arc<ForkServer>,
+}
+
+fn mode(script: &Script) -> Mode {
+    Mode {
+        argv: if script.argv.is_empty() { vec![String::new()] } else { script.argv.clone() },
+        path0: script.path0.clone(),
+        file: script.file.clone(),
+        real_stdin: script.inherit_stdin,
+        figures: !script.no_figures,
+        underscore: script.underscore,
+    }
+}
+
+/// Refuses what this version cannot do, before anything is started.
+pub(crate) fn check(options: &SessionOptions) -> Result<(), Failure> {
+    match options.isolation.as_deref() {
+        None | Some("none") => {}
+        Some(known @ ("strict" | "standard" | "network")) => {
+            return Err(Failure::new(
+                Code::Unsupported,
+                format!("isolation {known:?} is not available"),
+                "this version has no cells yet: code runs with all rights of your user",
+                "use isolation \"none\", for code that you trust",
+            ));
+        }
+        Some(other) => {
+            return Err(Failure::new(
+                Code::BadRequest,
+                format!("there is no isolation called {other:?}"),
+                "",
+                "use \"none\"; \"strict\", \"standard\" and \"network\" come with a later version",
+            ));
+        }
+    }
+    if let Some(grace) = options.limits.interrupt_grace {
+        if !(grace.is_finite() && (0.0..=86400.0).contains(&grace)) {
+            return Err(Failure::new(
+                Code::BadRequest,
+                "the limit interrupt_grace cannot be used",
+                format!("it is {grace}"),
+                "give seconds from 0 to 86400",
+            ));
+        }
+    }
+    options.default_policy.map_or(Ok(()), check_policy)
+}
+
+/// Called when a session has ended, however.
+pub(crate) type OnEnd = Box<dyn FnOnce() + Send>;
+
+/// Starts a session and waits until its worker is ready.
+pub(crate) async fn start(
+    origin: Origin,
+    options: SessionOptions,
+    script: &Script,
+    on_end: Option<OnEnd>,
+) -> Result<Session, Failure> {
+    check(&options)?;
+    let os = |error: std::io::Error| Failure::os("the session could not be started", &error);
+    let stdin = if script.inherit_stdin { rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3).ok() } else { None };
+    let setup = Setup { mode: mode(script), stdin, options };
+    let (init, init_fd) = InitLink::new().map_err(os)?;
+    let stdin = setup.stdin.as_ref().map(std::os::fd::AsFd::as_fd);
+    let (worker, fds) = WorkerLink::new(&setup.request(), stdin).map_err(os)?;
+    origin.server.session(&init_fd, &fds).await.map_err(os)?;
+    drop((init_fd, fds));
+    let room = Arc::new(Notify::new());
+    let shared = Arc::new(Shared {
+        id: id::new(Kind::Session),
+        options: setup.options.clone(),
+        events: Arc::new(Outbox::new(room.clone())),
+        room,
+        python: Mutex::default(),
+    });
+    let (commands, inbox) = mpsc::unbounded_channel();
+    let (ready, is_ready) = oneshot::channel();
+    let place = Place { setup, origin, shared: shared.clone() };
+    let actor = Actor::new(place, init, worker, inbox, ready);
+    tokio::spawn(async move {
+        actor.run().await;
+        if let Some(on_end) = on_end {
+            on_end();
+        }
+    });
+    match is_ready.await {
+        Ok(Ok(())) => Ok(Session::new(shared, commands)),
+        Ok(Err(failure)) => Err(failure),
+        Err(_) => Err(Failure::new(Code::Internal, "the session could not be started", "its task ended", "")),
+    }
+}

@@ -1,0 +1,277 @@
+//! Processes that serve forks: zygotes, one per environment, and the templates of pools.
+
+use crate::process::{connected_pair, receive_with_peer, send_with_fds};
+use crate::session::link::WorkerFds;
+use pyrepl3_protocol::frame::{self, Decoder};
+use pyrepl3_protocol::worker::{ZygoteEvent, ZygoteRequest};
+use pyrepl3_protocol::{Code, Failure};
+use rustix::fd::{AsFd, OwnedFd};
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+use tokio::sync::Mutex;
+
+/// How long an environment may take to import what it preloads.
+const START_LIMIT: Duration = Duration::from_secs(120);
+
+/// What makes an environment: sessions of one environment are forks of one zygote.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Environment {
+    pub(crate) python: PathBuf,
+    pub(crate) preload: Vec<String>,
+}
+
+/// A process that serves forks.
+#[derive(Debug)]
+pub(crate) struct ForkServer {
+    control: UnixStream,
+    /// One frame at a time goes out. Never held while a session starts.
+    sending: Mutex<()>,
+    gone: Arc<AtomicBool>,
+    /// The zygote's own process; a template's is its zygote's child.
+    child: Mutex<Option<Child>>,
+}
+
+impl ForkServer {
+    /// Starts a zygote and waits until it serves.
+    async fn start(environment: &Environment) -> Result<ForkServer, Failure> {
+        let os = |error: io::Error| Failure::os("the environment could not be started", &error);
+        let (control, theirs) = connected_pair().map_err(os)?;
+        let mut bootstrap = pyrepl3_worker::BOOTSTRAP.as_bytes().to_vec();
+        bootstrap.resize(BOOTSTRAP_BLOCK, b'\n');
+        // It waits in the socket until the interpreter reads it: the first block is the program.
+        crate::process::send_raw(&control, &bootstrap, &[]).await.map_err(os)?;
+        let mut child = Command::new(&environment.python)
+            .args(["-c", &format!("import os; exec(os.read(0, {BOOTSTRAP_BLOCK}))  # pyrepl3 zygote")])
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| not_python(environment, &error.to_string()))?;
+        let mut stderr = child.stderr.take();
+        let server = ForkServer { control, sending: Mutex::new(()), gone: Arc::default(), child: Mutex::new(None) };
+        let complaint = tokio::spawn(async move {
+            let mut text = Vec::new();
+            if let Some(stderr) = &mut stderr {
+                let mut buffer = [0; 4096];
+                // Read to the end, so that it never blocks; kept within a bound.
+                while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
+                    text.extend_from_slice(&buffer[..count.min(COMPLAINT.saturating_sub(text.len()))]);
+                }
+            }
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let cwd = std::env::current_dir().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+        let begin = async {
+            crate::process::send_raw(&server.control, &pyrepl3_worker::handoff(), &[]).await?;
+            server.send(&ZygoteRequest::Environment { preload: &environment.preload, cwd: &cwd }, &[]).await?;
+            server.first_event().await
+        };
+        match tokio::time::timeout(START_LIMIT, begin).await {
+            Ok(Ok(ZygoteEvent::Ready { .. })) => {
+                server.watch_child(child).await;
+                Ok(server)
+            }
+            Ok(Ok(ZygoteEvent::Failed { stage, what, detail })) => {
+                _ = child.wait().await;
+                Err(failed(environment, &stage, &what, &detail))
+            }
+            Ok(Err(error)) => {
+                _ = child.start_kill();
+                let status = child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
+                let text = complaint.await.unwrap_or_default();
+                let why = if text.trim().is_empty() { format!("{error}; {status}") } else { text.trim().to_owned() };
+                Err(not_python(environment, &why))
+            }
+            Err(_) => {
+                _ = child.kill().await;
+                Err(Failure::new(
+                    Code::EnvironmentFailed,
+                    "the environment did not become ready",
+                    format!("its imports took longer than {} s", START_LIMIT.as_secs()),
+                    "preload less, or look at what the modules do when they are imported",
+                ))
+            }
+        }
+    }
+
+    /// Forks a template from this zygote and waits until its warm-up code has run.
+    pub(crate) async fn template(&self, code: &str) -> Result<ForkServer, Failure> {
+        let os = |error: io::Error| Failure::os("the pool's template could not be started", &error);
+        let (control, theirs) = connected_pair().map_err(os)?;
+        let (read, write) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| os(error.into()))?;
+        let mut stderr = tokio::net::unix::pipe::Receiver::from_owned_fd(read).map_err(os)?;
+        self.send(&ZygoteRequest::Template { code }, &[theirs.as_fd(), write.as_fd()]).await.map_err(os)?;
+        drop((theirs, write));
+        let complaint = tokio::spawn(async move {
+            let mut text = Vec::new();
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
+                text.extend_from_slice(&buffer[..count.min(COMPLAINT.saturating_sub(text.len()))]);
+            }
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let template = ForkServer { control, sending: Mutex::new(()), gone: Arc::default(), child: Mutex::new(None) };
+        match template.first_event().await {
+            Ok(ZygoteEvent::Ready { .. }) => Ok(template),
+            Ok(ZygoteEvent::Failed { what, detail, .. }) => Err(Failure::new(
+                Code::EnvironmentFailed,
+                "the pool's warm-up code failed",
+                format!("{what}\n{detail}").trim().to_owned(),
+                "run the code in a session to see what is wrong with it",
+            )),
+            Err(_) => Err(Failure::new(
+                Code::EnvironmentFailed,
+                "the pool's template died while it ran the warm-up code",
+                complaint.await.unwrap_or_default().trim().to_owned(),
+                "run the code in a session to see what is wrong with it",
+            )),
+        }
+    }
+
+    /// Asks for a session. That it could not be forked is said on the worker's own channel.
+    pub(crate) async fn session(&self, init: &OwnedFd, worker: &WorkerFds) -> io::Result<()> {
+        let [control, stdout, stderr, stdin] = worker.borrow();
+        self.send(&ZygoteRequest::Session {}, &[init.as_fd(), control, stdout, stderr, stdin]).await
+    }
+
+    /// Kills what became orphans when a session init was killed.
+    pub(crate) async fn sweep(&self) {
+        _ = self.send(&ZygoteRequest::Sweep {}, &[]).await;
+    }
+
+    async fn send(&self, request: &ZygoteRequest<'_>, fds: &[rustix::fd::BorrowedFd<'_>]) -> io::Result<()> {
+        let json = serde_json::to_vec(request)?;
+        let _one_at_a_time = self.sending.lock().await;
+        let sent = send_with_fds(&self.control, &json, fds).await;
+        if sent.is_err() {
+            self.gone.store(true, Ordering::Release);
+        }
+        sent
+    }
+
+    async fn first_event(&self) -> io::Result<ZygoteEvent> {
+        let mut decoder = Decoder::new(frame::MAX_FRAME);
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(json) = decoder.next_frame().map_err(io::Error::other)? {
+                return Ok(serde_json::from_slice(json)?);
+            }
+            self.control.readable().await?;
+            match receive_with_peer(&self.control, &mut buffer) {
+                None => {}
+                Some(Ok((0, _))) => return Err(io::Error::other("it ended")),
+                Some(Ok((count, _))) => decoder.feed(&buffer[..count]),
+                Some(Err(error)) => return Err(error),
+            }
+        }
+    }
+
+    async fn watch_child(&self, child: Child) {
+        *self.child.lock().await = Some(child);
+    }
+
+    /// Whether it still serves: its channel is open.
+    pub(crate) fn is_alive(&self) -> bool {
+        let mut buffer = [0; 16];
+        let closed = matches!(receive_with_peer(&self.control, &mut buffer), Some(Ok((0, _)) | Err(_)));
+        if closed {
+            self.gone.store(true, Ordering::Release);
+        }
+        !self.gone.load(Ordering::Acquire)
+    }
+
+    /// Closes its channel and waits until its process is gone.
+    pub(crate) async fn end(&self) {
+        _ = rustix::net::shutdown(&self.control, rustix::net::Shutdown::Both);
+        self.gone.store(true, Ordering::Release);
+        if let Some(mut child) = self.child.lock().await.take() {
+            if tokio::time::timeout(Duration::from_secs(2), child.wait()).await.is_err() {
+                _ = child.kill().await;
+            }
+        }
+    }
+}
+
+/// The bootstrap is padded to this, so that one read takes it whole.
+const BOOTSTRAP_BLOCK: usize = 4096;
+/// Bytes kept of what an environment prints to its stderr.
+const COMPLAINT: usize = 64 << 10;
+
+fn not_python(environment: &Environment, why: &str) -> Failure {
+    Failure::new(
+        Code::PythonNotFound,
+        format!("{} could not be started as a Python interpreter", environment.python.display()),
+        why,
+        "name a CPython 3.10 or later, or a virtual environment, with --python",
+    )
+}
+
+fn failed(environment: &Environment, stage: &str, what: &str, detail: &str) -> Failure {
+    match stage {
+        "version" => Failure::new(
+            Code::PythonNotFound,
+            format!("{} cannot be used", environment.python.display()),
+            format!("it is {what}; CPython 3.10 or later is needed"),
+            "name another interpreter, or a virtual environment made with one, with --python",
+        ),
+        _ => Failure::new(
+            Code::EnvironmentFailed,
+            format!("a module could not be preloaded: {what}"),
+            detail.trim(),
+            format!("install it for {} or leave it out of the preload list", environment.python.display()),
+        ),
+    }
+}
+
+/// The zygotes of an engine: started on demand, started again when they died.
+#[derive(Debug, Default)]
+pub(crate) struct Zygotes {
+    // The outer lock is held for a look-up only, an environment's own while its zygote starts: others wait for the
+    // same zygote then, which is the purpose.
+    known: std::sync::Mutex<HashMap<Environment, Arc<Mutex<Option<Arc<ForkServer>>>>>>,
+}
+
+impl Zygotes {
+    /// The zygote of an environment.
+    pub(crate) async fn get(&self, environment: &Environment) -> Result<Arc<ForkServer>, Failure> {
+        let place = {
+            let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            known.entry(environment.clone()).or_default().clone()
+        };
+        let mut place = place.lock().await;
+        if let Some(server) = place.as_ref() {
+            if server.is_alive() {
+                return Ok(server.clone());
+            }
+            server.end().await;
+        }
+        let server = Arc::new(ForkServer::start(environment).await?);
+        *place = Some(server.clone());
+        Ok(server)
+    }
+
+    /// Ends all of them.
+    pub(crate) async fn end(&self) {
+        let all: Vec<_> = {
+            let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            known.drain().map(|(_, place)| place).collect()
+        };
+        for place in all {
+            let server = place.lock().await.take();
+            if let Some(server) = server {
+                server.end().await;
+            }
+        }
+    }
+}

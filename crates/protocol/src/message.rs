@@ -1,0 +1,423 @@
+//! The public protocol: every message between a client and the engine.
+//!
+//! A message is one JSON object. `type` says which; `id`, `timestamp`, `session_id` and `execution_id` mean the same
+//! in all of them. A request is answered by `reply`, `ready` or `failure`, whose `reply_to` is the request's `id`;
+//! `execute` is answered by the messages of its execution, of which exactly one, `result` or `error`, is the last.
+//! Fields that a side does not know are ignored; a type that it does not know is answered with a failure.
+
+mod parts;
+
+pub use parts::*;
+
+use crate::frame::FrameError;
+use crate::text::JsonText;
+use crate::{Code, Failure};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// The version of the public protocol. It grows when an old peer would misunderstand a new one.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// A MIME bundle: representations of one object by their type. Binary ones are base64.
+pub type Bundle = BTreeMap<String, Box<RawValue>>;
+
+macro_rules! messages {
+    ($($(#[$doc:meta])* $name:ident = $tag:literal { $($(#[$meta:meta])* $field:ident: $ty:ty,)* })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, Serialize, Deserialize)]
+            #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+            pub struct $name {
+                /// Id of the message; of the execution, where it is an `execute`; of the prompt, where it is an `input`.
+                #[serde(default)]
+                pub id: String,
+                /// When it was made: Unix time in seconds.
+                #[serde(default)]
+                pub timestamp: f64,
+                /// The session that it belongs to.
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub session_id: Option<String>,
+                /// The execution that it belongs to.
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub execution_id: Option<String>,
+                $($(#[$meta])* pub $field: $ty,)*
+            }
+        )*
+
+        /// Any message of the public protocol.
+        #[derive(Debug, Clone)]
+        #[allow(missing_docs)]
+        pub enum Message { $($name($name),)* }
+
+        impl Message {
+            /// Every `type` of the protocol.
+            pub const TYPES: &'static [&'static str] = &[$($tag,)*];
+
+            /// The message's `type`.
+            pub fn type_name(&self) -> &'static str {
+                match self { $(Message::$name(_) => $tag,)* }
+            }
+
+            /// The message's `id`.
+            pub fn id(&self) -> &str {
+                match self { $(Message::$name(message) => &message.id,)* }
+            }
+
+            /// The session that the message belongs to.
+            pub fn session_id(&self) -> Option<&str> {
+                match self { $(Message::$name(message) => message.session_id.as_deref(),)* }
+            }
+
+            fn body(&self) -> serde_json::Result<Vec<u8>> {
+                match self { $(Message::$name(message) => serde_json::to_vec(message),)* }
+            }
+
+            fn parse(tag: &str, json: &[u8]) -> Option<serde_json::Result<Message>> {
+                match tag {
+                    $($tag => Some(serde_json::from_slice(json).map(Message::$name)),)*
+                    _ => None,
+                }
+            }
+
+            /// The JSON Schema of each message, by its `type`.
+            #[cfg(feature = "schema")]
+            pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
+                vec![$(($tag, schemars::schema_for!($name)),)*]
+            }
+        }
+
+        $(impl From<$name> for Message {
+            fn from(message: $name) -> Self { Message::$name(message) }
+        })*
+    };
+}
+
+messages! {
+    // ---- client to engine -------------------------------------------------------------------------------------
+
+    /// Starts a session; answered by `ready`.
+    Start = "start" {
+        /// What the session is started with.
+        #[serde(default)]
+        options: SessionOptions,
+    }
+    /// Runs code. Its id is the execution's; without one the engine makes one.
+    Execute = "execute" {
+        /// Python source.
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        code: JsonText,
+        /// What becomes of the state when it ends; the session's default without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transaction_policy: Option<TransactionPolicy>,
+        /// Wall time in seconds from the start of the execution, waits for input included.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout: Option<f64>,
+        /// Answers to its prompts, in order; when used up, prompts get end-of-file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "schema", schemars(with = "Option<Vec<String>>"))]
+        inputs: Option<Vec<JsonText>>,
+        /// Names carried out of a failed state. Not supported yet: must be empty.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        salvage: Vec<String>,
+        /// When it fails, executions queued behind it are cancelled.
+        #[serde(default)]
+        stop_on_error: bool,
+        /// A repeated key does not run the code again but ends as the first did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        idempotency_key: Option<String>,
+    }
+    /// Answers a prompt.
+    InputResponse = "input_response" {
+        /// The prompt: the `id` of the `input` message.
+        input_id: String,
+        /// The answer, without a newline at its end; null is end-of-file.
+        #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+        value: Option<JsonText>,
+    }
+    /// Stops the running execution by the ladder; answered when it has ended, or at once if nothing runs.
+    Interrupt = "interrupt" {}
+    /// Cancels an execution: not started, it never runs; running, it is interrupted.
+    Cancel = "cancel" {}
+    /// Asks for the variables of the session; waits its turn.
+    Variables = "variables" {}
+    /// Asks for completions; waits its turn.
+    Complete = "complete" {
+        /// Source up to, or around, the cursor.
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        code: JsonText,
+        /// Cursor in code points; the end of the code without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cursor: Option<u32>,
+    }
+    /// Asks what a name is; waits its turn.
+    Inspect = "inspect" {
+        /// A name, or a dotted path.
+        name: String,
+    }
+    /// Asks whether code is complete, so that a terminal knows when to go on; waits its turn.
+    IsComplete = "is_complete" {
+        /// Source.
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        code: JsonText,
+    }
+    /// Asks for the state of the session; answered at once.
+    Status = "status" {}
+    /// Takes note that output was consumed, so that more may come.
+    Ack = "ack" {
+        /// Bytes of messages consumed since the last `ack`, as counted on the wire.
+        bytes: u64,
+    }
+    /// Ends a session; without a session, everything that this client started.
+    Shutdown = "shutdown" {}
+    /// Starts a pool; answered by a reply with `pool_id` when its warm-up ran and its first sessions stand.
+    PoolStart = "pool_start" {
+        /// What the pool is started with.
+        #[serde(default)]
+        options: PoolOptions,
+    }
+    /// Takes a session from a pool; answered by `ready`.
+    PoolAcquire = "pool_acquire" {
+        /// The pool.
+        pool_id: String,
+        /// How long to wait, in seconds; the pool's own limit without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout: Option<f64>,
+    }
+    /// Gives a session back to its pool.
+    PoolRelease = "pool_release" {
+        /// The pool.
+        pool_id: String,
+    }
+    /// Asks for a pool's statistics.
+    PoolStats = "pool_stats" {
+        /// The pool.
+        pool_id: String,
+    }
+    /// Ends a pool and its sessions.
+    PoolShutdown = "pool_shutdown" {
+        /// The pool.
+        pool_id: String,
+    }
+
+    // ---- engine to client -------------------------------------------------------------------------------------
+
+    /// The handshake: first message of a connection, without a session; and the answer that a session is ready.
+    Ready = "ready" {
+        /// The request that this answers; none on the connection's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply_to: Option<String>,
+        /// Version of the protocol.
+        protocol_version: u32,
+        /// Version of the engine.
+        server_version: String,
+        /// What this engine can do.
+        capabilities: Vec<String>,
+        /// The session's interpreter; none on the connection's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        python: Option<PythonInfo>,
+    }
+    /// Output of an execution, or, without one, of what user code left running in the session.
+    OutputMessage = "output" {
+        /// Where it was written.
+        stream: Stream,
+        /// The text, with U+FFFD where bytes were not UTF-8.
+        data: String,
+        /// The exact bytes, base64, where they were not UTF-8.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bytes: Option<String>,
+        /// Bytes that were left out before this text, because nobody took them in time.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        dropped: u64,
+    }
+    /// User code waits for input. Its id is what `input_response` names.
+    InputMessage = "input" {
+        /// The prompt.
+        prompt: String,
+        /// Whether the answer should not be shown.
+        #[serde(default)]
+        password: bool,
+        /// Whether it was answered from the execution's `inputs` already.
+        #[serde(default)]
+        answered: bool,
+    }
+    /// Something to show: a figure, a table, `display(…)`.
+    DisplayMessage = "display" {
+        /// MIME bundle.
+        #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, serde_json::Value>"))]
+        data: Bundle,
+        /// Metadata by MIME type.
+        #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, serde_json::Value>"))]
+        #[serde(default)]
+        metadata: Bundle,
+        /// Names the display, so that a later one can replace it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        display_id: Option<String>,
+        /// Whether it replaces what was shown under the same `display_id`.
+        #[serde(default)]
+        update: bool,
+    }
+    /// An execution completed.
+    ResultMessage = "result" {
+        /// The value, where JSON carries it exactly (see `docs/protocol.md`); else null.
+        #[cfg_attr(feature = "schema", schemars(with = "Option<serde_json::Value>"))]
+        value: Option<Box<RawValue>>,
+        /// `repr` of the value, bounded; none when there is no value.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        repr: Option<String>,
+        /// The value's type, as `module.name` (builtins without the module); none when there is no value.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value_type: Option<String>,
+        /// MIME bundle of the value.
+        #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, serde_json::Value>"))]
+        #[serde(default)]
+        data: Bundle,
+        /// Wall time in seconds.
+        duration: f64,
+        /// Change of the resident memory, in bytes.
+        memory_delta: i64,
+        /// Names of the namespace that changed.
+        changes: Changes,
+        /// Number of the execution in its session, from 1.
+        execution_count: u64,
+        /// Whether this repeats the end of an earlier execution with the same idempotency key.
+        #[serde(default)]
+        replayed: bool,
+    }
+    /// An execution ended otherwise.
+    ErrorMessage = "error" {
+        /// How it ended.
+        status: EndStatus,
+        /// The exception's type.
+        ename: String,
+        /// The exception's text.
+        evalue: String,
+        /// `str` of the exception.
+        error: String,
+        /// The traceback as Python prints it, without the worker's own frames.
+        traceback: String,
+        /// The traceback's frames, outermost first.
+        #[serde(default)]
+        frames: Vec<Frame>,
+        /// Whether its effects were undone.
+        rolled_back: bool,
+        /// What was restored and how, in words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        report: Option<String>,
+        /// Which step of the stop ladder ended it, where one did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stopped_by: Option<StopStep>,
+        /// Whether the session's state went with the process: it goes on with a fresh namespace.
+        #[serde(default)]
+        session_lost: bool,
+        /// How the process ended, where it did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit: Option<ProcessExit>,
+        /// The exit status that a `SystemExit` asks for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit_code: Option<i32>,
+        /// Wall time in seconds; 0 when it never started.
+        duration: f64,
+        /// Names of the namespace that changed before it ended.
+        #[serde(default)]
+        changes: Changes,
+        /// Number of the execution in its session, from 1; 0 when it never started.
+        execution_count: u64,
+        /// Whether this repeats the end of an earlier execution with the same idempotency key.
+        #[serde(default)]
+        replayed: bool,
+    }
+    /// The session's process died: its state is lost, and it goes on with a fresh namespace or has ended.
+    SessionLost = "session_lost" {
+        /// What happened, in words.
+        reason: String,
+        /// How the process ended, where known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit: Option<ProcessExit>,
+        /// Whether the session goes on.
+        recovered: bool,
+    }
+    /// A request succeeded.
+    Reply = "reply" {
+        /// The request.
+        reply_to: String,
+        /// What was asked for.
+        #[cfg_attr(feature = "schema", schemars(with = "Option<serde_json::Value>"))]
+        #[serde(default)]
+        data: Option<Box<RawValue>>,
+    }
+    /// A request failed.
+    Failed = "failure" {
+        /// The request; none when it could not be told which.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply_to: Option<String>,
+        /// Stable code.
+        code: Code,
+        /// What happened.
+        what: String,
+        /// Why.
+        #[serde(default)]
+        why: String,
+        /// What to do.
+        #[serde(default)]
+        how: String,
+    }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Failed {
+    /// The failure in this message.
+    pub fn failure(&self) -> Failure {
+        Failure::new(self.code, self.what.as_str(), self.why.as_str(), self.how.as_str())
+    }
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(rename = "type", borrow)]
+    tag: Cow<'a, str>,
+}
+
+impl Message {
+    /// The message as JSON.
+    ///
+    /// # Errors
+    /// [`FrameError::Malformed`] if a float is not finite.
+    pub fn to_json(&self) -> Result<Vec<u8>, FrameError> {
+        let body = self.body().map_err(|error| FrameError::Malformed(error.to_string()))?;
+        let tag = self.type_name();
+        let mut json = Vec::with_capacity(body.len() + tag.len() + 12);
+        json.extend_from_slice(b"{\"type\":\"");
+        json.extend_from_slice(tag.as_bytes());
+        json.extend_from_slice(b"\",");
+        // Every message has at least `id`, so its body is `{"…`.
+        json.extend_from_slice(&body[1..]);
+        Ok(json)
+    }
+
+    /// A message from JSON whose nesting was checked (see [`crate::frame::check_depth`]).
+    ///
+    /// # Errors
+    /// [`FrameError::UnknownType`] or [`FrameError::Malformed`].
+    pub fn from_json(json: &[u8]) -> Result<Message, FrameError> {
+        let malformed = |error: serde_json::Error| FrameError::Malformed(error.to_string());
+        let head: Head<'_> = serde_json::from_slice(json).map_err(malformed)?;
+        match Message::parse(&head.tag, json) {
+            Some(message) => message.map_err(malformed),
+            None => Err(FrameError::UnknownType(head.tag.chars().take(80).collect())),
+        }
+    }
+
+    /// Reads only the `id` of something that may not be a message, to say what a failure answers.
+    pub fn peek_id(json: &[u8]) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Id {
+            id: String,
+        }
+        serde_json::from_slice::<Id>(json).ok().map(|head| head.id)
+    }
+}

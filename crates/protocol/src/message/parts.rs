@@ -1,0 +1,265 @@
+//! The parts that messages are made of.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What becomes of the state when an execution ends. Only `commit_always` is available yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum TransactionPolicy {
+    /// Effects stay, however it ends.
+    #[default]
+    CommitAlways,
+    /// Effects stay on success only.
+    CommitOnSuccess,
+    /// Effects are undone on failure.
+    RollbackOnFailure,
+    /// Effects wait for `commit` or `rollback`.
+    Explicit,
+}
+
+/// An output stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    /// File descriptor 1.
+    Stdout,
+    /// File descriptor 2.
+    Stderr,
+}
+
+/// How an execution that did not complete ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum EndStatus {
+    /// The code raised.
+    Failed,
+    /// It was interrupted by a client.
+    Interrupted,
+    /// Its time limit passed.
+    TimedOut,
+    /// Its process died.
+    Crashed,
+    /// It never ran, or its session was shut down.
+    Cancelled,
+}
+
+/// A step of the stop ladder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum StopStep {
+    /// SIGINT sufficed: the process, and its state, go on.
+    Interrupt,
+    /// SIGKILL was needed.
+    Kill,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ProcessExit {
+    /// Exit code, if it left by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+    /// Number of the signal, if one killed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// Whether the kernel killed it for want of memory, as far as can be known.
+    #[serde(default)]
+    pub out_of_memory: bool,
+}
+
+impl fmt::Display for ProcessExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.code, self.signal) {
+            (Some(code), _) => write!(f, "exited with code {code}"),
+            (None, Some(signal)) => {
+                write!(f, "was killed by signal {signal}")?;
+                if let Some(name) = signal_name(signal) {
+                    write!(f, " ({name})")?;
+                }
+                if self.out_of_memory {
+                    f.write_str(", most likely by the kernel because memory ran out")?;
+                }
+                Ok(())
+            }
+            (None, None) => f.write_str("ended in a way that could not be seen"),
+        }
+    }
+}
+
+fn signal_name(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        5 => "SIGTRAP",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        31 => "SIGSYS",
+        _ => return None,
+    })
+}
+
+/// Names of the namespace that an execution changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Changes {
+    /// New names.
+    #[serde(default)]
+    pub added: Vec<String>,
+    /// Names that the code mentions and that refer to another object now.
+    #[serde(default)]
+    pub rebound: Vec<String>,
+    /// Names that are gone.
+    #[serde(default)]
+    pub removed: Vec<String>,
+}
+
+/// One frame of a traceback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Frame {
+    /// File, or `<execution N>`.
+    pub filename: String,
+    /// Line, from 1.
+    pub lineno: u32,
+    /// Function.
+    pub name: String,
+    /// Source line, without indentation; empty where it is not known.
+    #[serde(default)]
+    pub line: String,
+}
+
+/// The interpreter of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PythonInfo {
+    /// Version, as `3.12.1`.
+    pub version: String,
+    /// `sys.executable`.
+    pub executable: String,
+    /// `sys.prefix`: the virtual environment, if it is one.
+    pub prefix: String,
+    /// `sys.implementation.name`.
+    pub implementation: String,
+}
+
+/// Limits of one session. What is absent is not limited.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of memory that each process of the session may allocate (`RLIMIT_DATA`): beyond it, `MemoryError`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// Open files of each process (`RLIMIT_NOFILE`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u64>,
+    /// Largest file, in bytes, that may be written (`RLIMIT_FSIZE`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_size: Option<u64>,
+    /// Seconds that an execution has to stop after SIGINT before it is killed; 5 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupt_grace: Option<f64>,
+    /// Requests that may wait in the session; 1,000 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<u32>,
+}
+
+/// What a session is started with. All of it has a default.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SessionOptions {
+    /// Interpreter, or virtual environment; the engine's default without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<String>,
+    /// Modules that the environment imports before sessions fork from it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preload: Vec<String>,
+    /// Isolation. Only `none` is available yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<String>,
+    /// Limits.
+    #[serde(default)]
+    pub limits: Limits,
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Working directory; the engine's own without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// Environment variables to set; null removes one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Option<String>>,
+    /// Policy of executions that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_policy: Option<TransactionPolicy>,
+}
+
+/// What becomes of a session that is given back to its pool.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Reset {
+    /// It is replaced by a new fork of the template: as after warm-up.
+    #[default]
+    Pristine,
+    /// Its process and its namespace stay: for one's own reuse only.
+    Keep,
+}
+
+/// What a pool is started with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct PoolOptions {
+    /// Idle sessions that the pool keeps ready.
+    pub min_idle: u32,
+    /// Sessions at most, idle ones and those on loan together.
+    pub max_sessions: u32,
+    /// Code that runs once, in the template that sessions fork from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup_code: Option<String>,
+    /// Seconds after which an idle session beyond `min_idle` is ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_idle_seconds: Option<f64>,
+    /// Loans after which a kept session is replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_uses: Option<u32>,
+    /// Seconds that `pool_acquire` waits when the pool is full.
+    pub acquire_timeout: f64,
+    /// What becomes of a session that is given back.
+    pub reset: Reset,
+    /// What its sessions are started with.
+    pub session: SessionOptions,
+}
+
+impl Default for PoolOptions {
+    fn default() -> Self {
+        PoolOptions {
+            min_idle: 1,
+            max_sessions: 10,
+            warmup_code: None,
+            max_idle_seconds: None,
+            max_uses: None,
+            acquire_timeout: 5.0,
+            reset: Reset::Pristine,
+            session: SessionOptions::default(),
+        }
+    }
+}

@@ -1,0 +1,20 @@
+"""The worker: the Python side of pyrepl3. Standard library only; it runs inside the user's own interpreter.
+
+One process tree (docs/design/processes.md): a zygote forks session inits, a session init forks the worker, and the
+worker runs user code. Which module does what:
+
+    zygote      imports what the environment preloads, then forks; also the template of a pool
+    session     session init: ancestor, reaper and undertaker of all in one session
+    worker      the worker's life: set up, take requests one by one, leave
+    channel     frames on a socket, with a single reader
+    stop        SIGINT: raises only while the execution that it is meant for runs user code
+    execute     compiles and runs source, and says how it ended
+    tasks       the event loop that a session keeps for top-level await
+    source      source of executions for tracebacks and inspect
+    failure     tracebacks without the worker's own frames
+    streams     stdout, stderr, stdin, input, getpass
+    present     exact values, bounded repr, MIME bundles
+    display     display(), update_display(), figures
+    introspect  variables, completion, inspection
+    system      what the standard library lacks: prctl, process tree, OpenMP
+"""

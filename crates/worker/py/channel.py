@@ -1,0 +1,196 @@
+"""Frames on the control channel, with a single reader.
+
+There is no reader thread. Whoever needs a frame reads: the main thread when it waits for its next request, any thread
+when it waits in `input()`. The one that reads hands a frame that is not its own to its owner, and wakes it.
+"""
+
+import os
+import select
+import socket
+from _thread import allocate_lock as _allocate_lock
+from _thread import get_ident as _get_ident
+
+from . import stop
+from .codec import decode, encode
+
+_MSG_DONTWAIT = socket.MSG_DONTWAIT
+_poll = select.poll
+_getpid, _exit = os.getpid, os._exit
+_len = len
+
+
+class Channel:
+    def __init__(self, fd, guard):
+        self.fd = fd
+        self.socket = socket.socket(fileno=fd)
+        self._recv, self._send = self.socket.recv, self.socket.sendall
+        self.guard = guard
+        self.pid = _getpid()
+        self.open = True
+        self._readable = _poll()
+        self._readable.register(fd, select.POLLIN)
+        self._buffer = bytearray()
+        self._lock = _allocate_lock()  # of all below
+        self._reading = False
+        self._waiters = []
+        self._requests = []
+        self._answers = {}
+        self._asked = set()  # prompts whose thread still waits
+        self._interrupts = set()
+        self.on_request = None  # called when another thread read a request for the main thread
+        self._send_lock = _allocate_lock()
+        self._seq = 0
+
+    # ---- sending ----
+
+    def send(self, message):
+        """Sends one frame. On the main thread the caller has seen to it that no KeyboardInterrupt can come."""
+        with self._send_lock:
+            if not self.open:
+                return
+            self._seq += 1
+            message["seq"] = self._seq
+            try:
+                body = encode(message).encode("ascii")
+            except BaseException:
+                self._seq -= 1
+                raise
+            try:
+                self._send(_len(body).to_bytes(4, "big") + body)
+            except OSError:
+                self.abandon()
+
+    def abandon(self):
+        """The supervisor is gone, or user code closed the channel: there is nobody to work for."""
+        if _getpid() == self.pid:
+            _exit(1)
+
+    # ---- receiving ----
+
+    def request(self):
+        """Waits for the next request. For the main thread, outside user code."""
+        return self._wait(self._take_request)
+
+    def request_now(self):
+        """The next request if one is there, without waiting."""
+        with self._lock:
+            if not self._reading:
+                while self._read_available():
+                    pass
+            return self._take_request()
+
+    def answer(self, number):
+        """Waits for the answer to a prompt: {"value": …}. Raises KeyboardInterrupt where user code would see it."""
+
+        def take():
+            return self._answers.pop(number, None)
+
+        self._asked.add(number)
+        try:
+            return self._wait(take)
+        except BaseException:
+            self._answers.pop(number, None)
+            self.send({"t": "input_closed", "input": number})
+            raise
+        finally:
+            self._asked.discard(number)
+
+    def was_interrupted(self, token):
+        """Whether a frame came that interrupts this execution. A signal that is pending came after its frame."""
+        with self._lock:
+            if not self._reading:
+                while self._read_available():
+                    pass
+            return token in self._interrupts
+
+    def _take_request(self):
+        return self._requests.pop(0) if self._requests else None
+
+    def _wait(self, take):
+        main = _get_ident() == self.guard.main
+        while True:
+            waiter = None
+            with self._lock:
+                item = take()
+                if item is not None:
+                    return item
+                if not self.open:
+                    return {"value": None}
+                if self._reading:
+                    waiter = _allocate_lock()
+                    waiter.acquire()
+                    self._waiters.append(waiter)
+                else:
+                    self._reading = True
+            if waiter is not None:
+                self._interruptible(main, waiter.acquire)
+                continue
+            try:
+                self._interruptible(main, self._readable.poll)
+            finally:
+                with self._lock:
+                    self._reading = False
+                    self._read_available()
+                    self._wake()
+
+    def _interruptible(self, main, wait):
+        guard = self.guard
+        if not main or guard.mode != stop.DEFER:
+            wait()
+            return
+        guard.mode = stop.ON
+        try:
+            guard.raise_pending()
+            wait()
+        finally:
+            guard.mode = stop.DEFER
+
+    def _wake(self):
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.release()
+
+    def _read_available(self):
+        """Reads once without waiting and files the whole frames. With the lock held. False when nothing was there."""
+        try:
+            data = self._recv(65536, _MSG_DONTWAIT)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self.abandon()
+            return False
+        buffer = self._buffer
+        buffer += data
+        start, end = 0, _len(buffer)
+        while end - start >= 4:
+            size = int.from_bytes(buffer[start : start + 4], "big")
+            if end - start - 4 < size:
+                break
+            self._file(decode(buffer[start + 4 : start + 4 + size].decode(), 0)[0])
+            start += 4 + size
+        del buffer[:start]
+        return True
+
+    def _file(self, frame):
+        op = frame["op"]
+        if op == "answer":
+            if frame["input"] in self._asked:
+                self._answers[frame["input"]] = {"value": frame["value"]}
+        elif op == "interrupt":
+            self._interrupts.add(frame["id"])
+        else:
+            self._interrupts.clear()
+            self._requests.append(frame)
+            if self.on_request is not None:
+                self.on_request()
+
+    def close_in_child(self):
+        """In a process that user code forked: the channel is the parent's alone."""
+        if self.open:
+            self.open = False
+            self._lock = _allocate_lock()
+            self._send_lock = _allocate_lock()
+            self._reading = False
+            self.socket.close()

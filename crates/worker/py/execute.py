@@ -1,0 +1,227 @@
+"""Compiles and runs source in `__main__`, and says how it ended."""
+
+import _ast
+import builtins
+import contextvars
+import os
+import sys
+import time
+
+from . import failure, stop
+from .codec import clean
+from .display import shown_figure
+from .present import bounded_repr, bundle, exact, type_name
+from .tasks import Loop
+
+_compile, _exec, _eval, _id, _set = compile, exec, eval, id, set
+_getpid, _exit, _now, _pread = os.getpid, os._exit, time.perf_counter, os.pread
+_Expr, _Expression = _ast.Expr, _ast.Expression
+ONLY_AST = _ast.PyCF_ONLY_AST
+TOP_LEVEL_AWAIT = _ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+CO_COROUTINE = 0x80
+_PAGE = os.sysconf("SC_PAGESIZE")
+# `from __future__` imports hold for later executions, as at a Python prompt.
+_FUTURE = 0
+for _name in __import__("__future__").all_feature_names:
+    _FUTURE |= getattr(__import__("__future__"), _name).compiler_flag
+
+
+class Program:
+    """Source compiled: a body, and a last expression whose value is the result."""
+
+    def __init__(self, code, file, flags):
+        flags |= TOP_LEVEL_AWAIT
+        tree = _compile(code, file, "exec", flags | ONLY_AST, True)
+        statements = tree.body
+        last = statements.pop() if statements and type(statements[-1]) is _Expr else None
+        self.body = _compile(tree, file, "exec", flags, True) if statements or last is None else None
+        self.last = None
+        if last is not None:
+            if self.body is not None:
+                flags |= self.body.co_flags & _FUTURE
+            self.last = _compile(_Expression(last.value), file, "eval", flags, True)
+        self.flags = (self.body.co_flags & _FUTURE) if self.body is not None else 0
+
+    def names(self):
+        """Every name that the code mentions, nested functions included."""
+        found, todo = _set(), [code for code in (self.body, self.last) if code is not None]
+        while todo:
+            code = todo.pop()
+            found.update(code.co_names)
+            todo += [const for const in code.co_consts if hasattr(const, "co_names")]
+        return found
+
+
+class Executor:
+    def __init__(self, namespace, guard, channel, output, prompts, displays, sources, underscore):
+        self.namespace, self.guard, self.channel = namespace, guard, channel
+        self.output, self.prompts, self.displays, self.sources = output, prompts, displays, sources
+        self.underscore = underscore
+        self.context = contextvars.copy_context()
+        self.loop = None
+        self.flags = 0
+        self.pid = _getpid()
+        self.statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+
+    def memory(self):
+        """Resident memory in bytes."""
+        try:
+            return int(_pread(self.statm, 128, 0).split()[1]) * _PAGE
+        except (OSError, IndexError):
+            return 0  # user code closed the descriptor
+
+    def execute(self, request):
+        """Runs one request to its end and returns the frame that says how it ended."""
+        token, guard = request["id"], self.guard
+        # A signal that came before the execution began counts if its frame names this execution.
+        guard.mode = stop.DEFER
+        if guard.pending and not self.channel.was_interrupted(token):
+            guard.pending = False
+        self.prompts.execution = token
+        self.before, self.keys, self.ids = self.memory(), None, {}
+        started = _now()
+        guard.begin()
+        try:
+            try:
+                guard.mode = stop.ON
+                guard.raise_pending()
+                frame = self._run(request)
+            finally:
+                guard.mode = stop.DEFER
+        except BaseException as error:
+            guard.mode = stop.DEFER
+            frame = self._failed(error)
+        if _getpid() != self.pid:
+            self._leave_child(frame)
+        guard.end()
+        guard.mode = stop.DEFER
+        self.output.mend()
+        frame["id"] = token
+        frame["duration"] = _now() - started
+        frame["changes"] = self._changes()
+        if frame["t"] == "result":
+            frame["memory_delta"] = self.memory() - self.before
+        self.prompts.execution = None
+        self.output.flush()
+        return frame
+
+    def _run(self, request):
+        code, file = request["code"], request["file"]
+        if type(code) is dict:
+            import base64
+
+            code = base64.b64decode(code["base64"])
+        program = self._compile(code, file)
+        namespace = self.namespace
+        self.keys = _set(namespace)
+        self.ids = {name: _id(namespace[name]) for name in program.names() if name in namespace}
+        if program.body is not None:
+            self._step(_exec, program.body)
+        value = None
+        if program.last is not None:
+            value = self._step(_eval, program.last)
+        if self.underscore and value is not None:
+            builtins._ = value
+        frame = {"t": "result", "value": None, "repr": None, "value_type": None, "data": {}}
+        if value is not None:
+            frame.update(self._present(value))
+        self.displays.show_figures(shown_figure(value))
+        stdout = sys.stdout
+        if stdout is not self.output.stdout and stdout is not None:
+            try:
+                stdout.flush()
+            except Exception:
+                pass  # an object that user code put in place of stdout; it need not have a flush
+        return frame
+
+    def _compile(self, code, file):
+        if type(code) is bytes:
+            text = code.decode("utf-8", "replace")
+        else:
+            text = code
+            try:
+                code.encode()
+            except UnicodeEncodeError as error:
+                line = code.count("\n", 0, error.start) + 1
+                column = error.start - (code.rfind("\n", 0, error.start) + 1) + 1
+                raise SyntaxError(
+                    f"the source holds a lone surrogate, {code[error.start]!r}, which no encoding can carry",
+                    (file, line, column, clean(code.split("\n")[line - 1])),
+                ) from None
+        self.sources.add(file, clean(text))
+        program = Program(code, file, self.flags)
+        self.flags |= program.flags
+        return program
+
+    def _step(self, run, code):
+        if not code.co_flags & CO_COROUTINE:
+            return self.context.run(run, code, self.namespace)
+        coroutine = self.context.run(_eval, code, self.namespace)
+        if self.loop is None or not self.loop.usable():
+            self.loop = Loop(self.guard, self.channel, self.context)
+        return self.loop.run(coroutine)
+
+    def _present(self, value):
+        text = bounded_repr(value)
+        carried, exactly = exact(value)
+        data, metadata = bundle(value, text)
+        return {"value": exactly if carried else None, "repr": text, "value_type": type_name(value), "data": data}
+
+    def _failed(self, error):
+        if isinstance(error, SystemExit):
+            exit_code = _exit_code(error)
+        else:
+            exit_code = None
+            _remember(error)
+        frame = failure.describe(error)
+        frame["t"] = "error"
+        frame["exit_code"] = exit_code
+        return frame
+
+    def _changes(self):
+        if self.keys is None:
+            return {"added": [], "rebound": [], "removed": []}
+        namespace, before = self.namespace, self.keys
+        now = _set(namespace)
+        rebound = [n for n, old in self.ids.items() if n in namespace and _id(namespace[n]) != old]
+        self.keys, self.ids = None, {}
+        return {
+            "added": sorted(clean(n) for n in now - before if type(n) is str and n != "__builtins__"),
+            "rebound": sorted(clean(n) for n in rebound),
+            "removed": sorted(clean(n) for n in before - now if type(n) is str),
+        }
+
+    def _leave_child(self, frame):
+        """User code forked and came back: this process is not the worker, and leaves as a Python program does."""
+        code = 0
+        if frame["t"] == "error":
+            code = frame["exit_code"]
+            if code is None:
+                code = 1
+                try:
+                    os.write(2, frame["traceback"].encode())
+                except OSError:
+                    pass
+        self.output.flush()
+        _exit(code & 0xFF)
+
+
+def _exit_code(error):
+    """The exit status that a SystemExit asks for; a text is printed, as Python does."""
+    code = error.code
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return int(code) & 0xFF
+    try:
+        print(code, file=sys.stderr)
+    except Exception:
+        pass
+    return 1
+
+
+def _remember(error):
+    """For `pdb.pm()`."""
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
+    if sys.version_info >= (3, 12):
+        sys.last_exc = error

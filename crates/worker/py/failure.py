@@ -1,0 +1,72 @@
+"""Tracebacks as Python prints them, without the worker's own frames."""
+
+import asyncio
+import os
+import traceback
+
+from .codec import clean
+
+OURS = "<pyrepl3>/"
+# The event loop's frames between the worker and a coroutine are nobody's business either.
+_LOOP = os.path.dirname(asyncio.__file__) + os.sep
+LIMIT = 256 << 10
+FRAMES = 200
+
+_TracebackException = traceback.TracebackException
+_from_list = traceback.StackSummary.from_list
+_BaseExceptionGroup = getattr(__builtins__, "BaseExceptionGroup", None) or (
+    __builtins__.get("BaseExceptionGroup") if isinstance(__builtins__, dict) else None
+)
+
+
+def describe(error):
+    """What a frame says of an exception: ename, evalue, traceback, frames."""
+    name = type(error).__name__
+    try:
+        summary = _TracebackException(type(error), error, error.__traceback__, compact=True)
+        _strip(summary)
+        text = "".join(summary.format())
+        frames = [
+            {"filename": clean(f.filename), "lineno": f.lineno or 0, "name": clean(f.name), "line": clean(f.line or "")}
+            for f in list(summary.stack or ())[-FRAMES:]
+        ]
+    except Exception as failed:  # an exception whose own parts raise
+        text = f"Traceback (most recent call last):\n{name}: <its traceback could not be made: {type(failed).__name__}>\n"
+        frames = []
+    return {"ename": clean(name), "evalue": clean(cut(message(error))), "traceback": clean(cut(text)), "frames": frames}
+
+
+def message(error):
+    try:
+        return str(error)
+    except Exception as failed:
+        return f"<str() of the exception raised {type(failed).__name__}>"
+
+
+def cut(text):
+    if len(text) <= LIMIT:
+        return text
+    half = LIMIT // 2
+    return f"{text[:half]}\n… [cut: {len(text) - LIMIT} characters left out] …\n{text[-half:]}"
+
+
+def _strip(summary):
+    """Takes the worker's frames out of a summary and of all that it chains to."""
+    seen = set()
+    todo = [summary]
+    while todo:
+        one = todo.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        stack = list(one.stack or ())
+        keep = [f for f in stack if not f.filename.startswith(OURS)]
+        if len(keep) != len(stack):
+            # Leading frames of asyncio are the way from the worker into the coroutine.
+            while keep and keep[0].filename.startswith(_LOOP) and any(not f.filename.startswith(_LOOP) for f in keep):
+                keep.pop(0)
+        one.stack = _from_list(keep) if keep else None
+        if one.stack is not None and len(keep) == len(stack):
+            one.stack = type(one.stack)(stack)
+        todo += [one.__cause__, one.__context__]
+        todo += list(getattr(one, "exceptions", None) or ())

@@ -1,0 +1,43 @@
+"""Loads the worker's modules from the zygote's channel, without a file on disk.
+
+They see a private copy of `builtins`: user code may replace `builtins.len` and the worker still counts.
+"""
+
+import builtins
+import json
+import sys
+from importlib.machinery import ModuleSpec
+
+sources = json.loads(read(int(read(10))))  # noqa: F821 (given by the bootstrap)
+private = dict(vars(builtins))
+
+
+class Loader:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name in sources:
+            return ModuleSpec(name, Loader, origin="<pyrepl3>", is_package=name == "_pyrepl3")
+        return None
+
+    @staticmethod
+    def create_module(spec):
+        return None
+
+    @staticmethod
+    def exec_module(module):
+        name = module.__name__
+        file = "<pyrepl3>/%s.py" % name.rpartition(".")[2]
+        code = compile(sources.pop(name), file, "exec", dont_inherit=True)
+        vars(module)["__builtins__"] = private
+        exec(code, vars(module))
+
+
+sys.meta_path.insert(0, Loader)
+from _pyrepl3 import zygote  # noqa: E402
+
+sys.meta_path.remove(Loader)
+main = sys.modules["__main__"]
+for name in list(vars(main)):
+    if not name.startswith("__"):
+        delattr(main, name)
+zygote.main()

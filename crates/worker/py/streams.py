@@ -1,0 +1,169 @@
+"""stdout, stderr, stdin, `input` and `getpass`.
+
+Output goes through Python's own text layer to the pipes at descriptors 1 and 2. Input speaks the control channel:
+`input` is replaced once, in `builtins`, and never restored.
+"""
+
+import builtins
+import getpass
+import io
+import os
+import sys
+from _thread import allocate_lock as _allocate_lock
+
+from .codec import clean
+
+_str, _type, _isinstance = str, type, isinstance
+
+
+class Output:
+    """Both output streams of the worker."""
+
+    def __init__(self):
+        errors = getattr(sys.stdout, "errors", None) or "strict"
+        self.stdout = self._open(1, errors)
+        self.stderr = self._open(2, "backslashreplace")
+        self.install()
+
+    @staticmethod
+    def _open(fd, errors):
+        raw = io.FileIO(fd, "w", closefd=False)
+        raw.name = "<stdout>" if fd == 1 else "<stderr>"
+        text = io.TextIOWrapper(io.BufferedWriter(raw, 32768), encoding="utf-8", errors=errors, line_buffering=True)
+        text.mode = "w"
+        return text
+
+    def install(self):
+        sys.stdout = sys.__stdout__ = self.stdout
+        sys.stderr = sys.__stderr__ = self.stderr
+
+    def flush(self):
+        """Before every frame: what was printed comes before it."""
+        for stream in (self.stdout, self.stderr):
+            try:
+                stream.flush()
+            except (ValueError, OSError):
+                pass  # closed by user code: `mend` sees to it
+
+    def mend(self):
+        """After user code: a stream that it closed is opened again; one that it put in place is left alone."""
+        if self.stdout.closed:
+            stale, self.stdout = self.stdout, self._open(1, "strict")
+            sys.__stdout__ = self.stdout
+            if sys.stdout is stale or sys.stdout is None:
+                sys.stdout = self.stdout
+        if self.stderr.closed:
+            stale, self.stderr = self.stderr, self._open(2, "backslashreplace")
+            sys.__stderr__ = self.stderr
+            if sys.stderr is stale or sys.stderr is None:
+                sys.stderr = self.stderr
+
+
+class Prompts:
+    """Asks the client for input, from any thread."""
+
+    def __init__(self, channel, guard, output):
+        self.channel, self.guard, self.output = channel, guard, output
+        self.execution = None  # token of the running execution
+        self._lock = _allocate_lock()
+        self._last = 0
+
+    def ask(self, prompt, password=False):
+        """A line without its end, or None for end-of-file."""
+        entered = self.guard.enter()
+        try:
+            if not self.channel.open:
+                return None
+            with self._lock:
+                self._last += 1
+                number = self._last
+            self.output.flush()
+            self.channel._asked.add(number)
+            self.channel.send(
+                {"t": "input", "input": number, "id": self.execution, "prompt": clean(prompt), "password": password}
+            )
+            return self.channel.answer(number)["value"]
+        finally:
+            self.guard.leave(entered)
+
+
+class _Lines(io.RawIOBase):
+    """Standard input as bytes: each read that finds nothing asks for a line."""
+
+    def __init__(self, prompts):
+        self._prompts = prompts
+        self._rest = b""
+        self.name = "<stdin>"
+        self.mode = "rb"
+
+    def readable(self):
+        return True
+
+    def fileno(self):
+        return 0
+
+    def isatty(self):
+        return False
+
+    def readinto(self, buffer):
+        if not self._rest:
+            line = self._prompts.ask("")
+            if line is None:
+                return 0
+            self._rest = (line + "\n").encode("utf-8", "surrogatepass")
+        size = min(len(buffer), len(self._rest))
+        buffer[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
+
+
+class _Stdin(io.TextIOWrapper):
+    def close(self):
+        """Nothing: `exit()` closes standard input, and the session goes on."""
+
+
+def install_input(prompts):
+    """Replaces `input`, `sys.stdin` and `getpass`, for good."""
+
+    def ask_user(prompt="", /):
+        """Read a line from the client; the prompt is shown to the user.
+
+        Raises EOFError when the client has no more input.
+        """
+        if prompt is None:
+            prompt = "None"
+        text = prompt if _type(prompt) is _str else _str(prompt)
+        stdout = sys.stdout
+        if stdout is not None and stdout is not prompts.output.stdout:
+            stdout.flush()
+        answer = prompts.ask(text)
+        if answer is None:
+            raise EOFError("EOF when reading a line")
+        return answer
+
+    def ask_password(prompt="Password: ", stream=None, *, echo_char=None):
+        """Read a password from the client, who is told not to show it."""
+        answer = prompts.ask(_str(prompt), password=True)
+        if answer is None:
+            raise EOFError("EOF when reading a line")
+        return answer
+
+    ask_user.__name__ = ask_user.__qualname__ = "input"
+    ask_user.__module__ = "builtins"
+    ask_password.__name__ = ask_password.__qualname__ = "getpass"
+    ask_password.__module__ = "getpass"
+    builtins.input = ask_user
+    getpass.getpass = ask_password
+    stdin = _Stdin(
+        io.BufferedReader(_Lines(prompts), 8192), encoding="utf-8", errors="surrogatepass", line_buffering=True
+    )
+    stdin.mode = "r"
+    sys.stdin = sys.__stdin__ = stdin
+
+
+def install_real_input():
+    """Standard input is a descriptor of the script's own, as under `python FILE`."""
+    try:
+        sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
+    except OSError:
+        sys.stdin = sys.__stdin__ = None

@@ -1,0 +1,127 @@
+"""The event loop that a session keeps for top-level await. Between executions its idle wait runs inside it."""
+
+import asyncio
+import contextvars
+import sys
+
+from . import stop
+
+_current_task, _cancelled = asyncio.current_task, asyncio.CancelledError
+_new_event_loop, _set_event_loop = asyncio.new_event_loop, asyncio.set_event_loop
+
+
+class Loop:
+    def __init__(self, guard, channel, context):
+        self.loop = _new_event_loop()
+        _set_event_loop(self.loop)
+        self.guard, self.channel, self.context = guard, channel, context
+        self.main = None  # the task of the running execution
+        self.interrupted = False
+        guard.loop = self
+
+    # ---- executions ----
+
+    def run(self, coroutine):
+        """Runs a coroutine to its end, in the session's context: its value, or raises what it raised."""
+        self.interrupted = False
+        self.noted = []
+        outcome = []
+
+        async def hold():
+            try:
+                outcome.append((True, await coroutine))
+            except BaseException as error:
+                outcome.append((False, error))
+            if sys.version_info < (3, 11):
+                self._note_context()
+
+        if sys.version_info >= (3, 11):
+            self.main = self.loop.create_task(hold(), context=self.context)
+        else:
+            self.main = self.context.run(self.loop.create_task, hold())
+        try:
+            while not outcome:
+                try:
+                    self.loop.run_until_complete(self.main)
+                except KeyboardInterrupt:
+                    # It was raised into another task's step; the execution is what it was meant for.
+                    self.interrupted = True
+                    self.main.cancel()
+                except _cancelled:
+                    break
+        finally:
+            self.main = None
+            for variable, value in self.noted:
+                self.context.run(variable.set, value)
+        if not outcome:
+            raise KeyboardInterrupt
+        completed, value = outcome[0]
+        if completed:
+            return value
+        if self.interrupted and isinstance(value, _cancelled):
+            raise KeyboardInterrupt().with_traceback(value.__traceback__) from None
+        raise value
+
+    def _note_context(self):
+        # Before 3.11 a task cannot run in a given context, only in a copy of it: what it set is copied back.
+        for variable, value in contextvars.copy_context().items():
+            if variable not in self.context or self.context[variable] is not value:
+                self.noted.append((variable, value))
+
+    # ---- interrupts: called by the signal handler ----
+
+    def interrupt(self):
+        """An interrupt while user code runs. True when it was dealt with: the loop waits, so its task is cancelled."""
+        if self.main is None or not self.loop.is_running() or _current_task(self.loop) is not None:
+            return False
+        self.interrupted = True
+        self.main.cancel()
+        self.loop.call_soon_threadsafe(lambda: None)
+        return True
+
+    def is_blocked(self):
+        """Whether a task of the idle loop keeps it from its work."""
+        return self.loop.is_running() and _current_task(self.loop) is not None
+
+    # ---- between executions ----
+
+    def usable(self):
+        return not self.loop.is_closed() and not self.loop.is_running()
+
+    def request(self):
+        """Waits for the next request while the loop's tasks go on."""
+        loop, channel = self.loop, self.channel
+        while True:
+            wake = loop.create_future()
+
+            def ready(wake=wake):
+                if not wake.done():
+                    wake.set_result(None)
+
+            channel.on_request = lambda ready=ready: loop.call_soon_threadsafe(ready)
+            try:
+                request = channel.request_now()
+                if request is not None:
+                    return request
+                loop.add_reader(channel.fd, ready)
+                self.guard.mode = stop.IDLE
+                loop.run_until_complete(wake)
+            except (KeyboardInterrupt, SystemExit):
+                pass  # a task of the user's ended by it; its own exception says so
+            finally:
+                self.guard.mode = stop.OFF
+                channel.on_request = None
+                loop.remove_reader(channel.fd)
+
+    def close(self):
+        """Cancels what still runs, and closes the loop, as `asyncio.run` does."""
+        if not self.usable():
+            return
+        loop = self.loop
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.wait(tasks, timeout=1))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()

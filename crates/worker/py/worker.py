@@ -1,0 +1,227 @@
+"""The worker's life: set up, take requests one by one, leave."""
+
+import atexit
+import fcntl
+import gc
+import os
+import random
+import resource
+import signal
+import socket
+import sys
+import threading
+import traceback
+import weakref
+
+from . import display, execute, failure, introspect, source, stop, streams
+from .channel import Channel
+
+_main = sys.modules["__main__"]
+
+
+def main(channel, stdout, stderr, stdin):
+    """Serves one worker's control channel until it is told to leave. Never returns."""
+    # Descriptors that user code opens begin at 3, as in any program.
+    fd = _high(channel)
+    for old, new in ((stdin, 0), (stdout, 1), (stderr, 2)):
+        os.dup2(old, new)
+        os.close(old)
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    guard = stop.Guard()
+    channel = Channel(fd, guard)
+    setup = channel.request()
+    output = streams.Output()
+    prompts = streams.Prompts(channel, guard, output)
+    displays = display.Displays(channel, guard, output, prompts)
+    sources = source.Sources()
+    mode = setup["mode"]
+    try:
+        apply(setup)
+        if mode["real_stdin"]:
+            streams.install_real_input()
+        else:
+            streams.install_input(prompts)
+        displays.install(mode["figures"])
+        source.install(sources)
+        forget_the_parent()
+    except BaseException as error:
+        channel.send({"t": "refused", "why": f"{type(error).__name__}: {error}"})
+        os._exit(1)
+    os.register_at_fork(after_in_child=channel.close_in_child)
+    threading.excepthook = _print_thread_failure
+    sys.excepthook = _print_failure
+    namespace = vars(_main)
+    executor = execute.Executor(
+        namespace, guard, channel, output, prompts, displays, sources, mode["underscore"]
+    )
+    initial = frozenset(namespace) | {"__builtins__"}
+    gc.enable()
+    channel.send({"t": "hello", "python": _python_info()})
+    serve(channel, guard, executor, namespace, initial)
+
+
+def serve(channel, guard, executor, namespace, initial):
+    while True:
+        loop = executor.loop
+        guard.mode = stop.OFF
+        request = loop.request() if loop is not None and loop.usable() else channel.request()
+        op = request["op"]
+        if op == "execute":
+            channel.send(executor.execute(request))
+        elif op == "exit":
+            leave(executor, request)
+        else:
+            channel.send(query(request, guard, executor, namespace, initial))
+
+
+def query(request, guard, executor, namespace, initial):
+    """Answers a question about the session. Properties and reprs of the user's run, so it can be interrupted."""
+    op = request["op"]
+    guard.mode = stop.DEFER
+    if guard.pending and not executor.channel.was_interrupted(request["id"]):
+        guard.pending = False
+    guard.begin()
+    try:
+        try:
+            guard.mode = stop.ON
+            guard.raise_pending()
+            if op == "variables":
+                data = introspect.variables(namespace, initial)
+            elif op == "complete":
+                data = introspect.complete(request["code"], request["cursor"], namespace)
+            elif op == "inspect":
+                data = introspect.inspect_name(request["name"], namespace)
+            else:
+                data = introspect.is_complete(request["code"], executor.flags | execute.TOP_LEVEL_AWAIT)
+        finally:
+            guard.mode = stop.DEFER
+    except BaseException as error:
+        guard.mode = stop.DEFER
+        data = {"error": f"{type(error).__name__}: {failure.message(error)}"}
+    guard.end()
+    executor.output.flush()
+    return {"t": "reply", "id": request["id"], "data": data}
+
+
+def apply(setup):
+    """Working directory, environment, limits, and what `python FILE` sets."""
+    mode = setup["mode"]
+    for name, value in setup["env"].items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    if setup.get("cwd"):
+        os.chdir(setup["cwd"])
+    for name, value in setup["rlimits"].items():
+        which = getattr(resource, "RLIMIT_" + name)
+        _soft, hard = resource.getrlimit(which)
+        if hard != resource.RLIM_INFINITY:
+            value = min(value, hard)
+        resource.setrlimit(which, (value, value))
+    sys.argv = list(mode["argv"])
+    sys.path.insert(0, mode["path0"])
+    if mode["file"] is not None:
+        _main.__file__ = mode["file"]
+    import builtins
+
+    _main.__builtins__ = builtins
+
+
+def forget_the_parent():
+    """Effects that belong to the process that this one was forked from must not happen here a second time."""
+    atexit._clear()
+    weakref.finalize._registry.clear()
+    weakref.finalize._registered_with_atexit = False
+    logging = sys.modules.get("logging")
+    if logging is not None:
+        atexit.register(logging.shutdown)
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        atexit.register(util._exit_function)
+    random.seed()
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+
+
+def leave(executor, request):
+    """Ends as a Python program does: threads, `atexit`, the namespace's finalizers, files. Then this process is gone."""
+    code = request["code"]
+    guard = executor.guard
+    guard.begin()
+    guard.mode = stop.ON
+    try:
+        if executor.loop is not None:
+            executor.loop.close()
+        if request["join"]:
+            threading._shutdown()
+        atexit._run_exitfuncs()
+        namespace = executor.namespace
+        for private in (True, False):
+            for name in list(namespace):
+                if name != "__builtins__" and (name.startswith("_") and not name.startswith("__")) == private:
+                    namespace[name] = None
+        gc.collect()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except BaseException as error:
+        guard.mode = stop.DEFER
+        code = code or (130 if isinstance(error, KeyboardInterrupt) else 120)
+        executor.output.flush()
+        try:
+            os.write(2, failure.describe(error)["traceback"].encode())
+        except OSError:
+            pass
+    guard.mode = stop.DEFER
+    executor.output.flush()
+    os._exit(code)
+
+
+def warm_up(code, namespace):
+    """Runs a pool's warm-up code in a template."""
+    program = execute.Program(code, "<warm-up>", 0)
+    if any(part is not None and part.co_flags & execute.CO_COROUTINE for part in (program.body, program.last)):
+        raise SyntaxError("warm-up code cannot use top-level await: an event loop does not survive a fork")
+    for part in (program.body, program.last):
+        if part is not None:
+            exec(part, namespace)
+
+
+def warm_up_traceback(error):
+    return failure.describe(error)["traceback"]
+
+
+def _high(fd):
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    for lowest in (1000, 200, 20):
+        if lowest < limit or limit == resource.RLIM_INFINITY:
+            try:
+                moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
+            except OSError:
+                continue
+            os.close(fd)
+            return moved
+    return fd
+
+
+def _python_info():
+    from .zygote import python_info
+
+    return python_info()
+
+
+def _print_failure(kind, error, trace):
+    sys.stderr.write(failure.describe(error)["traceback"])
+
+
+def _print_thread_failure(arguments):
+    # The interpreter's own would not find the source of executions.
+    if arguments.exc_type is SystemExit or sys.stderr is None:
+        return
+    name = arguments.thread.name if arguments.thread is not None else "?"
+    text = failure.describe(arguments.exc_value)["traceback"]
+    sys.stderr.write(f"Exception in thread {name}:\n{text}")
+    sys.stderr.flush()
