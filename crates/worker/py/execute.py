@@ -42,6 +42,10 @@ class Program:
             self.last = _compile(_Expression(last.value), file, "eval", flags, True)
         self.flags = (self.body.co_flags & _FUTURE) if self.body is not None else 0
 
+    def awaits(self):
+        """Whether it uses await, async for or async with at its top level."""
+        return any(code is not None and code.co_flags & CO_COROUTINE for code in (self.body, self.last))
+
     def names(self):
         """Every name that the code mentions, nested functions included."""
         found, todo = _set(), [code for code in (self.body, self.last) if code is not None]
@@ -115,11 +119,16 @@ class Executor:
         namespace = self.namespace
         self.keys = _set(namespace)
         self.ids = {name: _id(namespace[name]) for name in program.names() if name in namespace}
-        if program.body is not None:
-            self._step(_exec, program.body)
-        value = None
-        if program.last is not None:
-            value = self._step(_eval, program.last)
+        if program.awaits():
+            if self.loop is None or not self.loop.usable():
+                self.loop = Loop(self.guard, self.channel, self.context)
+            value = self.loop.run(self._run_awaiting(program))
+        else:
+            value = None
+            if program.body is not None:
+                self.context.run(_exec, program.body, namespace)
+            if program.last is not None:
+                value = self.context.run(_eval, program.last, namespace)
         if self.underscore and value is not None:
             builtins._ = value
         frame = {"t": "result", "value": None, "repr": None, "value_type": None, "data": {}}
@@ -153,13 +162,15 @@ class Executor:
         self.flags |= program.flags
         return program
 
-    def _step(self, run, code):
-        if not code.co_flags & CO_COROUTINE:
-            return self.context.run(run, code, self.namespace)
-        coroutine = self.context.run(_eval, code, self.namespace)
-        if self.loop is None or not self.loop.usable():
-            self.loop = Loop(self.guard, self.channel, self.context)
-        return self.loop.run(coroutine)
+    async def _run_awaiting(self, program):
+        """The whole program within the loop, so that what follows an await still finds it running."""
+        value = None
+        for code in (program.body, program.last):
+            if code is not None:
+                value = _eval(code, self.namespace)
+                if code.co_flags & CO_COROUTINE:
+                    value = await value
+        return value if program.last is not None else None
 
     def _present(self, value):
         text = bounded_repr(value)

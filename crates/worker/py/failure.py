@@ -14,9 +14,6 @@ FRAMES = 200
 
 _TracebackException = traceback.TracebackException
 _from_list = traceback.StackSummary.from_list
-_BaseExceptionGroup = getattr(__builtins__, "BaseExceptionGroup", None) or (
-    __builtins__.get("BaseExceptionGroup") if isinstance(__builtins__, dict) else None
-)
 
 
 def describe(error):

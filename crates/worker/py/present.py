@@ -85,7 +85,9 @@ class _Exact:
 def bounded_repr(value):
     """`repr`, at most REPR_LIMIT characters and then saying so; never raises for what the value does."""
     try:
-        text = _repr(value) if _is_small(value, [2000]) else _Partial().of(value)
+        if not _is_small(value, [2000]):
+            return clean(_Partial().of(value))
+        text = _repr(value)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:
@@ -117,8 +119,10 @@ def type_name(value):
     return clean(f"{name}" if module == "builtins" else f"{module}.{name}")
 
 
-def _is_small(value, budget):
+def _is_small(value, budget, level=0):
     """Whether a plain repr stays small, as far as builtin containers go. The budget is in characters."""
+    if level > 50:
+        return False  # deep, or one that holds itself
     kind = _type(value)
     if kind is int:
         return value.bit_length() <= PLAIN_INT_BITS
@@ -128,12 +132,14 @@ def _is_small(value, budget):
         budget[0] -= _len(value) // 16 + 1
     elif kind in (list, tuple, set, frozenset):
         budget[0] -= _len(value)
-        return budget[0] >= 0 and all(_is_small(item, budget) for item in value)
+        return budget[0] >= 0 and all(_is_small(item, budget, level + 1) for item in value)
     elif kind is dict:
         budget[0] -= 2 * _len(value)
         if budget[0] < 0:
             return False
-        return all(_is_small(key, budget) and _is_small(item, budget) for key, item in value.items())
+        return all(
+            _is_small(key, budget, level + 1) and _is_small(item, budget, level + 1) for key, item in value.items()
+        )
     else:
         budget[0] -= 16
     return budget[0] >= 0

@@ -183,7 +183,7 @@ def leave(executor, request):
 def warm_up(code, namespace):
     """Runs a pool's warm-up code in a template."""
     program = execute.Program(code, "<warm-up>", 0)
-    if any(part is not None and part.co_flags & execute.CO_COROUTINE for part in (program.body, program.last)):
+    if program.awaits():
         raise SyntaxError("warm-up code cannot use top-level await: an event loop does not survive a fork")
     for part in (program.body, program.last):
         if part is not None:

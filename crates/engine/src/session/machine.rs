@@ -253,6 +253,7 @@ impl Machine {
                     let verdict = if self.violated { Verdict::Violation } else { Verdict::Closed };
                     actions.push(Action::End(current.task.token, verdict));
                 }
+                self.drop_queue(Verdict::Closed, &mut actions);
                 self.phase = Phase::Closed;
             }
         }
@@ -285,9 +286,7 @@ impl Machine {
             _ => Verdict::Reported,
         };
         if current.stop.is_some_and(|stop| stop.killed) {
-            // It ended just before SIGKILL hit: what it said stands, and its process is dying.
-            actions.push(Action::End(token, verdict));
-            self.current = None;
+            // It ended just before SIGKILL hit, but its process is dying: the exit tells what became of it.
             return;
         }
         self.current = None;
