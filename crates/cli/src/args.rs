@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Python sessions that last.
@@ -65,15 +66,15 @@ pub(crate) struct ReplArgs {
     pub(crate) preload: Vec<String>,
 }
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct RunArgs {
     /// Program passed as a string; everything after it is for the program
-    #[arg(short = 'c', value_name = "CODE", allow_hyphen_values = true)]
-    pub(crate) code: Option<String>,
+    #[arg(short = 'c', value_name = "CODE [ARGS]", num_args = 1.., allow_hyphen_values = true)]
+    pub(crate) code: Vec<OsString>,
     /// Stop the script after so many seconds (exit status 124)
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub(crate) timeout: Option<f64>,
-    /// Save matplotlib's figures and images that the script displays in this folder
+    /// Save figures and images that the script displays in this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) figures: Option<PathBuf>,
     /// Module to import before the session starts; may be repeated
@@ -86,8 +87,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) from: Option<String>,
     /// Script file, or `-` for standard input; then the script's own arguments
-    #[arg(value_name = "FILE [ARGS]", trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) script: Vec<std::ffi::OsString>,
+    #[arg(value_name = "FILE [ARGS]", trailing_var_arg = true)]
+    pub(crate) script: Vec<OsString>,
 }
 
 #[derive(Debug, Clone, Args)]

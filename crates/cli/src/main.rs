@@ -1,11 +1,16 @@
 //! `pyrepl3`: Python sessions that last, at a terminal, for scripts, and embedded in other programs.
 
 mod args;
+mod bundle;
 mod embed;
 mod exit;
 mod message;
+mod output;
+mod run;
+mod signals;
+mod start;
 
-use args::{Cli, Command};
+use args::{Cli, Command, RunArgs};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -20,7 +25,11 @@ fn main() -> ExitCode {
     };
     let code = match &cli.command {
         Some(Command::Engine(engine)) => runtime.block_on(embed::main(engine)),
-        _ => exit::USAGE,
+        Some(Command::Run(run)) => runtime.block_on(run::main(run, &cli.common)),
+        Some(Command::Doctor) => exit::USAGE,
+        Some(Command::Repl(_)) | None => {
+            runtime.block_on(run::main(&RunArgs { script: vec!["-".into()], ..RunArgs::default() }, &cli.common))
+        }
     };
     // Reads of a terminal that no longer matter must not keep the program.
     runtime.shutdown_background();

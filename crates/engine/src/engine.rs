@@ -1,7 +1,7 @@
 //! The engine: zygotes, sessions and pools of one program.
 
 use crate::pool::Pool;
-use crate::session::{Origin, Script, Session, start};
+use crate::session::{Alive, Origin, Script, Session, start};
 use crate::zygote::{Environment, Zygotes};
 use pyrepl3_protocol::message::{PoolOptions, SessionOptions};
 use pyrepl3_protocol::{Code, Failure};
@@ -33,6 +33,7 @@ pub(crate) struct Inner {
     found: tokio::sync::Mutex<Option<PathBuf>>,
     pub(crate) zygotes: Zygotes,
     sessions: Mutex<Vec<WeakUnboundedSender<crate::session::Command>>>,
+    pub(crate) alive: Arc<Alive>,
 }
 
 /// Runs Python sessions. Clones share it. Needs a tokio runtime with I/O and time.
@@ -52,6 +53,7 @@ impl Engine {
             found: tokio::sync::Mutex::default(),
             zygotes: Zygotes::default(),
             sessions: Mutex::default(),
+            alive: Arc::default(),
         };
         Engine { inner: Arc::new(inner) }
     }
@@ -75,7 +77,7 @@ impl Engine {
         let mut attempt = 0;
         loop {
             let server = self.inner.zygotes.get(&environment).await?;
-            let origin = Origin { server: server.clone() };
+            let origin = Origin { server: server.clone(), alive: self.inner.alive.clone() };
             match start(origin, options.clone(), script, None).await {
                 Ok(session) => {
                     self.inner.remember(&session);
@@ -111,6 +113,8 @@ impl Engine {
         for closed in closing {
             _ = closed.await;
         }
+        // Those whose handles were dropped are ending by themselves.
+        self.inner.alive.none().await;
         self.inner.zygotes.end().await;
     }
 }

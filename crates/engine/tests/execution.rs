@@ -86,22 +86,41 @@ async fn tracebacks_show_source_of_earlier_executions_and_no_frames_of_ours() {
     let error = failed.err();
     assert_eq!((error.status, error.ename.as_str()), (EndStatus::Failed, "ZeroDivisionError"));
     assert_eq!(error.error, "division by zero");
-    assert!(error.traceback.starts_with("Traceback (most recent call last):\n  File \"<execution 2>\", line 1, in <module>\n    f(0)\n"));
-    assert!(error.traceback.contains("File \"<execution 1>\", line 2, in f\n    return 1 / n\n"), "{}", error.traceback);
+    assert!(
+        error.traceback.starts_with(
+            "Traceback (most recent call last):\n  File \"<execution 2>\", line 1, in <module>\n    f(0)\n"
+        )
+    );
+    assert!(
+        error.traceback.contains("File \"<execution 1>\", line 2, in f\n    return 1 / n\n"),
+        "{}",
+        error.traceback
+    );
     assert!(!error.traceback.contains("pyrepl3"));
     assert_eq!(error.frames.len(), 2);
     assert_eq!((error.frames[1].name.as_str(), error.frames[1].lineno), ("f", 2));
     let syntax = run(&session, "x = (1,\n  2 3)").await;
     assert_eq!(syntax.err().ename, "SyntaxError");
-    assert!(syntax.err().traceback.contains("line 2") && syntax.err().traceback.contains('^'), "{}", syntax.err().traceback);
+    assert!(
+        syntax.err().traceback.contains("line 2") && syntax.err().traceback.contains('^'),
+        "{}",
+        syntax.err().traceback
+    );
     assert!(!syntax.err().traceback.contains("Traceback"));
-    let asynchronous = run(&session, "import asyncio\nasync def g():\n    await asyncio.sleep(0)\n    f(0)\nawait g()").await;
+    let asynchronous =
+        run(&session, "import asyncio\nasync def g():\n    await asyncio.sleep(0)\n    f(0)\nawait g()").await;
     assert!(!asynchronous.err().traceback.contains("base_events"), "{}", asynchronous.err().traceback);
     assert!(asynchronous.err().traceback.contains("await g()"));
     let chained = run(&session, "try:\n    1/0\nexcept ZeroDivisionError as e:\n    raise KeyError('k') from e").await;
     assert!(chained.err().traceback.contains("direct cause"));
-    let thread = run(&session, "import threading\nt = threading.Thread(target=f, args=(0,), name='T')\nt.start(); t.join()").await;
-    assert!(thread.stderr.contains("Exception in thread T") && thread.stderr.contains("return 1 / n"), "{}", thread.stderr);
+    let thread =
+        run(&session, "import threading\nt = threading.Thread(target=f, args=(0,), name='T')\nt.start(); t.join()")
+            .await;
+    assert!(
+        thread.stderr.contains("Exception in thread T") && thread.stderr.contains("return 1 / n"),
+        "{}",
+        thread.stderr
+    );
     engine.shutdown().await;
 }
 
@@ -117,7 +136,7 @@ async fn exceptions_of_every_kind_are_told() {
         ("class E(Exception):\n def __str__(self): raise ValueError\nraise E", "E"),
         ("raise Exception('\\ud800')", "Exception"),
         ("'\\0'\nx = '\0'", "SyntaxError"),
-        ("(" , "SyntaxError"),
+        ("(", "SyntaxError"),
     ] {
         let ran = run(&session, code).await;
         // A null byte is a ValueError before 3.12.
@@ -143,9 +162,15 @@ async fn top_level_await_runs_on_a_loop_that_the_session_keeps() {
     let code = "class C:\n async def __aenter__(self): return 5\n async def __aexit__(self, *a): pass\nasync with C() as c: r = c\nr";
     assert_eq!(run(&session, code).await.value(), "5");
     // One loop, one context, from execution to execution; synchronous code shares the context.
-    assert_eq!(run(&session, "l = asyncio.get_running_loop(); await asyncio.sleep(0); token = v.set(1)").await.repr(), "None");
+    assert_eq!(
+        run(&session, "l = asyncio.get_running_loop(); await asyncio.sleep(0); token = v.set(1)").await.repr(),
+        "None"
+    );
     assert_eq!(run(&session, "v.get()").await.value(), "1");
-    assert_eq!(run(&session, "await asyncio.sleep(0); asyncio.get_running_loop() is l, v.get()").await.repr(), "(True, 1)");
+    assert_eq!(
+        run(&session, "await asyncio.sleep(0); asyncio.get_running_loop() is l, v.get()").await.repr(),
+        "(True, 1)"
+    );
     // Tasks go on between executions.
     run(&session, "done = asyncio.get_running_loop().create_future()\nasync def later():\n    await asyncio.sleep(0.01)\n    print('ticked', flush=True)\n    done.set_result(1)\ntask = asyncio.create_task(later())\nawait asyncio.sleep(0)").await;
     let mut events = session.events();
@@ -161,16 +186,29 @@ async fn top_level_await_runs_on_a_loop_that_the_session_keeps() {
 async fn definitions_of_the_session_have_source_and_pickle() {
     let (engine, session) = session().await;
     run(&session, "import inspect, pickle, multiprocessing, subprocess, sys\ndef f(x):\n    return x + 1\n").await;
-    run(&session, "class C:\n    n = 1\n    def m(self):\n        return f(self.n)\n\nclass D(C):\n    flag = True\n").await;
+    run(&session, "class C:\n    n = 1\n    def m(self):\n        return f(self.n)\n\nclass D(C):\n    flag = True\n")
+        .await;
     assert_eq!(run(&session, "inspect.getsource(f)").await.value(), r#""def f(x):\n    return x + 1\n""#);
     assert!(run(&session, "inspect.getsource(C)").await.value().starts_with(r#""class C:\n    n = 1"#));
     assert_eq!(run(&session, "inspect.getsource(D)").await.value(), r#""class D(C):\n    flag = True\n""#);
     run(&session, "class D(C):\n    flag = 2\n").await;
     assert_eq!(run(&session, "inspect.getsource(D)").await.value(), r#""class D(C):\n    flag = 2\n""#);
     assert_eq!(run(&session, "pickle.loads(pickle.dumps(C())).m()").await.value(), "2");
-    assert_eq!(run(&session, "with multiprocessing.get_context('fork').Pool(2) as p: r = p.map(f, [1, 2, 3])\nr").await.value(), "[2,3,4]");
-    assert_eq!(run(&session, "subprocess.run([sys.executable, '-c', 'print(6)'], capture_output=True, text=True).stdout").await.value(), r#""6\n""#);
-    let child = run(&session, "import os\npid = os.fork()\nif pid: _ = os.waitpid(pid, 0)\nelse: print('child')\npid == 0").await;
+    assert_eq!(
+        run(&session, "with multiprocessing.get_context('fork').Pool(2) as p: r = p.map(f, [1, 2, 3])\nr")
+            .await
+            .value(),
+        "[2,3,4]"
+    );
+    assert_eq!(
+        run(&session, "subprocess.run([sys.executable, '-c', 'print(6)'], capture_output=True, text=True).stdout")
+            .await
+            .value(),
+        r#""6\n""#
+    );
+    let child =
+        run(&session, "import os\npid = os.fork()\nif pid: _ = os.waitpid(pid, 0)\nelse: print('child')\npid == 0")
+            .await;
     assert_eq!((child.value(), child.stdout.as_str()), ("false", "child\n"));
     engine.shutdown().await;
 }
@@ -206,7 +244,11 @@ async fn displays_and_bundles() {
     assert_eq!(ran.displays[2].display_id.as_deref(), Some("d"));
     assert!(ran.displays[3].update);
     assert_eq!(ran.ok().data["text/html"].get(), r#""<b>h</b>""#);
-    let bundle = run(&session, "class M:\n def _repr_mimebundle_(self, include=None, exclude=None): return {'a/b': {'k': 1}}, {'m': 2}\nM()").await;
+    let bundle = run(
+        &session,
+        "class M:\n def _repr_mimebundle_(self, include=None, exclude=None): return {'a/b': {'k': 1}}, {'m': 2}\nM()",
+    )
+    .await;
     assert_eq!(bundle.ok().data["a/b"].get(), r#"{"k":1}"#);
     engine.shutdown().await;
 }
@@ -230,7 +272,13 @@ async fn variables_completions_and_inspection() {
     assert!(texts("from math import sq").await.contains(&"sqrt".to_owned()));
     let about: serde_json::Value = serde_json::from_str(session.inspect("C.meth").await.unwrap().get()).unwrap();
     assert_eq!((about["signature"].as_str(), about["doc"].as_str()), (Some("(self, a, b=2)"), Some("doc of meth")));
-    for (code, status) in [("x = 1", "complete"), ("def f():", "incomplete"), ("f(", "incomplete"), ("x = = 1", "invalid"), ("await f()", "complete")] {
+    for (code, status) in [
+        ("x = 1", "complete"),
+        ("def f():", "incomplete"),
+        ("f(", "incomplete"),
+        ("x = = 1", "invalid"),
+        ("await f()", "complete"),
+    ] {
         let found: serde_json::Value = serde_json::from_str(session.is_complete(code).await.unwrap().get()).unwrap();
         assert_eq!(found["status"], status, "{code}");
     }
@@ -270,7 +318,13 @@ async fn every_interpreter_runs_the_same_way() {
         run(&session, "import asyncio, contextvars\nv = contextvars.ContextVar('v')\nx = 20").await;
         assert_eq!(run(&session, "x * 2").await.value(), "40");
         let failed = run(&session, "def f():\n    raise ValueError('no')\nf()").await;
-        assert!(failed.err().traceback.starts_with("Traceback (most recent call last):\n  File \"<execution 3>\", line 3, in <module>\n    f()\n"), "{}", failed.err().traceback);
+        assert!(
+            failed.err().traceback.starts_with(
+                "Traceback (most recent call last):\n  File \"<execution 3>\", line 3, in <module>\n    f()\n"
+            ),
+            "{}",
+            failed.err().traceback
+        );
         assert!(!failed.err().traceback.contains("pyrepl3"));
         assert!(!run(&session, "x ==== 1").await.err().traceback.contains("Traceback"));
         assert_eq!(run(&session, "await asyncio.sleep(0, 'slept')").await.value(), r#""slept""#);
@@ -285,7 +339,10 @@ async fn every_interpreter_runs_the_same_way() {
         common::until(&mut spinning, |message| message.type_name() == "output").await;
         session.interrupt().await.unwrap();
         assert_eq!(finish(spinning).await.err().status, EndStatus::Interrupted);
-        assert_eq!(run(&session, "import os; os.kill(os.getpid(), 11)").await.err().exit.as_ref().unwrap().signal, Some(11));
+        assert_eq!(
+            run(&session, "import os; os.kill(os.getpid(), 11)").await.err().exit.as_ref().unwrap().signal,
+            Some(11)
+        );
         assert_eq!(run(&session, "'x' in dir()").await.value(), "false");
         session.variables().await.unwrap();
         session.complete("imp", None).await.unwrap();

@@ -61,7 +61,11 @@ async fn every_form_of_input() {
         ("import getpass\ngetpass.getpass()", &["secret"], "'secret'"),
         ("from getpass import getpass as g\ng('pw: ')", &["s2"], "'s2'"),
         ("input(prompt)", &[], ""),
-        ("import threading\nr = []\nt = threading.Thread(target=lambda: r.append(input('t')))\nt.start(); t.join()\nr", &["z"], "['z']"),
+        (
+            "import threading\nr = []\nt = threading.Thread(target=lambda: r.append(input('t')))\nt.start(); t.join()\nr",
+            &["z"],
+            "['z']",
+        ),
         ("async def f(): return input()\nawait f()", &["aw"], "'aw'"),
     ] {
         let ran = run(&session, answered(code, answers)).await;
@@ -106,7 +110,8 @@ async fn a_waiting_prompt_is_visible_and_answered_once() {
     assert_eq!(finish(execution).await.err().ename, "KeyboardInterrupt");
     assert_eq!(session.input_response(&input.id, None).await.unwrap_err().code, Code::UnknownInput);
     assert!(session.status().await.unwrap().inputs.is_empty());
-    let request = ExecuteRequest { timeout: Some(std::time::Duration::from_millis(50)), ..ExecuteRequest::from("input()") };
+    let request =
+        ExecuteRequest { timeout: Some(std::time::Duration::from_millis(50)), ..ExecuteRequest::from("input()") };
     assert_eq!(run(&session, request).await.err().ename, "TimeoutError");
     assert_eq!(run(&session, answered("input()", &["fine"])).await.value(), r#""fine""#);
     engine.shutdown().await;

@@ -45,6 +45,10 @@ class Sources:
         return None
 
 
+# A template's warm-up code is part of what its sessions know.
+known = Sources()
+
+
 @functools.lru_cache(maxsize=64)
 def _classes(text):
     """Qualified names of the classes that a source defines."""

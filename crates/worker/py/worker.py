@@ -34,7 +34,7 @@ def main(channel, stdout, stderr, stdin):
     output = streams.Output()
     prompts = streams.Prompts(channel, guard, output)
     displays = display.Displays(channel, guard, output, prompts)
-    sources = source.Sources()
+    sources = source.known
     mode = setup["mode"]
     try:
         apply(setup)
@@ -182,6 +182,7 @@ def leave(executor, request):
 
 def warm_up(code, namespace):
     """Runs a pool's warm-up code in a template."""
+    source.known.add("<warm-up>", code)
     program = execute.Program(code, "<warm-up>", 0)
     if program.awaits():
         raise SyntaxError("warm-up code cannot use top-level await: an event loop does not survive a fork")

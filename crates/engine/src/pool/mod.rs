@@ -378,7 +378,7 @@ impl Inner {
         let started = async {
             let server = self.server().await?;
             start(
-                Origin { server },
+                Origin { server, alive: self.engine.alive.clone() },
                 self.options.session.clone(),
                 &Script::default(),
                 Some(Box::new(move || died(&weak, slot))),

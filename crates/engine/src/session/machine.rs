@@ -11,7 +11,8 @@
 //!     +-- Failed, Violation (from any) ------------+
 //!
 //! a task:   queued -- turn --> sent -- Ended --> reported
-//!                                |-- Interrupt, deadline --> interrupted -- grace --> killed -- Exited --> ended
+//!                                |-- Interrupt, deadline --> interrupted -- grace/2 --> interrupted once more
+//!                                                                        -- grace --> killed -- Exited --> ended
 //! ```
 
 use std::collections::VecDeque;
@@ -146,6 +147,9 @@ struct Current {
 #[derive(Debug, Clone, Copy)]
 struct Stop {
     timed_out: bool,
+    /// When to send SIGINT once more: the first may have come where it could not take hold, between two tasks of an
+    /// event loop, say. None when that was done.
+    again_at: Option<Instant>,
     kill_at: Instant,
     killed: bool,
 }
@@ -203,7 +207,7 @@ impl Machine {
         let current = self.current?;
         match current.stop {
             Some(stop) if stop.killed => None,
-            Some(stop) => Some(stop.kill_at),
+            Some(stop) => Some(stop.again_at.unwrap_or(stop.kill_at)),
             None => current.deadline,
         }
     }
@@ -340,7 +344,10 @@ impl Machine {
             Some(stop) if stop.killed => return,
             // Asked again: the code may have swallowed the first.
             Some(_) => {}
-            None => current.stop = Some(Stop { timed_out, kill_at: now + grace, killed: false }),
+            None => {
+                let again_at = Some(now + grace / 2);
+                current.stop = Some(Stop { timed_out, again_at, kill_at: now + grace, killed: false });
+            }
         }
         actions.push(Action::Interrupt(current.task.token));
     }
@@ -365,6 +372,10 @@ impl Machine {
             Some(stop) if !stop.killed && stop.kill_at <= now => {
                 stop.killed = true;
                 actions.push(Action::Kill);
+            }
+            Some(stop) if stop.again_at.is_some_and(|at| at <= now) => {
+                stop.again_at = None;
+                actions.push(Action::Interrupt(current.task.token));
             }
             _ => {}
         }

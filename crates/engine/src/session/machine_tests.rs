@@ -35,6 +35,9 @@ fn the_ladder_interrupts_then_kills_then_starts_afresh() {
     let late = now + Duration::from_secs(1);
     assert_eq!(machine.handle(Event::Timer, late), [Action::Interrupt(1)]);
     assert_eq!(machine.handle(Event::Timer, late), []);
+    assert_eq!(machine.deadline(), Some(late + GRACE / 2));
+    assert_eq!(machine.handle(Event::Timer, late + GRACE / 2), [Action::Interrupt(1)]);
+    assert_eq!(machine.handle(Event::Timer, late + GRACE / 2), []);
     assert_eq!(machine.handle(Event::Timer, late + GRACE), [Action::Kill]);
     let actions = machine.handle(Event::Exited, late + GRACE);
     assert_eq!(

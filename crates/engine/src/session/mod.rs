@@ -15,4 +15,4 @@ mod start;
 pub(crate) use actor::Command;
 pub use execution::{Execution, ExecutionError};
 pub use handle::{ExecuteRequest, PendingInput, Script, Session, SessionEvents, Source, Status, StatusState};
-pub(crate) use start::{Origin, check, start};
+pub(crate) use start::{Alive, Origin, check, start};

@@ -11,6 +11,7 @@ use pyrepl3_protocol::worker::{Mode, Request};
 use pyrepl3_protocol::{Code, Failure};
 use rustix::fd::OwnedFd;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -41,6 +42,27 @@ impl Setup {
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
     pub(crate) server: Arc<ForkServer>,
+    pub(crate) alive: Arc<Alive>,
+}
+
+/// How many sessions have processes, those that are ending included.
+#[derive(Debug, Default)]
+pub(crate) struct Alive {
+    count: AtomicUsize,
+    fewer: Notify,
+}
+
+impl Alive {
+    /// Waits until there are none.
+    pub(crate) async fn none(&self) {
+        loop {
+            let fewer = self.fewer.notified();
+            if self.count.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            fewer.await;
+        }
+    }
 }
 
 fn mode(script: &Script) -> Mode {
@@ -117,10 +139,14 @@ pub(crate) async fn start(
     });
     let (commands, inbox) = mpsc::unbounded_channel();
     let (ready, is_ready) = oneshot::channel();
+    let alive = origin.alive.clone();
     let place = Place { setup, origin, shared: shared.clone() };
     let actor = Actor::new(place, init, worker, inbox, ready);
+    alive.count.fetch_add(1, Ordering::AcqRel);
     tokio::spawn(async move {
         actor.run().await;
+        alive.count.fetch_sub(1, Ordering::AcqRel);
+        alive.fewer.notify_waiters();
         if let Some(on_end) = on_end {
             on_end();
         }

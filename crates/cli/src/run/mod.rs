@@ -1,0 +1,228 @@
+//! `pyrepl3 run`: a script in a session of its own, towards the world as `python FILE`.
+//!
+//! ```text
+//!   program  what is to run: file, standard input, -c       status   what an end means for the exit status
+//!   pump     messages -> standard output and error          mod      signals, and the order of it all
+//! ```
+
+mod program;
+mod pump;
+mod status;
+
+use crate::args::{Common, RunArgs};
+use crate::output::{Trouble, Writer};
+use crate::signals::{Asked, Signals};
+use crate::{exit, message, start};
+use program::Program;
+use pump::Pump;
+use pyrepl3_engine::{Code, Engine, ExecuteRequest, Failure, Script, Session, SessionOptions, Source};
+use status::Ending;
+use std::time::Duration;
+
+/// How long output may take to be read when the script was stopped by force: whoever does not read must not keep us.
+const LAST_OUTPUT: Duration = Duration::from_secs(2);
+/// Without a time limit nothing but a person stops a script, and a script that handles the interrupt takes its time, as
+/// under Python. This is the most that the engine allows.
+const PATIENCE: f64 = 86_400.0;
+
+/// Runs it and returns the exit status.
+pub(crate) async fn main(args: &RunArgs, common: &Common) -> u8 {
+    match prepare(args) {
+        Ok((program, timeout)) => run(args, common, program, timeout).await,
+        Err(failure) => {
+            message::failure(&failure);
+            exit::USAGE
+        }
+    }
+}
+
+/// Everything that can be wrong with the command line.
+fn prepare(args: &RunArgs) -> Result<(Program, Option<Duration>), Failure> {
+    for (flag, given) in [("--checkpoint", &args.checkpoint), ("--from", &args.from)] {
+        if given.is_some() {
+            return Err(Failure::new(
+                Code::Unsupported,
+                format!("{flag} comes with a later version"),
+                "this version cannot save the state of a session yet",
+                format!("run the script without {flag}"),
+            ));
+        }
+    }
+    let timeout = args.timeout.map(time_limit).transpose()?;
+    Ok((Program::load(args)?, timeout))
+}
+
+fn time_limit(seconds: f64) -> Result<Duration, Failure> {
+    let unusable = || {
+        Failure::new(
+            Code::BadRequest,
+            format!("--timeout {seconds} cannot be used"),
+            "a time limit is a number of seconds above 0",
+            "give one, such as --timeout 2.5, or leave it out",
+        )
+    };
+    if !(seconds.is_finite() && seconds > 0.0) {
+        return Err(unusable());
+    }
+    Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero()).ok_or_else(unusable)
+}
+
+async fn run(args: &RunArgs, common: &Common, program: Program, timeout: Option<Duration>) -> u8 {
+    let (mut signals, writer) = match (Signals::new(), Writer::new()) {
+        (Ok(signals), Ok(writer)) => (signals, writer),
+        (Err(error), _) | (_, Err(error)) => {
+            message::error("the program could not start", &error.to_string(), "");
+            return exit::ENVIRONMENT;
+        }
+    };
+    let engine = start::engine(common);
+    let mut options = start::options(common, &args.preload);
+    if timeout.is_none() {
+        options.limits.interrupt_grace = Some(PATIENCE);
+    }
+    let mut pump = Pump::new(writer, common.json, args.figures.clone());
+    let status = tokio::select! {
+        session = begin(&engine, options, &program, pump.wants_figures()) => match session {
+            Ok(session) => follow(&session, &mut pump, &mut signals, program, timeout).await,
+            Err(failure) => {
+                pump.failed_to_start(&failure).await;
+                message::failure(&failure);
+                exit::of_failure(&failure)
+            }
+        },
+        asked = signals.next() => match asked {
+            Asked::Interrupt => exit::INTERRUPTED,
+            Asked::End(signal) => exit::of_signal(signal),
+        },
+    };
+    engine.shutdown().await;
+    status
+}
+
+/// A session that stands where the script's first line is due.
+async fn begin(engine: &Engine, options: SessionOptions, program: &Program, figures: bool) -> Result<Session, Failure> {
+    let script = Script {
+        argv: program.argv.iter().map(|argument| argument.to_string_lossy().into_owned()).collect(),
+        path0: program.path0.to_string_lossy().into_owned(),
+        file: program.file.as_ref().map(|file| file.to_string_lossy().into_owned()),
+        inherit_stdin: true,
+        no_figures: !figures,
+        underscore: false,
+    };
+    let session = engine.start_script(options, &script).await?;
+    if let Some(code) = program.correction() {
+        session.execute(code)?.result().await.map_err(|error| {
+            Failure::new(Code::Internal, "the script's arguments could not be passed", error.to_string(), "")
+        })?;
+    }
+    Ok(session)
+}
+
+/// Runs the program to its end, however that comes about, and returns the exit status.
+async fn follow(
+    session: &Session,
+    pump: &mut Pump,
+    signals: &mut Signals,
+    program: Program,
+    timeout: Option<Duration>,
+) -> u8 {
+    let mut events = session.events();
+    let mut request = ExecuteRequest::new(Source::Bytes(program.source));
+    request.file = Some(program.name);
+    request.timeout = timeout;
+    let execution = match session.execute(request) {
+        Ok(execution) => execution,
+        Err(failure) => {
+            message::failure(&failure);
+            return exit::of_failure(&failure);
+        }
+    };
+    let ending = match watch(session, signals, pump.execution(execution, session)).await {
+        Ok(last) => Ending::of(last, timeout),
+        Err(cut) => return cut_short(session, pump, cut).await,
+    };
+    pump.tell(&ending).await;
+    // What the script left behind has its say: threads, `atexit`, files that are not flushed.
+    let leaving = async {
+        match ending.leave {
+            Some(join) => session.leave(i32::from(ending.status), join).await,
+            None => session.shutdown().await,
+        }
+    };
+    let rest = async { tokio::join!(pump.events(&mut events), leaving) };
+    if let Err(cut) = watch(session, signals, rest).await {
+        return cut_short(session, pump, cut).await;
+    }
+    let limit = (ending.status == exit::TIMED_OUT).then_some(LAST_OUTPUT);
+    match pump.finish(limit).await {
+        Ok(()) => ending.status,
+        Err(trouble) => unwritable(trouble),
+    }
+}
+
+/// Why the script is not waited for any more.
+enum Cut {
+    /// SIGTERM or SIGHUP.
+    Signal(i32),
+    /// Standard output cannot be written.
+    Output(Trouble),
+}
+
+/// Waits for some work of the session, and meanwhile for signals. The work itself says when output has failed.
+async fn watch<T>(
+    session: &Session,
+    signals: &mut Signals,
+    work: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Cut> {
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done.map_err(Cut::Output),
+            asked = signals.next() => match asked {
+                Asked::End(signal) => return Err(Cut::Signal(signal)),
+                // Every Ctrl-C is passed on: the script may handle the first one and want another.
+                Asked::Interrupt => {
+                    let session = session.clone();
+                    tokio::spawn(async move { session.interrupt().await });
+                }
+            },
+        }
+    }
+}
+
+/// Ends the session at once.
+async fn cut_short(session: &Session, pump: &mut Pump, cut: Cut) -> u8 {
+    session.shutdown().await;
+    match cut {
+        Cut::Signal(signal) => {
+            _ = pump.finish(Some(LAST_OUTPUT)).await;
+            exit::of_signal(signal)
+        }
+        Cut::Output(trouble) => unwritable(trouble),
+    }
+}
+
+fn unwritable(trouble: Trouble) -> u8 {
+    if trouble.is_broken_pipe() {
+        return exit::BROKEN_PIPE;
+    }
+    message::error(
+        "the script was ended: its output could not be written",
+        &trouble.reason(),
+        "see to standard output, and run it again",
+    );
+    exit::ENVIRONMENT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_limits_are_positive_and_finite() {
+        assert_eq!(time_limit(1.5).unwrap(), Duration::from_millis(1500));
+        for seconds in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300, 1e-300] {
+            assert!(time_limit(seconds).is_err(), "{seconds}");
+        }
+    }
+}
