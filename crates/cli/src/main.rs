@@ -6,11 +6,12 @@ mod embed;
 mod exit;
 mod message;
 mod output;
+mod repl;
 mod run;
 mod signals;
 mod start;
 
-use args::{Cli, Command, RunArgs};
+use args::{Cli, Command, ReplArgs};
 use clap::Parser;
 use std::process::ExitCode;
 

@@ -275,7 +275,7 @@ messages! {
         data: Bundle,
         /// Wall time in seconds.
         duration: f64,
-        /// Change of the resident memory, in bytes.
+        /// Change of the resident memory since the execution before it ended, in bytes.
         memory_delta: i64,
         /// Names of the namespace that changed.
         changes: Changes,
@@ -420,4 +420,39 @@ impl Message {
         }
         serde_json::from_slice::<Id>(json).ok().map(|head| head.id)
     }
+}
+
+/// The JSON Schema of the whole protocol, as text: one definition for each `type`.
+#[cfg(feature = "schema")]
+pub fn schema_document() -> String {
+    let mut definitions = serde_json::Map::new();
+    let mut one_of = Vec::new();
+    for (tag, schema) in Message::schemas() {
+        let mut schema = schema.to_value();
+        if let Some(object) = schema.as_object_mut() {
+            object.remove("$schema");
+            // The parts that messages share stand beside them.
+            if let Some(serde_json::Value::Object(parts)) = object.remove("$defs") {
+                definitions.extend(parts);
+            }
+            let properties = object.entry("properties").or_insert_with(|| serde_json::json!({}));
+            properties["type"] = serde_json::json!({ "const": tag });
+            let required = object.entry("required").or_insert_with(|| serde_json::json!([]));
+            if let Some(required) = required.as_array_mut() {
+                required.insert(0, serde_json::json!("type"));
+            }
+        }
+        one_of.push(serde_json::json!({ "$ref": format!("#/$defs/message:{tag}") }));
+        definitions.insert(format!("message:{tag}"), schema);
+    }
+    let document = serde_json::json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "pyrepl3 protocol",
+        "description": format!("Messages of version {PROTOCOL_VERSION}; made by `cargo xtask schema`."),
+        "oneOf": one_of,
+        "$defs": definitions,
+    });
+    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
+    text.push('\n');
+    text
 }

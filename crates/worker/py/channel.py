@@ -6,29 +6,24 @@ when it waits in `input()`. The one that reads hands a frame that is not its own
 
 import os
 import select
-import socket
 from _thread import allocate_lock as _allocate_lock
 from _thread import get_ident as _get_ident
 
 from . import stop
 from .codec import decode, encode
 
-_MSG_DONTWAIT = socket.MSG_DONTWAIT
 _poll = select.poll
-_getpid, _exit = os.getpid, os._exit
+_getpid, _exit, _read, _write, _close = os.getpid, os._exit, os.read, os.write, os.close
 _len = len
 
 
 class Channel:
-    def __init__(self, fd, guard):
-        self.fd = fd
-        self.socket = socket.socket(fileno=fd)
-        self._recv, self._send = self.socket.recv, self.socket.sendall
+    def __init__(self, guard):
+        self.fd = -1
+        self.pid = 0
+        self.open = False  # until a worker attaches it, and in processes that user code forks
         self.guard = guard
-        self.pid = _getpid()
-        self.open = True
         self._readable = _poll()
-        self._readable.register(fd, select.POLLIN)
         self._buffer = bytearray()
         self._lock = _allocate_lock()  # of all below
         self._reading = False
@@ -40,6 +35,11 @@ class Channel:
         self.on_request = None  # called when another thread read a request for the main thread
         self._send_lock = _allocate_lock()
         self._seq = 0
+
+    def attach(self, fd):
+        """In the worker: this is its descriptor."""
+        self.fd, self.pid, self.open = fd, _getpid(), True
+        self._readable.register(fd, select.POLLIN)
 
     # ---- sending ----
 
@@ -55,8 +55,11 @@ class Channel:
             except BaseException:
                 self._seq -= 1
                 raise
+            frame = _len(body).to_bytes(4, "big") + body
             try:
-                self._send(_len(body).to_bytes(4, "big") + body)
+                sent = _write(self.fd, frame)
+                while sent < _len(frame):
+                    sent += _write(self.fd, memoryview(frame)[sent:])
             except OSError:
                 self.abandon()
 
@@ -153,9 +156,9 @@ class Channel:
     def _read_available(self):
         """Reads once without waiting and files the whole frames. With the lock held. False when nothing was there."""
         try:
-            data = self._recv(65536, _MSG_DONTWAIT)
-        except (BlockingIOError, InterruptedError):
-            return False
+            if not self._readable.poll(0):
+                return False
+            data = _read(self.fd, 65536)
         except OSError:
             data = b""
         if not data:
@@ -193,4 +196,4 @@ class Channel:
             self._lock = _allocate_lock()
             self._send_lock = _allocate_lock()
             self._reading = False
-            self.socket.close()
+            _close(self.fd)

@@ -13,6 +13,7 @@ class Displays:
     def __init__(self, channel, guard, output, prompts):
         self.channel, self.guard, self.output, self.prompts = channel, guard, output, prompts
         self.last = 0
+        self.figures = False
 
     def send(self, data, metadata, display_id=None, update=False):
         """Sends one display. Called from user code or from the worker's own."""
@@ -32,7 +33,7 @@ class Displays:
         finally:
             self.guard.leave(entered)
 
-    def install(self, figures):
+    def install(self):
         def display(*objects, display_id=None, metadata=None, raw=False, update=False, **_ignored):
             """Show objects to the client, in the richest form that they have.
 
@@ -83,10 +84,12 @@ class Displays:
 
         builtins.display, builtins.update_display = display, update_display
         after_import("IPython.core.display_functions", lambda module: self._adopt(module, display, update_display))
-        self.figures = figures
-        if figures:
-            os.environ.setdefault("MPLBACKEND", "agg")
-            after_import("matplotlib.pyplot", self._adopt_pyplot)
+        after_import("matplotlib.pyplot", self._adopt_pyplot)
+
+    def show_as_displays(self):
+        """From now on matplotlib's figures are displays."""
+        self.figures = True
+        os.environ.setdefault("MPLBACKEND", "agg")
 
     @staticmethod
     def _adopt(module, display, update_display):
@@ -96,10 +99,10 @@ class Displays:
     def _adopt_pyplot(self, pyplot):
         def show(*_arguments, **_options):
             """Show all open figures."""
-            if pyplot.get_backend().lower() == "agg":
+            if self.figures and pyplot.get_backend().lower() == "agg":
                 self.show_figures()
             else:
-                original()
+                original(*_arguments, **_options)
 
         original, pyplot.show = pyplot.show, show
         show.__module__ = "matplotlib.pyplot"

@@ -11,7 +11,6 @@ from . import failure, stop
 from .codec import clean
 from .display import shown_figure
 from .present import bounded_repr, bundle, exact, type_name
-from .tasks import Loop
 
 _compile, _exec, _eval, _id, _set = compile, exec, eval, id, set
 _getpid, _exit, _now, _pread = os.getpid, os._exit, time.perf_counter, os.pread
@@ -26,21 +25,40 @@ for _name in __import__("__future__").all_feature_names:
     _FUTURE |= getattr(__import__("__future__"), _name).compiler_flag
 
 
+_KEYWORDS = frozenset(__import__("keyword").kwlist) - {"None", "True", "False", "not", "lambda", "await"}
+
+
+def _looks_like_an_expression(code):
+    """Whether it is worth trying to compile it as one. Wrong guesses cost time, nothing else."""
+    if len(code) > 200 or "\n" in code or "=" in code or not code or code[0] in " \t\f#":
+        return False
+    return code.split(None, 1)[0].rstrip(":") not in _KEYWORDS
+
+
 class Program:
     """Source compiled: a body, and a last expression whose value is the result."""
 
     def __init__(self, code, file, flags):
         flags |= TOP_LEVEL_AWAIT
+        self.body, self.last, self.flags = None, None, 0
+        if type(code) is str and _looks_like_an_expression(code):
+            # One compilation instead of two: the commonest questions are short.
+            try:
+                self.last = _compile(code, file, "eval", flags, True)
+                return
+            except SyntaxError:
+                pass
         tree = _compile(code, file, "exec", flags | ONLY_AST, True)
         statements = tree.body
         last = statements.pop() if statements and type(statements[-1]) is _Expr else None
-        self.body = _compile(tree, file, "exec", flags, True) if statements or last is None else None
-        self.last = None
+        if statements or last is None:
+            self.body = _compile(tree, file, "exec", flags, True)
         if last is not None:
             if self.body is not None:
                 flags |= self.body.co_flags & _FUTURE
             self.last = _compile(_Expression(last.value), file, "eval", flags, True)
-        self.flags = (self.body.co_flags & _FUTURE) if self.body is not None else 0
+        if self.body is not None:
+            self.flags = self.body.co_flags & _FUTURE
 
     def awaits(self):
         """Whether it uses await, async for or async with at its top level."""
@@ -57,20 +75,25 @@ class Program:
 
 
 class Executor:
-    def __init__(self, namespace, guard, channel, output, prompts, displays, sources, underscore):
+    def __init__(self, namespace, guard, channel, output, prompts, displays, sources):
         self.namespace, self.guard, self.channel = namespace, guard, channel
         self.output, self.prompts, self.displays, self.sources = output, prompts, displays, sources
-        self.underscore = underscore
+        self.underscore = False
         self.context = contextvars.copy_context()
         self.loop = None
         self.flags = 0
+        self.pid, self.statm, self.resident = 0, -1, 0
+
+    def attach(self):
+        """In the worker."""
         self.pid = _getpid()
         self.statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        self.resident = self.memory()
 
     def memory(self):
         """Resident memory in bytes."""
         try:
-            return int(_pread(self.statm, 128, 0).split()[1]) * _PAGE
+            return int(_pread(self.statm, 64, 0).split(b" ", 2)[1]) * _PAGE
         except (OSError, IndexError):
             return 0  # user code closed the descriptor
 
@@ -82,7 +105,7 @@ class Executor:
         if guard.pending and not self.channel.was_interrupted(token):
             guard.pending = False
         self.prompts.execution = token
-        self.before, self.keys, self.ids = self.memory(), None, {}
+        self.keys, self.ids = None, {}
         started = _now()
         guard.begin()
         try:
@@ -102,9 +125,14 @@ class Executor:
         self.output.mend()
         frame["id"] = token
         frame["duration"] = _now() - started
-        frame["changes"] = self._changes()
+        changes = self._changes()
+        if changes is not None:
+            frame["changes"] = changes
         if frame["t"] == "result":
-            frame["memory_delta"] = self.memory() - self.before
+            # Since the end of the execution before: one look at the kernel's figure instead of two.
+            resident = self.memory()
+            frame["memory_delta"] = resident - self.resident
+            self.resident = resident
         self.prompts.execution = None
         self.output.flush()
         return frame
@@ -121,6 +149,9 @@ class Executor:
         self.ids = {name: _id(namespace[name]) for name in program.names() if name in namespace}
         if program.awaits():
             if self.loop is None or not self.loop.usable():
+                # Not imported before it is needed: asyncio would make every session start later and weigh more.
+                from .tasks import Loop
+
                 self.loop = Loop(self.guard, self.channel, self.context)
             value = self.loop.run(self._run_awaiting(program))
         else:
@@ -131,9 +162,9 @@ class Executor:
                 value = self.context.run(_eval, program.last, namespace)
         if self.underscore and value is not None:
             builtins._ = value
-        frame = {"t": "result", "value": None, "repr": None, "value_type": None, "data": {}}
+        frame = {"t": "result"}
         if value is not None:
-            frame.update(self._present(value))
+            self._present(value, frame)
         self.displays.show_figures(shown_figure(value))
         stdout = sys.stdout
         if stdout is not self.output.stdout and stdout is not None:
@@ -172,11 +203,16 @@ class Executor:
                     value = await value
         return value if program.last is not None else None
 
-    def _present(self, value):
+    def _present(self, value, frame):
         text = bounded_repr(value)
+        frame["repr"], frame["value_type"] = text, type_name(value)
         carried, exactly = exact(value)
-        data, metadata = bundle(value, text)
-        return {"value": exactly if carried else None, "repr": text, "value_type": type_name(value), "data": data}
+        if carried:
+            frame["value"] = exactly
+        data = bundle(value, text)[0]
+        if len(data) > 1:
+            # The engine knows that a plain text is the repr.
+            frame["data"] = data
 
     def _failed(self, error):
         if isinstance(error, SystemExit):
@@ -190,12 +226,15 @@ class Executor:
         return frame
 
     def _changes(self):
-        if self.keys is None:
-            return {"added": [], "rebound": [], "removed": []}
-        namespace, before = self.namespace, self.keys
-        now = _set(namespace)
-        rebound = [n for n, old in self.ids.items() if n in namespace and _id(namespace[n]) != old]
+        """Names added, rebound and removed; None where there are none."""
+        namespace, before, ids = self.namespace, self.keys, self.ids
         self.keys, self.ids = None, {}
+        if before is None:
+            return None
+        rebound = [n for n, old in ids.items() if n in namespace and _id(namespace[n]) != old]
+        now = _set(namespace)
+        if now == before and not rebound:
+            return None
         return {
             "added": sorted(clean(n) for n in now - before if type(n) is str and n != "__builtins__"),
             "rebound": sorted(clean(n) for n in rebound),

@@ -1,6 +1,5 @@
 """Tracebacks as Python prints them, without the worker's own frames."""
 
-import asyncio
 import os
 import traceback
 
@@ -8,7 +7,7 @@ from .codec import clean
 
 OURS = "<pyrepl3>/"
 # The event loop's frames between the worker and a coroutine are nobody's business either.
-_LOOP = os.path.dirname(asyncio.__file__) + os.sep
+_LOOP = os.path.join(os.path.dirname(os.__file__), "asyncio") + os.sep
 LIMIT = 256 << 10
 FRAMES = 200
 

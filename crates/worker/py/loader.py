@@ -27,7 +27,7 @@ class Loader:
     def exec_module(module):
         name = module.__name__
         file = "<pyrepl3>/%s.py" % name.rpartition(".")[2]
-        code = compile(sources.pop(name), file, "exec", dont_inherit=True)
+        code = compile(sources[name], file, "exec", dont_inherit=True)
         vars(module)["__builtins__"] = private
         exec(code, vars(module))
 
@@ -35,7 +35,10 @@ class Loader:
 sys.meta_path.insert(0, Loader)
 from _pyrepl3 import zygote  # noqa: E402
 
-sys.meta_path.remove(Loader)
+# `tasks` is loaded when a session first awaits; until then its source is kept.
+for name in list(sources):
+    if name in sys.modules:
+        del sources[name]
 main = sys.modules["__main__"]
 for name in list(vars(main)):
     if not name.startswith("__"):

@@ -84,6 +84,9 @@ class _Exact:
 
 def bounded_repr(value):
     """`repr`, at most REPR_LIMIT characters and then saying so; never raises for what the value does."""
+    kind = _type(value)
+    if kind is bool or kind is float or (kind is int and -(1 << 62) < value < 1 << 62):
+        return _repr(value)
     try:
         if not _is_small(value, [2000]):
             return clean(_Partial().of(value))

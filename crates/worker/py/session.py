@@ -14,15 +14,14 @@ from . import system
 
 
 class Init:
-    def __init__(self, channel):
+    def __init__(self, channel, worker):
         self.socket = socket.socket(fileno=channel)
-        self.worker = None
-        self.wake, wake_end = os.pipe()
-        os.set_blocking(wake_end, False)
+        self.worker = worker
+        self.wake, self.wake_end = os.pipe()
+        os.set_blocking(self.wake_end, False)
         os.set_blocking(self.wake, False)
-        self.wake_end = wake_end
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self.wake_end, warn_on_full_buffer=False)
         self.poll = select.poll()
         self.poll.register(self.socket, select.POLLIN)
         self.poll.register(self.wake, select.POLLIN)
@@ -45,23 +44,15 @@ class Init:
         return json.loads(body), list(fds)
 
     def fork(self, fds):
-        """Forks a worker; in the child, returns True."""
-        try:
-            pid = os.fork()
-        except OSError as error:
-            body = json.dumps({"seq": 1, "t": "refused", "why": f"fork: {error.strerror}"}).encode()
-            os.write(fds[0], len(body).to_bytes(4, "big") + body)
-            pid = None
-        if pid == 0:
+        """Forks another worker; in the child, returns True."""
+        self.worker = fork(fds)
+        if self.worker == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self.socket.close()
             os.close(self.wake)
             os.close(self.wake_end)
             return True
-        self.worker = pid
-        for fd in fds:
-            os.close(fd)
         return False
 
     def reap(self):
@@ -90,21 +81,19 @@ class Init:
             waiter.register(self.wake, select.POLLIN)
             waiter.poll(20)
 
-    def run(self, fds):
+    def run(self):
         """Serves until the session ends. Returns the descriptors of a worker in a forked child only."""
         while True:
-            if fds:
-                if self.fork(fds):
-                    return fds
-                fds = []
+            # A worker may have ended before the handler of SIGCHLD was there.
+            self.reap()
             events = self.poll.poll()
             self.reap()
             if not any(fd == self.socket.fileno() for fd, _ in events):
                 continue
             try:
-                request, received = self.receive()
+                request, fds = self.receive()
             except OSError:
-                request, received = None, []
+                request, fds = None, []
             if request is None:
                 self.bury()
                 os._exit(0)
@@ -114,7 +103,22 @@ class Init:
                 os._exit(0)
             if request["op"] == "spawn":
                 self.bury()
-                fds = received
+                if self.fork(fds):
+                    return fds
+
+
+def fork(fds):
+    """Forks a worker. In the parent its descriptors are closed; if the system refuses, its channel says so."""
+    try:
+        pid = os.fork()
+    except OSError as error:
+        body = json.dumps({"seq": 1, "t": "refused", "why": f"fork: {error.strerror}"}).encode()
+        os.write(fds[0], len(body).to_bytes(4, "big") + body)
+        pid = None
+    if pid != 0:
+        for fd in fds:
+            os.close(fd)
+    return pid
 
 
 def main(fds):
@@ -122,6 +126,12 @@ def main(fds):
     gc.disable()
     os.setsid()
     system.become_subreaper()
-    init = Init(fds[0])
+    # The worker first: whoever waits for the session waits for it.
+    channel, *fds = fds
+    worker = fork(fds)
+    if worker == 0:
+        os.close(channel)
+        return fds
+    init = Init(channel, worker)
     init.send({"t": "up"})
-    return init.run(fds[1:])
+    return init.run()

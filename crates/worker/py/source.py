@@ -19,10 +19,14 @@ class Sources:
         self.size = 0
 
     def add(self, file, text):
-        lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        if lines and not lines[-1]:
-            lines.pop()
-        _cache[file] = (len(text), None, [line + "\n" for line in lines], file)
+        if "\n" not in text and "\r" not in text:
+            lines = [text + "\n"]
+        else:
+            # Only what ends a line for Python; `splitlines` knows more.
+            lines = [line + "\n" for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
+            if lines[-1] == "\n":
+                lines.pop()
+        _cache[file] = (len(text), None, lines, file)
         self.texts[file] = text
         self.size += len(text)
         while self.size > KEPT and len(self.texts) > 1:

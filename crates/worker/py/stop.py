@@ -8,13 +8,14 @@ The supervisor sends a frame `interrupt` with the execution's token and then SIG
     IDLE   the event loop runs between executions: raises only into a task that keeps the loop from its work
 """
 
-import os
-import signal
+import _signal as _native
 from _thread import get_ident as _get_ident
 
 OFF, ON, DEFER, IDLE = range(4)
 
-_signal, _getsignal = signal.signal, signal.getsignal
+# The module `signal` wraps these and makes an enumeration of every answer, at ten times the cost.
+_signal, _getsignal = _native.signal, _native.getsignal
+SIGINT = _native.SIGINT
 
 
 class Guard:
@@ -24,7 +25,16 @@ class Guard:
         self.main = _get_ident()
         self.loop = None  # a tasks.Loop, once there is one
         self.users = None  # a handler that user code installed, out of the way between executions
-        _signal(signal.SIGINT, self.handle)
+
+    def attach(self):
+        """In the worker: from now on SIGINT comes here."""
+        self.main = _get_ident()
+        _signal(SIGINT, self.handle)
+
+    def detach(self):
+        """In a process that user code forked, SIGINT means what it means in any Python program."""
+        if _getsignal(SIGINT) == self.handle:
+            _signal(SIGINT, _native.default_int_handler)
 
     def handle(self, _signum, _frame):
         if self.mode == ON:
@@ -40,16 +50,16 @@ class Guard:
     def begin(self):
         """User code is about to run: its own handler comes back."""
         if self.users is not None:
-            _signal(signal.SIGINT, self.users)
+            _signal(SIGINT, self.users)
             self.users = None
 
     def end(self):
         """User code has run: a handler that it installed must not run within the worker's own code."""
         self.mode = OFF
         self.pending = False
-        if _getsignal(signal.SIGINT) != self.handle:
-            self.users = _getsignal(signal.SIGINT)
-            _signal(signal.SIGINT, self.handle)
+        if _getsignal(SIGINT) != self.handle:
+            self.users = _getsignal(SIGINT)
+            _signal(SIGINT, self.handle)
 
     def enter(self):
         """User code calls into the worker's own code (input, display). Returns what `leave` needs."""
@@ -69,12 +79,3 @@ class Guard:
         if self.pending:
             self.pending = False
             raise KeyboardInterrupt
-
-
-def ignore_in_child():
-    """In a process that user code forked, SIGINT means what it means in any Python program."""
-    if callable(_getsignal(signal.SIGINT)) and getattr(_getsignal(signal.SIGINT), "__self__", None).__class__ is Guard:
-        _signal(signal.SIGINT, signal.default_int_handler)
-
-
-os.register_at_fork(after_in_child=ignore_in_child)

@@ -20,10 +20,20 @@ class Output:
     """Both output streams of the worker."""
 
     def __init__(self):
+        # Made in the zygote, for descriptors that become pipes in the worker. A text layer asks whether it can seek
+        # when it is made, so pipes have to be there then too.
+        read, write = os.pipe()
+        kept = [os.dup(1), os.dup(2)]
+        for fd in (1, 2):
+            os.dup2(write, fd)
         errors = getattr(sys.stdout, "errors", None) or "strict"
         self.stdout = self._open(1, errors)
         self.stderr = self._open(2, "backslashreplace")
-        self.install()
+        for fd, old in zip((1, 2), kept):
+            os.dup2(old, fd)
+            os.close(old)
+        os.close(read)
+        os.close(write)
 
     @staticmethod
     def _open(fd, errors):
@@ -122,8 +132,8 @@ class _Stdin(io.TextIOWrapper):
         """Nothing: `exit()` closes standard input, and the session goes on."""
 
 
-def install_input(prompts):
-    """Replaces `input`, `sys.stdin` and `getpass`, for good."""
+def make_input(prompts):
+    """What replaces `input`, `getpass` and `sys.stdin`, for good: a function that does it."""
 
     def ask_user(prompt="", /):
         """Read a line from the client; the prompt is shown to the user.
@@ -152,13 +162,17 @@ def install_input(prompts):
     ask_user.__module__ = "builtins"
     ask_password.__name__ = ask_password.__qualname__ = "getpass"
     ask_password.__module__ = "getpass"
-    builtins.input = ask_user
-    getpass.getpass = ask_password
     stdin = _Stdin(
         io.BufferedReader(_Lines(prompts), 8192), encoding="utf-8", errors="surrogatepass", line_buffering=True
     )
     stdin.mode = "r"
-    sys.stdin = sys.__stdin__ = stdin
+
+    def install():
+        builtins.input = ask_user
+        getpass.getpass = ask_password
+        sys.stdin = sys.__stdin__ = stdin
+
+    return install
 
 
 def install_real_input():

@@ -1,16 +1,13 @@
 """The worker's life: set up, take requests one by one, leave."""
 
 import atexit
+import builtins
 import fcntl
 import gc
 import os
-import random
 import resource
-import signal
-import socket
 import sys
 import threading
-import traceback
 import weakref
 
 from . import display, execute, failure, introspect, source, stop, streams
@@ -19,42 +16,70 @@ from .channel import Channel
 _main = sys.modules["__main__"]
 
 
-def main(channel, stdout, stderr, stdin):
+class Worker:
+    """What a worker consists of. Made in the zygote, where it costs nothing: each page that a fork writes to first has
+    to be copied, so a session starts the sooner the less it makes."""
+
+    def __init__(self):
+        self.guard = stop.Guard()
+        self.channel = Channel(self.guard)
+        self.output = streams.Output()
+        self.prompts = streams.Prompts(self.channel, self.guard, self.output)
+        self.displays = display.Displays(self.channel, self.guard, self.output, self.prompts)
+        self.executor = execute.Executor(
+            vars(_main), self.guard, self.channel, self.output, self.prompts, self.displays, source.known
+        )
+        self.install_input = streams.make_input(self.prompts)
+        self.displays.install()
+        source.install(source.known)
+        threading.excepthook = _print_thread_failure
+        sys.excepthook = _print_failure
+        os.register_at_fork(after_in_child=self.after_user_fork)
+
+    def after_user_fork(self):
+        if self.channel.open:
+            self.channel.close_in_child()
+            self.guard.detach()
+
+
+prepared = None
+
+
+def prepare():
+    global prepared
+    prepared = Worker()
+
+
+def main(channel_fd, stdout, stderr, stdin):
     """Serves one worker's control channel until it is told to leave. Never returns."""
+    worker = prepared
+    guard, channel, executor = worker.guard, worker.channel, worker.executor
     # Descriptors that user code opens begin at 3, as in any program.
-    fd = _high(channel)
+    fd = _high(channel_fd)
     for old, new in ((stdin, 0), (stdout, 1), (stderr, 2)):
         os.dup2(old, new)
         os.close(old)
     os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    guard = stop.Guard()
-    channel = Channel(fd, guard)
+    guard.attach()
+    channel.attach(fd)
     setup = channel.request()
-    output = streams.Output()
-    prompts = streams.Prompts(channel, guard, output)
-    displays = display.Displays(channel, guard, output, prompts)
-    sources = source.known
     mode = setup["mode"]
     try:
+        worker.output.install()
         apply(setup)
         if mode["real_stdin"]:
             streams.install_real_input()
         else:
-            streams.install_input(prompts)
-        displays.install(mode["figures"])
-        source.install(sources)
+            worker.install_input()
+        if mode["figures"]:
+            worker.displays.show_as_displays()
         forget_the_parent()
     except BaseException as error:
         channel.send({"t": "refused", "why": f"{type(error).__name__}: {error}"})
         os._exit(1)
-    os.register_at_fork(after_in_child=channel.close_in_child)
-    threading.excepthook = _print_thread_failure
-    sys.excepthook = _print_failure
-    namespace = vars(_main)
-    executor = execute.Executor(
-        namespace, guard, channel, output, prompts, displays, sources, mode["underscore"]
-    )
+    executor.underscore = mode["underscore"]
+    executor.attach()
+    namespace = executor.namespace
     initial = frozenset(namespace) | {"__builtins__"}
     gc.enable()
     channel.send({"t": "hello", "python": _python_info()})
@@ -124,8 +149,6 @@ def apply(setup):
     sys.path.insert(0, mode["path0"])
     if mode["file"] is not None:
         _main.__file__ = mode["file"]
-    import builtins
-
     _main.__builtins__ = builtins
 
 
@@ -140,7 +163,10 @@ def forget_the_parent():
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
         atexit.register(util._exit_function)
-    random.seed()
+    # Where it was not imported before the fork, it is seeded when it is.
+    random = sys.modules.get("random")
+    if random is not None:
+        random.seed()
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()

@@ -78,6 +78,7 @@ def main():
     if failed:
         link.send(failed)
         os._exit(1)
+    worker.prepare()
     serve(link)
 
 

@@ -95,7 +95,7 @@ async fn run(args: &RunArgs, common: &Common, program: Program, timeout: Option<
             Asked::End(signal) => exit::of_signal(signal),
         },
     };
-    engine.shutdown().await;
+    start::end(&engine).await;
     status
 }
 
@@ -148,8 +148,9 @@ async fn follow(
             Some(join) => session.leave(i32::from(ending.status), join).await,
             None => session.shutdown().await,
         }
+        Ok(())
     };
-    let rest = async { tokio::join!(pump.events(&mut events), leaving) };
+    let rest = async { tokio::try_join!(pump.events(&mut events), leaving) };
     if let Err(cut) = watch(session, signals, rest).await {
         return cut_short(session, pump, cut).await;
     }
@@ -192,7 +193,7 @@ async fn watch<T>(
 
 /// Ends the session at once.
 async fn cut_short(session: &Session, pump: &mut Pump, cut: Cut) -> u8 {
-    session.shutdown().await;
+    _ = tokio::time::timeout(start::PATIENCE, session.shutdown()).await;
     match cut {
         Cut::Signal(signal) => {
             _ = pump.finish(Some(LAST_OUTPUT)).await;

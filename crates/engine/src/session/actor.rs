@@ -44,6 +44,11 @@ pub(super) const QUERY_LIMIT: Duration = Duration::from_secs(10);
 const GRACE: f64 = 5.0;
 /// Requests that may wait, without a limit of the session's own.
 const QUEUE: u32 = 1000;
+/// After a small piece of output, how long to wait for more before reading again. The first piece is told at once, and
+/// so is everything before a frame; a program that prints line by line costs one message a pause, not one a line.
+const PACE: Duration = Duration::from_micros(500);
+/// A piece of output above this is no trickle: the pipe fills faster than a pause lasts.
+const TRICKLE: usize = 16 << 10;
 /// Prompts that may wait at once: each is a thread that waits.
 const PROMPTS: usize = 10_000;
 
@@ -156,6 +161,8 @@ pub(crate) struct Actor {
     oom_kills: Option<u64>,
     killed_by_us: bool,
     leave: Option<(i32, bool)>,
+    /// Until when output is left in its pipes, for more to come.
+    pace: Option<Instant>,
     closers: Vec<Reply<()>>,
 }
 
@@ -167,6 +174,7 @@ enum Turn {
     Stderr,
     Init(Option<InitEvent>),
     Timer,
+    Paced,
     Room,
 }
 
@@ -203,6 +211,7 @@ impl Actor {
             oom_kills: None,
             killed_by_us: false,
             leave: None,
+            pace: None,
             closers: Vec::new(),
         }
     }
@@ -225,13 +234,16 @@ impl Actor {
         };
         let listening = self.is_listening();
         let worker = &self.worker;
+        let paced = self.pace;
+        let reading = listening && paced.is_none();
         tokio::select! {
             biased;
             command = self.commands.recv() => Turn::Command(command),
             event = self.init.next(), if !self.init_gone => Turn::Init(event),
             _ = worker.readable(), if listening && !worker.closed => Turn::Frames,
-            _ = worker.stdout.receiver.readable(), if listening && !worker.stdout.ended => Turn::Stdout,
-            _ = worker.stderr.receiver.readable(), if listening && !worker.stderr.ended => Turn::Stderr,
+            _ = worker.stdout.receiver.readable(), if reading && !worker.stdout.ended => Turn::Stdout,
+            _ = worker.stderr.receiver.readable(), if reading && !worker.stderr.ended => Turn::Stderr,
+            () = async { tokio::time::sleep_until(paced.unwrap_or_else(Instant::now).into()).await }, if paced.is_some() => Turn::Paced,
             _ = worker.writable(), if worker.is_waiting() && !worker.closed => Turn::Writable,
             () = async { tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now).into()).await }, if deadline.is_some() => Turn::Timer,
             () = self.place.shared.room.notified(), if !listening => Turn::Room,
@@ -271,19 +283,22 @@ impl Actor {
                     self.worker.closed = true;
                 }
             }
-            Turn::Stdout => {
-                if let Some(chunk) = self.worker.stdout.read() {
-                    self.deliver_output(true, chunk.text, chunk.bytes);
-                }
-            }
-            Turn::Stderr => {
-                if let Some(chunk) = self.worker.stderr.read() {
-                    self.deliver_output(false, chunk.text, chunk.bytes);
-                }
-            }
+            Turn::Stdout => self.read_output(true),
+            Turn::Stderr => self.read_output(false),
+            Turn::Paced => self.pace = None,
             Turn::Init(event) => self.init_event(event).await,
             Turn::Timer => self.timer().await,
             Turn::Room => {}
+        }
+    }
+
+    fn read_output(&mut self, stdout: bool) {
+        let pipe = if stdout { &mut self.worker.stdout } else { &mut self.worker.stderr };
+        if let Some(chunk) = pipe.read() {
+            if chunk.text.len() < TRICKLE {
+                self.pace = Some(Instant::now() + PACE);
+            }
+            self.deliver_output(stdout, chunk.text, chunk.bytes);
         }
     }
 

@@ -1,0 +1,211 @@
+//! The commands of this terminal: lines that begin with `%`, and `NAME?`.
+
+use std::path::PathBuf;
+
+/// What a line asks of the terminal itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Command {
+    Help,
+    Who,
+    History(usize),
+    Reset,
+    Run(PathBuf),
+    Time(String),
+    /// A name, and whether its source is wanted too.
+    Inspect(String, bool),
+    Quit,
+    /// One that a later version brings, and what it needs.
+    Later(&'static str, &'static str),
+    /// What is wrong with the line, and what to do.
+    Wrong(String, String),
+}
+
+struct Entry {
+    name: &'static str,
+    arguments: &'static str,
+    does: &'static str,
+}
+
+const fn entry(name: &'static str, arguments: &'static str, does: &'static str) -> Entry {
+    Entry { name, arguments, does }
+}
+
+const COMMANDS: &[Entry] = &[
+    entry("help", "", "this list"),
+    entry("who", "", "the variables of the session"),
+    entry("doc", "NAME", "what a name is; NAME? is the same, NAME?? shows its source"),
+    entry("time", "CODE", "run code, then say how long it took and what memory it kept"),
+    entry("run", "FILE", "run a file in this session"),
+    entry("history", "[N]", "the last lines that were entered (20)"),
+    entry("reset", "", "end the session and begin a fresh one"),
+    entry("quit", "", "leave (Ctrl-D does too)"),
+];
+
+const LATER: &[(&str, &str)] = &[
+    ("undo", "undoing needs snapshots of the session"),
+    ("redo", "redoing needs snapshots of the session"),
+    ("snapshot", "snapshots of the session come with a later version"),
+    ("branch", "branches are made from snapshots of the session"),
+    ("checkpoint", "saving the state of a session comes with a later version"),
+    ("restore", "saving and restoring the state of a session come with a later version"),
+];
+
+const HISTORY: usize = 20;
+
+/// The length of a command's name at the start of a line, with its `%`; 0 when the line is no command.
+pub(crate) fn name_length(line: &str) -> usize {
+    match line.strip_prefix('%') {
+        Some(rest) => 1 + rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len()),
+        None => 0,
+    }
+}
+
+/// Where the Python in a line begins that `%time` or `%doc` takes as its argument; 0 for a line of Python, None where a
+/// line holds none.
+pub(crate) fn python_start(line: &str) -> Option<usize> {
+    let length = name_length(line);
+    match &line[..length] {
+        "" => Some(0),
+        "%time" | "%doc" => Some(line.len() - line[length..].trim_start().len()),
+        _ => None,
+    }
+}
+
+/// Names of commands that begin so, without their `%`.
+pub(crate) fn names(prefix: &str) -> Vec<&'static str> {
+    let later = LATER.iter().map(|(name, _)| *name);
+    let mut names: Vec<_> = COMMANDS.iter().map(|entry| entry.name).chain(later).collect();
+    names.retain(|name| name.starts_with(prefix));
+    names.sort_unstable();
+    names
+}
+
+/// Understands a line; None when it is Python.
+pub(crate) fn parse(line: &str) -> Option<Command> {
+    let line = line.trim_start();
+    let length = name_length(line);
+    if length == 0 {
+        return question(line.trim_end());
+    }
+    let (name, argument) = (&line[1..length], line[length..].trim());
+    if let Some((name, why)) = LATER.iter().find(|(later, _)| *later == name) {
+        return Some(Command::Later(name, why));
+    }
+    let missing = |name: &str, arguments: &str| {
+        Some(Command::Wrong(format!("%{name} needs something to work on"), format!("write %{name} {arguments}")))
+    };
+    match (name, argument) {
+        ("time", "") => missing("time", "CODE"),
+        // Its last lines say whether a block has ended.
+        ("time", _) => Some(Command::Time(line[length..].trim_start().to_owned())),
+        ("run", "") => missing("run", "FILE"),
+        ("run", file) => Some(Command::Run(PathBuf::from(unquoted(file)))),
+        ("doc", "") => missing("doc", "NAME"),
+        ("doc", name) => Some(Command::Inspect(name.trim_end_matches('?').to_owned(), name.ends_with("??"))),
+        ("history", "") => Some(Command::History(HISTORY)),
+        ("history", count) => Some(match count.parse() {
+            Ok(count) => Command::History(count),
+            Err(_) => Command::Wrong(format!("{count:?} is no number of lines"), "write %history 50".into()),
+        }),
+        ("help" | "who" | "reset" | "quit" | "exit", "") => Some(match name {
+            "help" => Command::Help,
+            "who" => Command::Who,
+            "reset" => Command::Reset,
+            _ => Command::Quit,
+        }),
+        ("help" | "who" | "reset" | "quit" | "exit", _) => {
+            Some(Command::Wrong(format!("%{name} takes no argument"), format!("write %{name}")))
+        }
+        _ => Some(unknown(name)),
+    }
+}
+
+/// `NAME?` and `NAME??`, which are no Python.
+fn question(line: &str) -> Option<Command> {
+    let name = line.strip_suffix('?')?;
+    let (name, source) = name.strip_suffix('?').map_or((name, false), |name| (name, true));
+    let named = name.split('.').all(|part| {
+        part.starts_with(|c: char| c.is_alphabetic() || c == '_') && part.chars().all(|c| c.is_alphanumeric() || c == '_')
+    });
+    named.then(|| Command::Inspect(name.to_owned(), source))
+}
+
+fn unquoted(text: &str) -> &str {
+    ['"', '\''].iter().find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote)).unwrap_or(text)
+}
+
+fn unknown(name: &str) -> Command {
+    let all = names("");
+    let close: Vec<_> = all
+        .iter()
+        .filter(|known| distance(known, name) <= 2 || (name.len() > 1 && known.starts_with(name)))
+        .map(|known| format!("%{known}"))
+        .collect();
+    let how = if close.is_empty() {
+        "%help lists the commands".to_owned()
+    } else {
+        format!("did you mean {}?", close.join(" or "))
+    };
+    Command::Wrong(format!("there is no command %{name}"), how)
+}
+
+/// Edits between two words (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in other.iter().enumerate() {
+            let substituted = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}
+
+/// What `%help` shows: pairs of what to write and what it does.
+pub(crate) fn help() -> Vec<(String, &'static str)> {
+    COMMANDS.iter().map(|entry| (format!("%{} {}", entry.name, entry.arguments).trim().to_owned(), entry.does)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_told_apart() {
+        assert_eq!(parse("x % 2"), None);
+        assert_eq!(parse("x = y if z else '?'"), None);
+        assert_eq!(parse("%who"), Some(Command::Who));
+        assert_eq!(parse("%time  sum(x) "), Some(Command::Time("sum(x) ".into())));
+        assert_eq!(parse("%run 'a b.py'"), Some(Command::Run("a b.py".into())));
+        assert_eq!(parse("os.path?"), Some(Command::Inspect("os.path".into(), false)));
+        assert_eq!(parse("os.path??"), Some(Command::Inspect("os.path".into(), true)));
+        assert_eq!(parse("%doc len"), Some(Command::Inspect("len".into(), false)));
+        assert_eq!(parse("1?"), None);
+        assert_eq!(parse("%history 3"), Some(Command::History(3)));
+        assert!(matches!(parse("%history x"), Some(Command::Wrong(..))));
+        assert!(matches!(parse("%undo 2"), Some(Command::Later("undo", _))));
+        assert!(matches!(parse("%quit now"), Some(Command::Wrong(..))));
+    }
+
+    #[test]
+    fn an_unknown_command_has_neighbours() {
+        let Some(Command::Wrong(what, how)) = parse("%hist") else { panic!() };
+        assert_eq!((what.as_str(), how.as_str()), ("there is no command %hist", "did you mean %history?"));
+        let Some(Command::Wrong(_, how)) = parse("%hlep") else { panic!() };
+        assert_eq!(how, "did you mean %help?");
+        let Some(Command::Wrong(_, how)) = parse("%matplotlib") else { panic!() };
+        assert_eq!(how, "%help lists the commands");
+    }
+
+    #[test]
+    fn python_within_commands_is_found() {
+        assert_eq!(python_start("x"), Some(0));
+        assert_eq!(python_start("%time  x"), Some(7));
+        assert_eq!(python_start("%who"), None);
+        assert_eq!(name_length("%a-b"), 2);
+    }
+}

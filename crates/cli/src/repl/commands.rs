@@ -1,0 +1,123 @@
+//! What an entered line does.
+
+use super::command::{self, Command};
+use super::turn::Repl;
+use super::{editor, expand, indent, show, terminal};
+use crate::exit;
+use editor::{Answer, Ask};
+use pyrepl3_engine::{ExecuteRequest, Source};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use std::path::Path;
+
+impl Repl {
+    /// Takes a line; Some when it ends the program.
+    pub(super) async fn line(&mut self, text: String) -> Option<u8> {
+        if text.trim().is_empty() {
+            return None;
+        }
+        let Some(command) = command::parse(&text) else {
+            // Before Python 3.13 these words alone only explain themselves.
+            if matches!(text.trim(), "exit" | "quit") {
+                return Some(exit::SUCCESS);
+            }
+            self.execute(ExecuteRequest::from(indent::dedent(&text).as_ref()), false);
+            return None;
+        };
+        match command {
+            Command::Quit => return Some(exit::SUCCESS),
+            Command::Help => self.help(),
+            Command::Who => self.who().await,
+            Command::History(count) => self.history(count).await,
+            Command::Reset => {
+                self.session().shutdown().await;
+                return self.fresh().await;
+            }
+            Command::Run(path) => self.run_file(&path),
+            Command::Time(code) => self.execute(ExecuteRequest::from(code), true),
+            Command::Inspect(name, source) => self.inspect(&name, source).await,
+            Command::Later(name, why) => {
+                let text = format!("%{name} is not available in this version: {why}");
+                self.screen.line(&self.palette.warning(&text));
+            }
+            Command::Wrong(what, how) => {
+                self.screen.line(&format!("{}; {how}", self.palette.error(&what)));
+            }
+        }
+        None
+    }
+
+    fn help(&mut self) {
+        let help = command::help();
+        let width = help.iter().map(|(usage, _)| usage.len()).max().unwrap_or(0);
+        for (usage, does) in help {
+            self.screen.line(&format!("{}  {does}", self.palette.strong(&format!("{usage:width$}"))));
+        }
+        self.screen.line(&self.palette.aside(
+            "\nTab completes, Alt-Enter begins a line, Ctrl-R searches the history, Right takes the grey proposal;\n\
+             Ctrl-C clears the line or interrupts what runs, Ctrl-D leaves.",
+        ));
+    }
+
+    async fn who(&mut self) {
+        match self.session().variables().await {
+            Ok(found) => {
+                if let Some(list) = self.parsed::<Vec<show::Variable>>(&found) {
+                    let table = show::variables(self.palette, &list, terminal::columns());
+                    self.screen.line(&table);
+                }
+            }
+            Err(failure) => self.failure(&failure),
+        }
+    }
+
+    async fn inspect(&mut self, name: &str, source: bool) {
+        match self.session().inspect(name).await {
+            Ok(found) => {
+                if let Some(item) = self.parsed::<show::Inspected>(&found) {
+                    self.screen.line(&show::inspected(self.palette, &item, source));
+                }
+            }
+            Err(failure) => self.failure(&failure),
+        }
+    }
+
+    fn parsed<T: DeserializeOwned>(&mut self, json: &RawValue) -> Option<T> {
+        match serde_json::from_str(json.get()) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.screen.line(&self.palette.error(&format!("the session's answer cannot be understood: {error}")));
+                None
+            }
+        }
+    }
+
+    async fn history(&mut self, count: usize) {
+        // The line that asks is the last one, and nobody looks for it.
+        self.editor.ask(Ask::History(count.saturating_add(1)));
+        let Answer::History(mut entries) = self.editor.answer().await else { return };
+        if entries.last().is_some_and(|entry| entry.starts_with("%history")) {
+            entries.pop();
+        } else if entries.len() > count {
+            entries.remove(0);
+        }
+        for entry in entries {
+            self.screen.line(&self.palette.source(entry.trim_end()));
+        }
+    }
+
+    fn run_file(&mut self, path: &Path) {
+        let path = expand(path);
+        match std::fs::read(&path) {
+            Ok(source) => {
+                let absolute = std::env::current_dir().unwrap_or_default().join(&path);
+                let mut request = ExecuteRequest::new(Source::Bytes(source));
+                request.file = Some(absolute.to_string_lossy().into_owned());
+                self.execute(request, false);
+            }
+            Err(error) => {
+                self.screen.line(&self.palette.error(&format!("cannot read {}: {error}", path.display())));
+            }
+        }
+    }
+}

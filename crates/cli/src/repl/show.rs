@@ -1,0 +1,207 @@
+//! What people are shown of results, errors, displays, variables.
+
+use super::colour::Palette;
+use pyrepl3_engine::protocol::message::{EndStatus, ErrorMessage, ResultMessage, StopStep};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// The value of an execution; none where there is none.
+pub(crate) fn result(palette: Palette, result: &ResultMessage) -> Option<String> {
+    let repr = result.repr.as_deref()?;
+    Some(palette.result(repr, result.value_type.as_deref()))
+}
+
+/// How an execution that did not complete ended.
+pub(crate) fn error(palette: Palette, error: &ErrorMessage) -> String {
+    let mut lines = Vec::new();
+    let traceback = error.traceback.trim_end();
+    match error.status {
+        EndStatus::Crashed => {
+            let how = error.exit.as_ref().map_or_else(|| error.evalue.clone(), |exit| format!("the session's process {exit}"));
+            lines.push(palette.error(&how));
+        }
+        EndStatus::Interrupted if error.stopped_by == Some(StopStep::Kill) => {
+            lines.push(palette.error("interrupted: the code did not stop by itself, so its process was killed"));
+        }
+        EndStatus::Interrupted if error.ename == "KeyboardInterrupt" && error.frames.is_empty() => {
+            lines.push(palette.error("KeyboardInterrupt"));
+        }
+        EndStatus::Cancelled => lines.push(palette.error(&error.evalue)),
+        _ => lines.push(palette.traceback(traceback)),
+    }
+    if error.session_lost {
+        lines.push(palette.warning("Its variables are lost; the session goes on with none."));
+    }
+    lines.join("\n")
+}
+
+/// Time and memory of an execution.
+pub(crate) fn cost(duration: f64, memory: i64) -> String {
+    let sign = if memory < 0 { '-' } else { '+' };
+    format!("took {}, memory {sign}{}", time(duration), size(memory.unsigned_abs()))
+}
+
+/// Seconds, as people read them.
+pub(crate) fn time(seconds: f64) -> String {
+    match seconds {
+        s if s < 1e-3 => format!("{:.0} µs", s * 1e6),
+        s if s < 1.0 => format!("{:.1} ms", s * 1e3),
+        s if s < 120.0 => format!("{s:.2} s"),
+        s => {
+            let whole = Duration::from_secs_f64(s.min(1e12)).as_secs();
+            format!("{} min {} s", whole / 60, whole % 60)
+        }
+    }
+}
+
+/// Bytes, as people read them.
+pub(crate) fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    let mut unit = "B";
+    for larger in ["KiB", "MiB", "GiB", "TiB"] {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
+}
+
+/// A variable, as the session lists it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Variable {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    repr: String,
+    #[serde(default)]
+    size: Option<u64>,
+    #[serde(default)]
+    shape: Option<Vec<u64>>,
+}
+
+/// The table of variables.
+pub(crate) fn variables(palette: Palette, variables: &[Variable], columns: usize) -> String {
+    if variables.is_empty() {
+        return palette.aside("no variables yet");
+    }
+    let mut rows = vec![["name", "type", "size", "value"].map(str::to_owned)];
+    for variable in variables {
+        let shape = variable.shape.as_ref().filter(|shape| shape.len() > 1 || variable.kind.contains('.'));
+        let kind = match shape {
+            Some(shape) => {
+                format!("{} {}", variable.kind, shape.iter().map(u64::to_string).collect::<Vec<_>>().join("×"))
+            }
+            None => variable.kind.clone(),
+        };
+        let value = variable.repr.split('\n').map(str::trim).collect::<Vec<_>>().join(" ");
+        rows.push([variable.name.clone(), kind, variable.size.map(size).unwrap_or_default(), value]);
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).min(40);
+    let widths = [width(0), width(1), width(2)];
+    let left = columns.saturating_sub(widths.iter().sum::<usize>() + 6).max(10);
+    let mut lines = Vec::new();
+    for (number, [name, kind, size, value]) in rows.iter().enumerate() {
+        let [a, b, c] = widths;
+        let (name, kind) = (cut(name, a), cut(kind, b));
+        let head = format!("{name:a$}  {kind:b$}  {size:>c$}  ");
+        let line = format!("{head}{}", cut(value, left));
+        lines.push(if number == 0 { palette.aside(line.trim_end()) } else { line.trim_end().to_owned() });
+    }
+    lines.join("\n")
+}
+
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// What the session says of a name.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Inspected {
+    found: bool,
+    name: String,
+    #[serde(default)]
+    why: String,
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    repr: String,
+    #[serde(default)]
+    signature: Option<String>,
+    #[serde(default)]
+    doc: Option<String>,
+    #[serde(default)]
+    file: Option<String>,
+    #[serde(default)]
+    line: Option<u64>,
+    #[serde(default)]
+    source: Option<String>,
+}
+
+/// A name explained.
+pub(crate) fn inspected(palette: Palette, item: &Inspected, with_source: bool) -> String {
+    if !item.found {
+        return palette.error(&format!("{} is not known here: {}", item.name, item.why));
+    }
+    let mut lines = Vec::new();
+    match &item.signature {
+        Some(signature) => lines.push(palette.strong(&format!("{}{signature}", item.name))),
+        None => lines.push(palette.strong(&item.name)),
+    }
+    let place = match (&item.file, item.line) {
+        (Some(file), Some(line)) => format!(", {file}:{line}"),
+        (Some(file), None) => format!(", {file}"),
+        _ => String::new(),
+    };
+    lines.push(palette.aside(&format!("{}{place}", item.kind)));
+    if item.signature.is_none() && !item.repr.is_empty() {
+        lines.push(item.repr.clone());
+    }
+    match &item.source {
+        Some(source) if with_source => lines.push(palette.source(source.trim_end())),
+        _ => {
+            if with_source {
+                lines.push(palette.aside("its source is not available"));
+            }
+            lines.extend(item.doc.as_ref().map(|doc| format!("\n{}", doc.trim())));
+        }
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_for_people() {
+        assert_eq!(time(0.000_004), "4 µs");
+        assert_eq!(time(0.25), "250.0 ms");
+        assert_eq!(time(1.5), "1.50 s");
+        assert_eq!(time(125.0), "2 min 5 s");
+        assert_eq!(size(512), "512 B");
+        assert_eq!(size(1536), "1.5 KiB");
+        assert_eq!(cost(0.5, -2048), "took 500.0 ms, memory -2.0 KiB");
+    }
+
+    #[test]
+    fn a_table_fits_the_terminal() {
+        let json = r#"[{"name": "x", "type": "int", "repr": "1", "size": 28},
+            {"name": "long", "type": "numpy.ndarray", "repr": "array([[1, 2],\n  [3, 4]])", "size": 4096, "shape": [2, 2]}]"#;
+        let list: Vec<Variable> = serde_json::from_str(json).unwrap();
+        let table = variables(Palette::new(false), &list, 60);
+        assert_eq!(
+            table,
+            "name  type                  size  value\n\
+             x     int                   28 B  1\n\
+             long  numpy.ndarray 2×2  4.0 KiB  array([[1, 2], [3, 4]])"
+        );
+        assert!(variables(Palette::new(false), &list, 40).lines().all(|line| line.chars().count() <= 43));
+        assert_eq!(variables(Palette::new(false), &[], 60), "no variables yet");
+    }
+}

@@ -1,0 +1,148 @@
+//! Samples, and the table that they make.
+
+use crate::{Done, root};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+/// What is measured: a name, what is to be reached, and in what unit.
+pub(crate) struct Row {
+    pub(crate) key: &'static str,
+    name: &'static str,
+    target: &'static str,
+    unit: Unit,
+    /// The peer's key that stands beside it, and the ratio to reach.
+    peer: Option<(&'static str, &'static str)>,
+}
+
+#[derive(Clone, Copy)]
+enum Unit {
+    /// Seconds, shown in µs, ms or s.
+    Time,
+    /// MB/s: more is better.
+    Rate,
+    /// MB.
+    Megabytes,
+}
+
+const ROWS: &[Row] = &[
+    row("start_bare", "bare session, start to ready", "≤ 5 ms", Unit::Time, Some(("peer_start", "≥ 50×"))),
+    row("start_pandas", "session with numpy and pandas preloaded", "≤ 12 ms", Unit::Time, None),
+    row("acquire_rust", "acquire from a warm pool, Rust API", "p50 ≤ 50 µs", Unit::Time, None),
+    row("acquire_python", "acquire from a warm pool, Python client", "p50 ≤ 500 µs", Unit::Time, None),
+    row("pool_100", "100 pooled sessions with pandas, all ready", "≤ 600 ms", Unit::Time, None),
+    row("pool_100_pss", "PSS of each of them", "≤ 8 MB", Unit::Megabytes, None),
+    row("execute_rust", "`1+1`, Rust API", "p50 ≤ 80 µs", Unit::Time, Some(("peer_execute", ""))),
+    row("execute_python", "`1+1`, Python client", "p50 ≤ 400 µs", Unit::Time, Some(("peer_execute", "≥ 8×"))),
+    row("print", "print to client, Rust API", "p50 ≤ 1 ms", Unit::Time, Some(("peer_print", ""))),
+    row("print_python", "print to client, Python client", "", Unit::Time, Some(("peer_print", ""))),
+    row("output", "1 GB of output, Rust API", "≥ 500 MB/s", Unit::Rate, Some(("peer_output", "≥ 5×"))),
+    row("output_python", "100 MB of output, Python client", "", Unit::Rate, Some(("peer_output", ""))),
+    row("prints", "a million `print(i)`, Rust API", "≤ 1.5 s", Unit::Time, Some(("peer_prints", "≥ 3×"))),
+    row("idle_pss", "idle bare session, PSS of its processes, 100 open", "≤ 4 MB", Unit::Megabytes, Some(("peer_memory", ""))),
+    row("supervisor", "supervisor's memory for each session", "≤ 0.1 MB", Unit::Megabytes, None),
+    row("buffered_first", "first line, output streamed (as built)", "", Unit::Time, None),
+    row("buffered_whole", "first line, output buffered to the end", "", Unit::Time, None),
+];
+
+const fn row(
+    key: &'static str,
+    name: &'static str,
+    target: &'static str,
+    unit: Unit,
+    peer: Option<(&'static str, &'static str)>,
+) -> Row {
+    Row { key, name, target, unit, peer }
+}
+
+pub(crate) struct Table {
+    samples: BTreeMap<String, Vec<f64>>,
+    /// Fewer repetitions.
+    pub(crate) quick: bool,
+}
+
+impl Table {
+    pub(crate) fn new(quick: bool) -> Self {
+        Table { samples: BTreeMap::new(), quick }
+    }
+
+    /// Repetitions: a tenth when it has to be quick.
+    pub(crate) fn times(&self, full: usize) -> usize {
+        if self.quick { full.div_ceil(10) } else { full }
+    }
+
+    pub(crate) fn add(&mut self, key: &str, samples: Vec<f64>) {
+        self.samples.entry(key.to_owned()).or_default().extend(samples);
+    }
+
+    fn quantile(&self, key: &str, share: f64) -> Option<f64> {
+        let mut sorted = self.samples.get(key)?.clone();
+        sorted.sort_by(f64::total_cmp);
+        let index = (sorted.len() as f64 * share) as usize;
+        sorted.get(index.min(sorted.len().checked_sub(1)?)).copied()
+    }
+
+    pub(crate) fn markdown(&self) -> String {
+        let mut text = String::from(
+            "| measure | to reach | median | p99 | n | ipykernel, median | ratio (to reach) |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+        );
+        for row in ROWS {
+            let Some(median) = self.quantile(row.key, 0.5) else { continue };
+            let count = self.samples.get(row.key).map_or(0, Vec::len);
+            let tail = self.quantile(row.key, if matches!(row.unit, Unit::Rate) { 0.01 } else { 0.99 }).unwrap_or(median);
+            let (peer, ratio) = match row.peer.and_then(|(key, wanted)| Some((self.quantile(key, 0.5)?, wanted))) {
+                None => ("–".to_owned(), "–".to_owned()),
+                Some((peer, wanted)) => {
+                    let ratio = if matches!(row.unit, Unit::Rate) { median / peer } else { peer / median };
+                    let wanted = if wanted.is_empty() { String::new() } else { format!(" ({wanted})") };
+                    (show(peer, row.unit), format!("{ratio:.1}×{wanted}"))
+                }
+            };
+            _ = writeln!(
+                text,
+                "| {} | {} | {} | {} | {count} | {peer} | {ratio} |",
+                row.name,
+                if row.target.is_empty() { "–" } else { row.target },
+                show(median, row.unit),
+                if count < 2 { "–".to_owned() } else { show(tail, row.unit) },
+            );
+        }
+        text
+    }
+
+    /// Puts the table into BENCHMARKS.md, between its markers.
+    pub(crate) fn write(&self, interpreter: &Path) -> Done {
+        let path = root().join("BENCHMARKS.md");
+        let old = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let (before, rest) = old.split_once(BEGIN).ok_or("BENCHMARKS.md has no begin marker")?;
+        let (_, after) = rest.split_once(END).ok_or("BENCHMARKS.md has no end marker")?;
+        let new = format!("{before}{BEGIN}\n\n{}\n{}\n{END}{after}", self.markdown(), machine(interpreter));
+        std::fs::write(&path, new).map_err(|error| format!("{}: {error}", path.display()))
+    }
+}
+
+const BEGIN: &str = "<!-- begin: cargo xtask bench --write -->";
+const END: &str = "<!-- end -->";
+
+fn machine(interpreter: &Path) -> String {
+    let output = |command: &mut Command| {
+        command.output().map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+    };
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    format!(
+        "Measured on {cores} cores, Linux {}, {}, in one run.",
+        output(Command::new("uname").arg("-r")),
+        output(Command::new(interpreter).arg("--version")),
+    )
+}
+
+fn show(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Time if value < 0.001 => format!("{:.0} µs", value * 1e6),
+        Unit::Time if value < 1.0 => format!("{:.1} ms", value * 1e3),
+        Unit::Time => format!("{value:.2} s"),
+        Unit::Rate => format!("{value:.0} MB/s"),
+        Unit::Megabytes => format!("{value:.2} MB"),
+    }
+}

@@ -1,0 +1,45 @@
+//! All tests.
+
+use crate::{Done, cargo, root, run as command, target, venv};
+use std::process::Command;
+
+/// Runs every test. With `--rust` or `--python` only those.
+pub(crate) fn run_all(rust: bool, python: bool) -> Done {
+    let interpreter = venv::make()?;
+    if rust {
+        // Tests of figures and data frames use the environment's packages.
+        let with = |one: &mut Command| {
+            one.env("PYREPL3_TEST_PYTHON", &interpreter);
+            command(one)
+        };
+        if has_nextest() {
+            with(cargo().args(["nextest", "run", "--workspace", "--all-features", "--no-fail-fast"]))?;
+        } else {
+            with(cargo().args(["test", "--workspace", "--all-features", "--all-targets", "--no-fail-fast"]))?;
+        }
+        with(cargo().args(["test", "--workspace", "--all-features", "--doc"]))?;
+    }
+    if python {
+        command(cargo().args(["build", "-p", "pyrepl3"]))?;
+        let binary = target().join("debug/pyrepl3");
+        command(Command::new(&interpreter).args(["-m", "mypy", "--strict", "python/src"]))?;
+        command(Command::new(&interpreter)
+            .args(["-m", "pytest", "-q", "tests/python", "-p", "no:cacheprovider"])
+            .env("PYREPL3_BIN", &binary)
+            .env("PYTHONPATH", root().join("python/src")))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn run(args: &[String]) -> Done {
+    match args.first().map(String::as_str) {
+        None => run_all(true, true),
+        Some("--rust") => run_all(true, false),
+        Some("--python") => run_all(false, true),
+        Some(other) => Err(format!("cargo xtask test takes --rust or --python, not {other}")),
+    }
+}
+
+fn has_nextest() -> bool {
+    cargo().args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success())
+}

@@ -1,0 +1,39 @@
+//! The Python environment of tests and benchmarks: a virtual environment under `target/`, made once for each list of
+//! packages.
+
+use crate::{Done, run, target};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// What tests and benchmarks need beside the standard library.
+const PACKAGES: &[&str] = &[
+    "numpy>=2,<3",
+    "pandas>=2.2,<4",
+    "matplotlib>=3.9,<4",
+    "pytest>=8,<10",
+    "mypy>=1.13,<3",
+    "jsonschema>=4.23,<5",
+    "ipykernel>=6.29,<8",
+    "jupyter_client>=8.6,<9",
+];
+
+/// Makes the environment if it is not there, and returns its interpreter.
+pub(crate) fn make() -> Done<PathBuf> {
+    let directory = target().join("venv");
+    let python = directory.join("bin/python");
+    let stamp = directory.join("packages.txt");
+    let wanted = PACKAGES.join("\n");
+    if std::fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
+        return Ok(python);
+    }
+    if !python.exists() {
+        let base = std::env::var_os("PYREPL3_PYTHON").unwrap_or_else(|| "python3".into());
+        run(Command::new(base).args(["-m", "venv"]).arg(&directory)).map_err(|why| {
+            format!("{why}\n  the tests need a Python 3.10 or later with venv (on Debian: apt-get install python3-venv)")
+        })?;
+    }
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES))
+        .map_err(|why| format!("{why}\n  the tests need these Python packages, from PyPI or a mirror that pip knows"))?;
+    std::fs::write(&stamp, wanted).map_err(|error| error.to_string())?;
+    Ok(python)
+}
