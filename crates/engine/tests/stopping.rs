@@ -36,6 +36,7 @@ async fn what_python_can_stop_is_stopped_and_the_state_stays() {
         "time.sleep(1000)",
         "a, b = socket.socketpair(); a.recv(1)",
         "os.system('sleep 1000')",
+        "while True: os.system('sleep 1000')",
         "subprocess.run(['sleep', '1000'])",
         "threading.Event().wait()",
         "threading.Lock().__enter__(); l = threading.Lock(); l.acquire(); l.acquire()",

@@ -47,6 +47,10 @@ class Guard:
         else:
             self.pending = True
 
+    def is_main(self):
+        """Whether the calling thread is the one that runs executions."""
+        return _get_ident() == self.main
+
     def begin(self):
         """User code is about to run: its own handler comes back."""
         if self.users is not None:

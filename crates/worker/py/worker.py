@@ -3,6 +3,7 @@
 import atexit
 import builtins
 import fcntl
+import functools
 import gc
 import os
 import resource
@@ -32,9 +33,22 @@ class Worker:
         self.install_input = streams.make_input(self.prompts)
         self.displays.install()
         source.install(source.known)
+        os.system = self._system(os.system)
         threading.excepthook = _print_thread_failure
         sys.excepthook = _print_failure
         os.register_at_fork(after_in_child=self.after_user_fork)
+
+    def _system(self, original):
+        @functools.wraps(original)
+        def system(command):
+            # The C library ignores SIGINT while it waits; only the child sees it. Who interrupts means this code too.
+            status = original(command)
+            token = self.prompts.execution
+            if status and token is not None and self.guard.is_main() and self.channel.was_interrupted(token):
+                raise KeyboardInterrupt
+            return status
+
+        return system
 
     def after_user_fork(self):
         if self.channel.open:
