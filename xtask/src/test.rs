@@ -23,10 +23,12 @@ pub(crate) fn run_all(rust: bool, python: bool) -> Done {
         command(cargo().args(["build", "-p", "pyrepl3"]))?;
         let binary = target().join("debug/pyrepl3");
         command(Command::new(&interpreter).args(["-m", "mypy", "--strict", "python/src"]))?;
-        command(Command::new(&interpreter)
-            .args(["-m", "pytest", "-q", "tests/python", "-p", "no:cacheprovider"])
-            .env("PYREPL3_BIN", &binary)
-            .env("PYTHONPATH", root().join("python/src")))?;
+        command(
+            Command::new(&interpreter)
+                .args(["-m", "pytest", "-q", "tests/python", "-p", "no:cacheprovider"])
+                .env("PYREPL3_BIN", &binary)
+                .env("PYTHONPATH", root().join("python/src")),
+        )?;
     }
     Ok(())
 }

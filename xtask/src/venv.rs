@@ -29,11 +29,15 @@ pub(crate) fn make() -> Done<PathBuf> {
     if !python.exists() {
         let base = std::env::var_os("PYREPL3_PYTHON").unwrap_or_else(|| "python3".into());
         run(Command::new(base).args(["-m", "venv"]).arg(&directory)).map_err(|why| {
-            format!("{why}\n  the tests need a Python 3.10 or later with venv (on Debian: apt-get install python3-venv)")
+            format!(
+                "{why}\n  the tests need a Python 3.10 or later with venv (on Debian: apt-get install python3-venv)"
+            )
         })?;
     }
     run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES))
-        .map_err(|why| format!("{why}\n  the tests need these Python packages, from PyPI or a mirror that pip knows"))?;
+        .map_err(|why| {
+            format!("{why}\n  the tests need these Python packages, from PyPI or a mirror that pip knows")
+        })?;
     std::fs::write(&stamp, wanted).map_err(|error| error.to_string())?;
     Ok(python)
 }

@@ -195,10 +195,10 @@ impl ForkServer {
     pub(crate) async fn end(&self) {
         _ = rustix::net::shutdown(&self.control, rustix::net::Shutdown::Both);
         self.gone.store(true, Ordering::Release);
-        if let Some(mut child) = self.child.lock().await.take() {
-            if tokio::time::timeout(Duration::from_secs(2), child.wait()).await.is_err() {
-                _ = child.kill().await;
-            }
+        if let Some(mut child) = self.child.lock().await.take()
+            && tokio::time::timeout(Duration::from_secs(2), child.wait()).await.is_err()
+        {
+            _ = child.kill().await;
         }
     }
 }
@@ -234,12 +234,15 @@ fn failed(environment: &Environment, stage: &str, what: &str, detail: &str) -> F
     }
 }
 
+/// Where an environment's zygote is, or will be.
+type Place = Arc<Mutex<Option<Arc<ForkServer>>>>;
+
 /// The zygotes of an engine: started on demand, started again when they died.
 #[derive(Debug, Default)]
 pub(crate) struct Zygotes {
     // The outer lock is held for a look-up only, an environment's own while its zygote starts: others wait for the
     // same zygote then, which is the purpose.
-    known: std::sync::Mutex<HashMap<Environment, Arc<Mutex<Option<Arc<ForkServer>>>>>>,
+    known: std::sync::Mutex<HashMap<Environment, Place>>,
 }
 
 impl Zygotes {

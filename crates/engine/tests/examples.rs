@@ -48,7 +48,9 @@ async fn numpy_pandas_and_matplotlib() {
     run(&session, "import numpy as np, pandas as pd").await;
     let frame = run(&session, "df = pd.DataFrame({'a': [1, 2]}); df").await;
     assert!(frame.ok().data["text/html"].get().contains("<table") && frame.repr().contains("a\n0  1"));
-    assert!(frame.ok().value_type.as_deref().is_some_and(|name| name.starts_with("pandas.") && name.ends_with("DataFrame")));
+    assert!(
+        frame.ok().value_type.as_deref().is_some_and(|name| name.starts_with("pandas.") && name.ends_with("DataFrame"))
+    );
     assert_eq!(run(&session, "np.float64(1.5)").await.value(), "null");
     assert!(run(&session, "np.zeros(10**7)").await.repr().len() < 200);
     // Random state is fresh in every session.

@@ -103,12 +103,12 @@ async fn a_full_pool_waits_in_order_and_times_out_in_words() {
     let waiting: Vec<_> = (0..4)
         .map(|i| {
             let (pool, order) = (pool.clone(), order.clone());
-            let task = tokio::spawn(async move {
+
+            tokio::spawn(async move {
                 let mut lease = pool.acquire(Some(common::LIMIT)).await.unwrap();
                 order.lock().unwrap().push(i);
                 lease.release().await.unwrap();
-            });
-            task
+            })
         })
         .collect();
     while pool.stats().waiting < 4 {

@@ -24,8 +24,14 @@ fn json_text() -> impl Strategy<Value = JsonText> {
 
 fn raw() -> impl Strategy<Value = Box<RawValue>> {
     prop_oneof![
-        Just("null"), Just("true"), Just("-0.0"), Just("1e5"), Just("123456789012345678901234567890"),
-        Just(r#""\ud800""#), Just(r#"[1,{"a":[]}]"#), Just(r#"{"$int":"0x10"}"#),
+        Just("null"),
+        Just("true"),
+        Just("-0.0"),
+        Just("1e5"),
+        Just("123456789012345678901234567890"),
+        Just(r#""\ud800""#),
+        Just(r#"[1,{"a":[]}]"#),
+        Just(r#"{"$int":"0x10"}"#),
     ]
     .prop_map(|json| RawValue::from_string(json.to_owned()).unwrap())
 }
@@ -44,21 +50,40 @@ fn changes() -> impl Strategy<Value = Changes> {
 }
 
 fn exit() -> impl Strategy<Value = ProcessExit> {
-    (opt(any::<i32>()), opt(any::<i32>()), any::<bool>()).prop_map(|(code, signal, out_of_memory)| ProcessExit { code, signal, out_of_memory })
+    (opt(any::<i32>()), opt(any::<i32>()), any::<bool>()).prop_map(|(code, signal, out_of_memory)| ProcessExit {
+        code,
+        signal,
+        out_of_memory,
+    })
 }
 
 fn options() -> impl Strategy<Value = SessionOptions> {
     let env = proptest::collection::btree_map(text(), opt(text()), 0..3);
-    let limits = (opt(any::<u64>()), opt(any::<u64>()), opt(0.0f64..100.0), opt(any::<u32>())).prop_map(|(memory, open_files, interrupt_grace, queue)| {
-        Limits { memory, open_files, file_size: memory, interrupt_grace, queue }
-    });
+    let limits = (opt(any::<u64>()), opt(any::<u64>()), opt(0.0f64..100.0), opt(any::<u32>())).prop_map(
+        |(memory, open_files, interrupt_grace, queue)| Limits {
+            memory,
+            open_files,
+            file_size: memory,
+            interrupt_grace,
+            queue,
+        },
+    );
     let policy = prop_oneof![
-        Just(TransactionPolicy::CommitAlways), Just(TransactionPolicy::CommitOnSuccess),
-        Just(TransactionPolicy::RollbackOnFailure), Just(TransactionPolicy::Explicit),
+        Just(TransactionPolicy::CommitAlways),
+        Just(TransactionPolicy::CommitOnSuccess),
+        Just(TransactionPolicy::RollbackOnFailure),
+        Just(TransactionPolicy::Explicit),
     ];
     (opt(text()), proptest::collection::vec(text(), 0..3), opt(text()), limits, opt(text()), env, opt(policy)).prop_map(
         |(python, preload, isolation, limits, name, env, default_policy)| SessionOptions {
-            cwd: python.clone(), python, preload, isolation, limits, name, env, default_policy,
+            cwd: python.clone(),
+            python,
+            preload,
+            isolation,
+            limits,
+            name,
+            env,
+            default_policy,
         },
     )
 }
@@ -77,12 +102,20 @@ macro_rules! message {
 }
 
 fn client() -> BoxedStrategy<Message> {
-    let execute = (head(), json_text(), opt(finite()), opt(proptest::collection::vec(json_text(), 0..3)), any::<bool>(), opt(text())).prop_map(
-        |(head, code, timeout, inputs, stop_on_error, idempotency_key)| message!(Execute, head, {
-            code: code, transaction_policy: None, timeout: timeout, inputs: inputs, salvage: vec![],
-            stop_on_error: stop_on_error, idempotency_key: idempotency_key,
-        }),
-    );
+    let execute = (
+        head(),
+        json_text(),
+        opt(finite()),
+        opt(proptest::collection::vec(json_text(), 0..3)),
+        any::<bool>(),
+        opt(text()),
+    )
+        .prop_map(|(head, code, timeout, inputs, stop_on_error, idempotency_key)| {
+            message!(Execute, head, {
+                code: code, transaction_policy: None, timeout: timeout, inputs: inputs, salvage: vec![],
+                stop_on_error: stop_on_error, idempotency_key: idempotency_key,
+            })
+        });
     let pool = (head(), options(), any::<u32>(), opt(finite()), opt(text())).prop_map(|(head, session, number, seconds, warmup_code)| {
         message!(PoolStart, head, { options: PoolOptions {
             min_idle: number, max_sessions: number, warmup_code, max_idle_seconds: seconds, max_uses: Some(number),
@@ -93,17 +126,20 @@ fn client() -> BoxedStrategy<Message> {
         execute,
         pool,
         (head(), options()).prop_map(|(head, options)| message!(Start, head, { options: options })),
-        (head(), text(), opt(json_text())).prop_map(|(head, input_id, value)| message!(InputResponse, head, { input_id: input_id, value: value })),
+        (head(), text(), opt(json_text()))
+            .prop_map(|(head, input_id, value)| message!(InputResponse, head, { input_id: input_id, value: value })),
         head().prop_map(|head| message!(Interrupt, head, {})),
         head().prop_map(|head| message!(Cancel, head, {})),
         head().prop_map(|head| message!(Variables, head, {})),
-        (head(), json_text(), opt(any::<u32>())).prop_map(|(head, code, cursor)| message!(Complete, head, { code: code, cursor: cursor })),
+        (head(), json_text(), opt(any::<u32>()))
+            .prop_map(|(head, code, cursor)| message!(Complete, head, { code: code, cursor: cursor })),
         (head(), text()).prop_map(|(head, name)| message!(Inspect, head, { name: name })),
         (head(), json_text()).prop_map(|(head, code)| message!(IsComplete, head, { code: code })),
         head().prop_map(|head| message!(Status, head, {})),
         (head(), any::<u64>()).prop_map(|(head, bytes)| message!(Ack, head, { bytes: bytes })),
         head().prop_map(|head| message!(Shutdown, head, {})),
-        (head(), text(), opt(finite())).prop_map(|(head, pool_id, timeout)| message!(PoolAcquire, head, { pool_id: pool_id, timeout: timeout })),
+        (head(), text(), opt(finite()))
+            .prop_map(|(head, pool_id, timeout)| message!(PoolAcquire, head, { pool_id: pool_id, timeout: timeout })),
         (head(), text()).prop_map(|(head, pool_id)| message!(PoolRelease, head, { pool_id: pool_id })),
         (head(), text()).prop_map(|(head, pool_id)| message!(PoolStats, head, { pool_id: pool_id })),
         (head(), text()).prop_map(|(head, pool_id)| message!(PoolShutdown, head, { pool_id: pool_id })),
@@ -114,11 +150,29 @@ fn client() -> BoxedStrategy<Message> {
 fn server() -> BoxedStrategy<Message> {
     let stream = prop_oneof![Just(Stream::Stdout), Just(Stream::Stderr)];
     let status = prop_oneof![
-        Just(EndStatus::Failed), Just(EndStatus::Interrupted), Just(EndStatus::TimedOut), Just(EndStatus::Crashed), Just(EndStatus::Cancelled),
+        Just(EndStatus::Failed),
+        Just(EndStatus::Interrupted),
+        Just(EndStatus::TimedOut),
+        Just(EndStatus::Crashed),
+        Just(EndStatus::Cancelled),
     ];
-    let python = (text(), text()).prop_map(|(version, path)| PythonInfo { version, executable: path.clone(), prefix: path, implementation: "cpython".into() });
-    let traceback = proptest::collection::vec((text(), any::<u32>()).prop_map(|(text, lineno)| Frame { filename: text.clone(), lineno, name: text.clone(), line: text }), 0..3);
-    let codes = prop_oneof![Just(Code::BadRequest), Just(Code::PoolTimeout), Just(Code::SessionLost), Just(Code::Internal)];
+    let python = (text(), text()).prop_map(|(version, path)| PythonInfo {
+        version,
+        executable: path.clone(),
+        prefix: path,
+        implementation: "cpython".into(),
+    });
+    let traceback = proptest::collection::vec(
+        (text(), any::<u32>()).prop_map(|(text, lineno)| Frame {
+            filename: text.clone(),
+            lineno,
+            name: text.clone(),
+            line: text,
+        }),
+        0..3,
+    );
+    let codes =
+        prop_oneof![Just(Code::BadRequest), Just(Code::PoolTimeout), Just(Code::SessionLost), Just(Code::Internal)];
     prop_oneof![
         (head(), opt(text()), opt(python)).prop_map(|(head, reply_to, python)| message!(Ready, head, {
             reply_to: reply_to, protocol_version: 1, server_version: "1".into(), capabilities: vec!["a".into()], python: python,
@@ -234,7 +288,8 @@ fn the_least_that_the_schema_asks_for_is_understood() {
             least[name] = example(&schema, &definition["properties"][name]);
         }
         assert!(validator.is_valid(&least), "{least}");
-        let message = Message::from_json(least.to_string().as_bytes()).unwrap_or_else(|error| panic!("{least}: {error}"));
+        let message =
+            Message::from_json(least.to_string().as_bytes()).unwrap_or_else(|error| panic!("{least}: {error}"));
         assert_eq!(message.type_name(), *tag);
         // And what is more than it asks for is ignored.
         least["from_the_future"] = serde_json::json!([1]);
@@ -243,7 +298,10 @@ fn the_least_that_the_schema_asks_for_is_understood() {
         for name in definition["required"].as_array().unwrap().iter().filter(|name| *name != "type") {
             let mut without = least.clone();
             without.as_object_mut().unwrap().remove(name.as_str().unwrap());
-            assert!(!validator.is_valid(&without) && Message::from_json(without.to_string().as_bytes()).is_err(), "{without}");
+            assert!(
+                !validator.is_valid(&without) && Message::from_json(without.to_string().as_bytes()).is_err(),
+                "{without}"
+            );
         }
     }
 }
@@ -282,7 +340,17 @@ fn example(schema: &serde_json::Value, property: &serde_json::Value) -> serde_js
 
 #[test]
 fn what_is_no_message_is_said_to_be_none() {
-    for json in ["", "null", "[]", "{}", "{\"type\":5}", "{\"type\":\"execute\"}", "{\"type\":\"nonsense\",\"id\":\"x\"}", "\u{1}", "{\"type\":\"output\",\"data\":5}"] {
+    for json in [
+        "",
+        "null",
+        "[]",
+        "{}",
+        "{\"type\":5}",
+        "{\"type\":\"execute\"}",
+        "{\"type\":\"nonsense\",\"id\":\"x\"}",
+        "\u{1}",
+        "{\"type\":\"output\",\"data\":5}",
+    ] {
         assert!(Message::from_json(json.as_bytes()).is_err(), "{json}");
     }
     assert_eq!(Message::peek_id(br#"{"type":"nonsense","id":"x"}"#).as_deref(), Some("x"));

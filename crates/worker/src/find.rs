@@ -161,7 +161,7 @@ pub fn find(asked: Option<&Path>, search: &SearchPath) -> Result<Found, FindErro
         match probe(&program) {
             Ok(found) if found.is_suitable() => return Ok(found),
             Ok(found) => {
-                tried.push(format!("{}: {} {}", program.display(), found.info.implementation, found.info.version))
+                tried.push(format!("{}: {} {}", program.display(), found.info.implementation, found.info.version));
             }
             Err(error) => tried.push(error.to_string()),
         }

@@ -74,7 +74,10 @@ async fn executions(table: &mut Table, engine: &Engine) -> Done {
         let mut samples = Vec::new();
         for _ in 0..table.times(10) {
             let text = if buffered {
-                format!("import io, contextlib\nbuffer = io.StringIO()\nwith contextlib.redirect_stdout(buffer):\n    {}\nprint(buffer.getvalue(), end='')", code.replace('\n', "\n    "))
+                format!(
+                    "import io, contextlib\nbuffer = io.StringIO()\nwith contextlib.redirect_stdout(buffer):\n    {}\nprint(buffer.getvalue(), end='')",
+                    code.replace('\n', "\n    ")
+                )
             } else {
                 code.to_owned()
             };

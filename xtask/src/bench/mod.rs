@@ -28,7 +28,9 @@ pub(crate) fn run(args: &[String]) -> Done {
     let python = interpreter.clone();
     let measured = runtime.spawn(async move { engine::measure(&mut table, &python).await.map(|()| table) });
     let mut table = runtime.block_on(measured).map_err(|error| error.to_string())??;
-    if std::env::var_os("NOCLIENT").is_none() { python::client(&mut table, &interpreter, &binary)?; }
+    if std::env::var_os("NOCLIENT").is_none() {
+        python::client(&mut table, &interpreter, &binary)?;
+    }
     if !args.iter().any(|arg| arg == "--no-peer") {
         python::peer(&mut table, &interpreter)?;
     }

@@ -11,8 +11,8 @@ fn collect(table: &mut Table, command: &mut Command) -> Done {
     if !output.status.success() {
         return Err(format!("a benchmark script failed: {}", output.status));
     }
-    let found: BTreeMap<String, Vec<f64>> =
-        serde_json::from_slice(&output.stdout).map_err(|error| format!("a benchmark script printed no samples: {error}"))?;
+    let found: BTreeMap<String, Vec<f64>> = serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("a benchmark script printed no samples: {error}"))?;
     for (key, samples) in found {
         table.add(&key, samples);
     }
@@ -25,7 +25,11 @@ pub(super) fn client(table: &mut Table, interpreter: &Path, binary: &Path) -> Do
     let script = root().join("xtask/src/bench/client.py");
     collect(
         table,
-        Command::new(interpreter).arg(script).arg(times).env("PYREPL3_BIN", binary).env("PYTHONPATH", root().join("python/src")),
+        Command::new(interpreter)
+            .arg(script)
+            .arg(times)
+            .env("PYREPL3_BIN", binary)
+            .env("PYTHONPATH", root().join("python/src")),
     )
 }
 

@@ -40,7 +40,13 @@ const ROWS: &[Row] = &[
     row("output", "1 GB of output, Rust API", "≥ 500 MB/s", Unit::Rate, Some(("peer_output", "≥ 5×"))),
     row("output_python", "100 MB of output, Python client", "", Unit::Rate, Some(("peer_output", ""))),
     row("prints", "a million `print(i)`, Rust API", "≤ 1.5 s", Unit::Time, Some(("peer_prints", "≥ 3×"))),
-    row("idle_pss", "idle bare session, PSS of its processes, 100 open", "≤ 4 MB", Unit::Megabytes, Some(("peer_memory", ""))),
+    row(
+        "idle_pss",
+        "idle bare session, PSS of its processes, 100 open",
+        "≤ 4 MB",
+        Unit::Megabytes,
+        Some(("peer_memory", "")),
+    ),
     row("supervisor", "supervisor's memory for each session", "≤ 0.1 MB", Unit::Megabytes, None),
     row("buffered_first", "first line, output streamed (as built)", "", Unit::Time, None),
     row("buffered_whole", "first line, output buffered to the end", "", Unit::Time, None),
@@ -90,7 +96,8 @@ impl Table {
         for row in ROWS {
             let Some(median) = self.quantile(row.key, 0.5) else { continue };
             let count = self.samples.get(row.key).map_or(0, Vec::len);
-            let tail = self.quantile(row.key, if matches!(row.unit, Unit::Rate) { 0.01 } else { 0.99 }).unwrap_or(median);
+            let tail =
+                self.quantile(row.key, if matches!(row.unit, Unit::Rate) { 0.01 } else { 0.99 }).unwrap_or(median);
             let (peer, ratio) = match row.peer.and_then(|(key, wanted)| Some((self.quantile(key, 0.5)?, wanted))) {
                 None => ("–".to_owned(), "–".to_owned()),
                 Some((peer, wanted)) => {

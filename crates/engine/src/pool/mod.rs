@@ -37,11 +37,13 @@ struct Inner {
     sooner: Arc<Notify>,
 }
 
+type Given = oneshot::Sender<Result<(SlotId, Session), Failure>>;
+
 #[derive(Debug)]
 struct State {
     machine: Machine,
     sessions: HashMap<SlotId, Session>,
-    waiters: HashMap<WaiterId, oneshot::Sender<Result<(SlotId, Session), Failure>>>,
+    waiters: HashMap<WaiterId, Given>,
     next_waiter: WaiterId,
     last_failure: Option<Failure>,
     record: Record,
@@ -234,15 +236,15 @@ impl Lease {
                 "acquire another",
             ));
         }
-        if let Ok(status) = self.session.status().await {
-            if matches!(status.state, StatusState::Running | StatusState::Stopping) || !status.queued.is_empty() {
-                return Err(Failure::new(
-                    Code::Busy,
-                    "the session still runs code",
-                    format!("execution {} has not ended", status.running.unwrap_or_default()),
-                    "wait for it, or interrupt it, and release then",
-                ));
-            }
+        if let Ok(status) = self.session.status().await
+            && (matches!(status.state, StatusState::Running | StatusState::Stopping) || !status.queued.is_empty())
+        {
+            return Err(Failure::new(
+                Code::Busy,
+                "the session still runs code",
+                format!("execution {} has not ended", status.running.unwrap_or_default()),
+                "wait for it, or interrupt it, and release then",
+            ));
         }
         self.give_back();
         Ok(())

@@ -348,7 +348,7 @@ impl Actor {
                 self.feed(Event::Failed).await;
             }
             worker::Event::Refused(_) => {
-                self.violation("the worker refused to start after it had started".into()).await
+                self.violation("the worker refused to start after it had started".into()).await;
             }
             _ if !self.up => self.violation("the worker spoke before it said hello".into()).await,
             worker::Event::Input(prompt) => self.prompt(prompt).await,
@@ -372,10 +372,10 @@ impl Actor {
             worker::Event::Error(raised) => self.ended(raised.id, Said::Error, Report::Raised(Box::new(raised))).await,
             worker::Event::Reply(answer) => {
                 let fits = self.machine.current() == Some(answer.id);
-                if let Some(Pending::Query { .. }) = self.pending.get(&answer.id).filter(|_| fits) {
-                    if let Some(Pending::Query { reply, .. }) = self.pending.remove(&answer.id) {
-                        _ = reply.send(query_result(answer.data));
-                    }
+                if let Some(Pending::Query { .. }) = self.pending.get(&answer.id).filter(|_| fits)
+                    && let Some(Pending::Query { reply, .. }) = self.pending.remove(&answer.id)
+                {
+                    _ = reply.send(query_result(answer.data));
                 }
                 self.feed(Event::Ended { token: answer.id, said: Said::Reply }).await;
             }
@@ -390,10 +390,10 @@ impl Actor {
                 self.deliver_output(stdout, chunk.text, chunk.bytes);
             }
         }
-        if self.machine.current() == Some(token) {
-            if let Some(Pending::Execute(execution)) = self.pending.get_mut(&token) {
-                execution.report = report;
-            }
+        if self.machine.current() == Some(token)
+            && let Some(Pending::Execute(execution)) = self.pending.get_mut(&token)
+        {
+            execution.report = report;
         }
         self.feed(Event::Ended { token, said }).await;
     }

@@ -68,10 +68,10 @@ fn finish(mut message: ErrorMessage, known: &Circumstances<'_>) -> ErrorMessage 
 
 fn result(mut done: Done, known: &Circumstances<'_>) -> ResultMessage {
     // A worker leaves out the plain text where it is all that there is.
-    if let (true, Some(repr)) = (done.data.is_empty(), &done.repr) {
-        if let Ok(text) = serde_json::value::to_raw_value(repr) {
-            done.data.insert("text/plain".into(), text);
-        }
+    if let (true, Some(repr)) = (done.data.is_empty(), &done.repr)
+        && let Ok(text) = serde_json::value::to_raw_value(repr)
+    {
+        done.data.insert("text/plain".into(), text);
     }
     ResultMessage {
         id: id::new(Kind::Message),

@@ -43,10 +43,10 @@ impl Execution {
     /// The next message; None after the last one, or when it was refused ([`Execution::refusal`] says why).
     pub async fn next(&mut self) -> Option<Message> {
         let next = self.outbox.next().await;
-        if next.is_none() {
-            if let Some(refusal) = self.refusal.take() {
-                self.refused = refusal.await.ok();
-            }
+        if next.is_none()
+            && let Some(refusal) = self.refusal.take()
+        {
+            self.refused = refusal.await.ok();
         }
         next
     }

@@ -26,10 +26,10 @@ impl SeenIds {
             return false;
         }
         self.order.push_back(hash);
-        if self.order.len() > IDS {
-            if let Some(oldest) = self.order.pop_front() {
-                self.known.remove(&oldest);
-            }
+        if self.order.len() > IDS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
         }
         true
     }
@@ -63,10 +63,10 @@ impl Keys {
         let hash = self.hasher.hash_one(code);
         self.known.insert(key.clone(), (hash, Outcome::Running(token)));
         self.order.push_back(key);
-        if self.order.len() > KEYS {
-            if let Some(oldest) = self.order.pop_front() {
-                self.known.remove(&oldest);
-            }
+        if self.order.len() > KEYS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
         }
     }
 

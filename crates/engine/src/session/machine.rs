@@ -265,13 +265,14 @@ impl Machine {
     }
 
     fn turn(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        if self.phase == Phase::Ready && self.current.is_none() {
-            if let Some(task) = self.queue.pop_front() {
-                let deadline = task.timeout.and_then(|timeout| now.checked_add(timeout));
-                self.current = Some(Current { task, deadline, stop: None });
-                self.used |= task.kind == Kind::Execute;
-                actions.push(Action::Send(task.token));
-            }
+        if self.phase == Phase::Ready
+            && self.current.is_none()
+            && let Some(task) = self.queue.pop_front()
+        {
+            let deadline = task.timeout.and_then(|timeout| now.checked_add(timeout));
+            self.current = Some(Current { task, deadline, stop: None });
+            self.used |= task.kind == Kind::Execute;
+            actions.push(Action::Send(task.token));
         }
     }
 

@@ -97,15 +97,15 @@ pub(crate) fn check(options: &SessionOptions) -> Result<(), Failure> {
             ));
         }
     }
-    if let Some(grace) = options.limits.interrupt_grace {
-        if !(grace.is_finite() && (0.0..=86400.0).contains(&grace)) {
-            return Err(Failure::new(
-                Code::BadRequest,
-                "the limit interrupt_grace cannot be used",
-                format!("it is {grace}"),
-                "give seconds from 0 to 86400",
-            ));
-        }
+    if let Some(grace) = options.limits.interrupt_grace
+        && !(grace.is_finite() && (0.0..=86400.0).contains(&grace))
+    {
+        return Err(Failure::new(
+            Code::BadRequest,
+            "the limit interrupt_grace cannot be used",
+            format!("it is {grace}"),
+            "give seconds from 0 to 86400",
+        ));
     }
     options.default_policy.map_or(Ok(()), check_policy)
 }

@@ -1,5 +1,5 @@
 //! What the behaviour tests share: an engine, a session, code run to its end, and a look at the process table.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use pyrepl3_engine::protocol::message::{DisplayMessage, ErrorMessage, InputMessage, Message, ResultMessage, Stream};
 use pyrepl3_engine::{Engine, EngineConfig, ExecuteRequest, Execution, Limits, SearchPath, Session, SessionOptions};

@@ -1,6 +1,5 @@
 //! What the machine decides, done.
 
-use super::requests::code_of;
 use super::{Actor, BURY_LIMIT, HELLO_LIMIT, LEAVE_LIMIT, Pending, request_for};
 use crate::session::ends::{Circumstances, Report, last_message};
 use crate::session::handle::{Source, closed};
@@ -125,7 +124,6 @@ impl Actor {
                     } else {
                         self.keys.forget(key);
                     }
-                    debug_assert!(!code_of(&execution.request).is_empty() || !ran || key.is_empty() || true);
                 }
                 for (id, outbox) in execution.repeats.drain(..) {
                     outbox.finish(Some(self.addressed(last.clone(), &id, true)));

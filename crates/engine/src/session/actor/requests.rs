@@ -174,14 +174,13 @@ impl Actor {
         let running = asked.id.is_some() && asked.id == self.machine.current();
         let mut message = messages::input(asked.prompt, asked.password);
         let mut answer = None;
-        if running {
-            if let Some(Pending::Execute(execution)) =
+        if running
+            && let Some(Pending::Execute(execution)) =
                 self.machine.current().and_then(|token| self.pending.get_mut(&token))
-            {
-                message.execution_id = Some(execution.id.clone());
-                if let Some(answers) = &mut execution.answers {
-                    answer = Some(answers.pop_front());
-                }
+        {
+            message.execution_id = Some(execution.id.clone());
+            if let Some(answers) = &mut execution.answers {
+                answer = Some(answers.pop_front());
             }
         }
         if let Some(value) = answer {
@@ -212,7 +211,7 @@ impl Actor {
     }
 }
 
-pub(super) fn code_of(request: &ExecuteRequest) -> &str {
+fn code_of(request: &ExecuteRequest) -> &str {
     match &request.source {
         Source::Text(text) => text.literal(),
         // Keys are of clients, who send text.
