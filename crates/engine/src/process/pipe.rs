@@ -1,6 +1,7 @@
 //! Output pipes: how much they hold, and text from bytes that are cut anywhere.
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
 use std::io;
 use tokio::net::unix::pipe::Receiver;
 
@@ -10,9 +11,14 @@ const STREAMING: usize = 1 << 20;
 const RESTING: usize = 64 << 10;
 
 /// The reading end of an output pipe, and the bytes of a character whose end has not come yet.
+///
+/// It is watched only while somebody waits for it. A watched pipe wakes the engine at every write, even when the
+/// engine has decided to let some more come first.
 #[derive(Debug)]
 pub(crate) struct Output {
-    pub(crate) receiver: Receiver,
+    fd: OwnedFd,
+    /// Another descriptor of the same pipe, which the runtime watches.
+    watch: Option<Receiver>,
     tail: Vec<u8>,
     size: usize,
     pub(crate) ended: bool,
@@ -28,11 +34,37 @@ pub(crate) struct Chunk {
 /// A pipe for one output stream: the engine's end, and the end to hand to a process.
 pub(crate) fn output_pipe() -> io::Result<(Output, OwnedFd)> {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let receiver = Receiver::from_owned_fd(read)?;
-    Ok((Output { receiver, tail: Vec::new(), size: RESTING, ended: false }, write))
+    rustix::io::ioctl_fionbio(&read, true)?;
+    Ok((Output { fd: read, watch: None, tail: Vec::new(), size: RESTING, ended: false }, write))
 }
 
 impl Output {
+    /// From now on [`Output::readable`] can be waited for.
+    pub(crate) fn watch(&mut self) {
+        if self.watch.is_none() && !self.ended {
+            match self.fd.try_clone().and_then(Receiver::from_owned_fd_unchecked) {
+                Ok(watch) => self.watch = Some(watch),
+                Err(error) => {
+                    tracing::error!(%error, "an output pipe cannot be watched");
+                    self.ended = true;
+                }
+            }
+        }
+    }
+
+    /// Writes no longer wake the engine.
+    pub(crate) fn unwatch(&mut self) {
+        self.watch = None;
+    }
+
+    /// Waits until something can be read; for ever where it is not watched.
+    pub(crate) async fn readable(&self) {
+        match &self.watch {
+            Some(watch) => _ = watch.readable().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Reads once without waiting. None when nothing is there, or only the start of a character.
     pub(crate) fn read(&mut self) -> Option<Chunk> {
         let held = self.held().max(1);
@@ -56,17 +88,25 @@ impl Output {
 
     /// Bytes that the pipe holds.
     fn held(&self) -> usize {
-        rustix::io::ioctl_fionread(&self.receiver).map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX))
+        rustix::io::ioctl_fionread(&self.fd).map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX))
     }
 
     /// How many bytes were read, and what text they make with those that were held back.
     fn read_at_most(&mut self, limit: usize) -> (usize, Option<Chunk>) {
         let mut buffer = Vec::with_capacity(limit + self.tail.len());
         buffer.append(&mut self.tail);
-        let count = match self.receiver.try_read_buf(&mut buffer) {
+        let read = match &self.watch {
+            // So that a pipe that is empty is waited for again.
+            Some(watch) => watch.try_read_buf(&mut buffer),
+            None => {
+                rustix::io::read(self.fd.as_fd(), rustix::buffer::spare_capacity(&mut buffer)).map_err(io::Error::from)
+            }
+        };
+        let count = match read {
             Ok(count) => count,
             Err(error) => {
-                self.ended |= error.kind() != io::ErrorKind::WouldBlock;
+                self.ended |= error.kind() != io::ErrorKind::WouldBlock
+                    && error.raw_os_error() != Some(Errno::INTR.raw_os_error());
                 self.tail = buffer;
                 return (0, None);
             }
@@ -88,7 +128,7 @@ impl Output {
 
     /// An unprivileged user has 64 MiB of pipe buffers in all, so a pipe is large only while it streams.
     fn grow(&mut self) {
-        if rustix::pipe::fcntl_setpipe_size(&self.receiver, STREAMING).is_ok() {
+        if rustix::pipe::fcntl_setpipe_size(&self.fd, STREAMING).is_ok() {
             self.size = STREAMING;
         } else {
             // Not again: the limit is reached.
@@ -99,7 +139,7 @@ impl Output {
     fn rest(&mut self) {
         if self.size > RESTING {
             // Refused while the pipe holds more: then it stays large until the next end.
-            if self.size == RESTING + 1 || rustix::pipe::fcntl_setpipe_size(&self.receiver, RESTING).is_ok() {
+            if self.size == RESTING + 1 || rustix::pipe::fcntl_setpipe_size(&self.fd, RESTING).is_ok() {
                 self.size = RESTING;
             }
         }

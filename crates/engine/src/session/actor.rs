@@ -233,6 +233,10 @@ impl Actor {
             (one, other) => one.or(other),
         };
         let listening = self.is_listening();
+        if listening && self.pace.is_none() {
+            self.worker.stdout.watch();
+            self.worker.stderr.watch();
+        }
         let worker = &self.worker;
         let paced = self.pace;
         let reading = listening && paced.is_none();
@@ -241,8 +245,8 @@ impl Actor {
             command = self.commands.recv() => Turn::Command(command),
             event = self.init.next(), if !self.init_gone => Turn::Init(event),
             _ = worker.readable(), if listening && !worker.closed => Turn::Frames,
-            _ = worker.stdout.receiver.readable(), if reading && !worker.stdout.ended => Turn::Stdout,
-            _ = worker.stderr.receiver.readable(), if reading && !worker.stderr.ended => Turn::Stderr,
+            _ = worker.stdout.readable(), if reading && !worker.stdout.ended => Turn::Stdout,
+            _ = worker.stderr.readable(), if reading && !worker.stderr.ended => Turn::Stderr,
             () = async { tokio::time::sleep_until(paced.unwrap_or_else(Instant::now).into()).await }, if paced.is_some() => Turn::Paced,
             _ = worker.writable(), if worker.is_waiting() && !worker.closed => Turn::Writable,
             () = async { tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now).into()).await }, if deadline.is_some() => Turn::Timer,
@@ -297,6 +301,8 @@ impl Actor {
         if let Some(chunk) = pipe.read() {
             if chunk.text.len() < TRICKLE {
                 self.pace = Some(Instant::now() + PACE);
+                self.worker.stdout.unwatch();
+                self.worker.stderr.unwatch();
             }
             self.deliver_output(stdout, chunk.text, chunk.bytes);
         }

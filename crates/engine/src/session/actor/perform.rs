@@ -274,6 +274,8 @@ impl Actor {
     /// Lets the worker leave by itself, with its last output, within a limit unless its threads are waited for.
     async fn let_leave(&mut self, join: bool) {
         let limit = Instant::now() + if join { Duration::from_secs(3600 * 24 * 365) } else { LEAVE_LIMIT };
+        self.worker.stdout.watch();
+        self.worker.stderr.watch();
         loop {
             let worker = &self.worker;
             let interrupts = &mut self.commands;
@@ -291,12 +293,12 @@ impl Actor {
                         return;
                     }
                 },
-                _ = worker.stdout.receiver.readable(), if !worker.stdout.ended => {
+                _ = worker.stdout.readable(), if !worker.stdout.ended => {
                     if let Some(chunk) = self.worker.stdout.read() {
                         self.deliver_output(true, chunk.text, chunk.bytes);
                     }
                 }
-                _ = worker.stderr.receiver.readable(), if !worker.stderr.ended => {
+                _ = worker.stderr.readable(), if !worker.stderr.ended => {
                     if let Some(chunk) = self.worker.stderr.read() {
                         self.deliver_output(false, chunk.text, chunk.bytes);
                     }
