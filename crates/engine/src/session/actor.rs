@@ -50,7 +50,9 @@ const PACE: Duration = Duration::from_micros(500);
 /// A piece of output above this is no trickle: the pipe fills faster than a pause lasts.
 const TRICKLE: usize = 16 << 10;
 /// Prompts that may wait at once: each is a thread that waits.
-const PROMPTS: usize = 10_000;
+const PROMPTS: usize = 1000;
+/// Characters of a prompt that are told.
+const PROMPT: usize = 16 << 10;
 
 type Reply<T> = oneshot::Sender<Result<T, Failure>>;
 

@@ -9,6 +9,8 @@ use std::hash::BuildHasher;
 const IDS: usize = 100_000;
 /// Keys remembered.
 const KEYS: usize = 1_000;
+/// Bytes of last messages remembered for them.
+const BYTES: usize = 16 << 20;
 
 /// Ids that clients chose.
 #[derive(Debug, Default)]
@@ -50,6 +52,7 @@ pub(crate) struct Keys {
     hasher: RandomState,
     order: VecDeque<String>,
     known: HashMap<String, (u64, Outcome)>,
+    bytes: usize,
 }
 
 impl Keys {
@@ -63,16 +66,26 @@ impl Keys {
         let hash = self.hasher.hash_one(code);
         self.known.insert(key.clone(), (hash, Outcome::Running(token)));
         self.order.push_back(key);
-        if self.order.len() > KEYS
-            && let Some(oldest) = self.order.pop_front()
+        if self.order.len() > KEYS {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.order.pop_front()
+            && let Some((_, Outcome::Ended(last))) = self.known.remove(&oldest)
         {
-            self.known.remove(&oldest);
+            self.bytes = self.bytes.saturating_sub(size(&last));
         }
     }
 
     pub(crate) fn end(&mut self, key: &str, last: &Message) {
         if let Some((_, outcome)) = self.known.get_mut(key) {
             *outcome = Outcome::Ended(Box::new(last.clone()));
+            self.bytes += size(last);
+        }
+        while self.bytes > BYTES && self.order.len() > 1 {
+            self.forget_oldest();
         }
     }
 
@@ -81,4 +94,8 @@ impl Keys {
         self.known.remove(key);
         self.order.retain(|known| known != key);
     }
+}
+
+fn size(last: &Message) -> usize {
+    last.to_json().map_or(0, |json| json.len())
 }

@@ -72,16 +72,16 @@ impl Outbox {
         let bytes = size(&message);
         let limit = if bound { WINDOW } else { LIMIT };
         if inner.bytes + bytes > limit {
-            match &message {
+            // Whatever it is, it must not fill the memory; what is left out is counted where output is.
+            let (stream, lost) = match &message {
                 Message::OutputMessage(output) => {
-                    let lost = output.bytes.as_ref().map_or(output.data.len(), |bytes| bytes.len() / 4 * 3) as u64;
-                    inner.dropped[index(output.stream)] += lost + output.dropped;
-                    return;
+                    let lost = output.bytes.as_ref().map_or(output.data.len(), |bytes| bytes.len() / 4 * 3);
+                    (output.stream, lost as u64 + output.dropped)
                 }
-                // Rare and small, but a flood of displays must not fill the memory either.
-                Message::DisplayMessage(_) => return,
-                _ => {}
-            }
+                _ => (Stream::Stdout, bytes as u64),
+            };
+            inner.dropped[index(stream)] += lost;
+            return;
         }
         inner.bytes += bytes;
         let message = match message {

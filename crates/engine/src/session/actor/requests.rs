@@ -1,6 +1,6 @@
 //! What handles ask, and what the worker asks of them.
 
-use super::{Actor, Command, PROMPTS, Pending, PendingExecution, Prompt, QUERY_LIMIT};
+use super::{Actor, Command, PROMPT, PROMPTS, Pending, PendingExecution, Prompt, QUERY_LIMIT};
 use crate::session::ends::Report;
 use crate::session::handle::{ExecuteRequest, PendingInput, Source, closed};
 use crate::session::keys::Outcome;
@@ -172,7 +172,12 @@ impl Actor {
     /// User code asks for input.
     pub(super) async fn prompt(&mut self, asked: worker::Prompt) {
         let running = asked.id.is_some() && asked.id == self.machine.current();
-        let mut message = messages::input(asked.prompt, asked.password);
+        let mut prompt = asked.prompt;
+        if let Some((cut, _)) = prompt.char_indices().nth(PROMPT) {
+            prompt.truncate(cut);
+            prompt.push_str("… [cut]");
+        }
+        let mut message = messages::input(prompt, asked.password);
         let mut answer = None;
         if running
             && let Some(Pending::Execute(execution)) =

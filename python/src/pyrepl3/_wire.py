@@ -1,0 +1,224 @@
+"""From the wire's JSON objects to messages, and back to exact values.
+
+Fields that are not known are ignored; what is missing has its default. A field of the wrong type raises
+`KeyError`, `TypeError`, `ValueError` or `AttributeError`, which the connection takes for a broken protocol.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from typing import Any
+
+from .messages import (
+    Changes,
+    DisplayMessage,
+    ErrorMessage,
+    Frame,
+    InputMessage,
+    OutputMessage,
+    ProcessExit,
+    PythonInfo,
+    ReadyMessage,
+    ResultMessage,
+    SessionLostMessage,
+)
+
+Json = dict[str, Any]
+
+MAX_FRAME = 64 << 20
+"""The largest frame, in bytes of JSON."""
+
+
+def encode(message: Json) -> bytes:
+    """A frame. Lone surrogates pass, since everything beyond ASCII is escaped."""
+    body = _encode(message).encode("ascii")
+    return len(body).to_bytes(4, "big") + body
+
+
+def decode(text: str) -> Json:
+    """A message's object; integers of any length, and values as they were.
+
+    Raises `ValueError` if it is no JSON object.
+    """
+    try:
+        message = _decode(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        # An integer beyond `sys.set_int_max_str_digits`, which the user may set lower than the wire's 4,000.
+        message = json.loads(text, parse_int=_long_int)
+    if type(message) is not dict or type(message.get("type")) is not str:
+        raise ValueError("a frame does not hold a message")
+    if "value" in message and '"$' in text:
+        message["value"] = decode_value(message["value"])
+    return message
+
+
+# Made once: `json.dumps` with arguments makes an encoder each time.
+_decode = json.JSONDecoder().decode
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
+def _long_int(digits: str) -> int:
+    # The limit is on one conversion and never below 640 digits.
+    number = 0
+    for start in range(0, len(body := digits.lstrip("-")), 600):
+        part = body[start : start + 600]
+        number = number * 10 ** len(part) + int(part)
+    return -number if digits.startswith("-") else number
+
+
+def decode_value(value: Any) -> Any:
+    """Undoes the two escapes of values: ``{"$int": "0x…"}`` and ``{"$esc": {…}}``."""
+    kind = type(value)
+    if kind is list:
+        return [decode_value(item) for item in value]
+    if kind is not dict:
+        return value
+    if len(value) == 1:
+        (name, inner), *_ = value.items()
+        if name == "$int":
+            return int(inner, 16)
+        if name == "$esc":
+            value = inner
+    return {name: decode_value(item) for name, item in value.items()}
+
+
+def output(m: Json) -> OutputMessage:
+    """The message of an `output`."""
+    exact = m.get("bytes")
+    return OutputMessage(
+        id=m["id"],
+        timestamp=m["timestamp"],
+        session_id=m.get("session_id"),
+        execution_id=m.get("execution_id"),
+        stream=m["stream"],
+        data=m["data"],
+        bytes=None if exact is None else b64decode(exact),
+        dropped=m.get("dropped", 0),
+    )
+
+
+def prompt(m: Json) -> InputMessage:
+    """The message of an `input`."""
+    return InputMessage(
+        id=m["id"],
+        timestamp=m["timestamp"],
+        session_id=m.get("session_id"),
+        execution_id=m.get("execution_id"),
+        prompt=m["prompt"],
+        password=m.get("password", False),
+        answered=m.get("answered", False),
+    )
+
+
+def display(m: Json) -> DisplayMessage:
+    """The message of a `display`."""
+    return DisplayMessage(
+        id=m["id"],
+        timestamp=m["timestamp"],
+        session_id=m.get("session_id"),
+        execution_id=m.get("execution_id"),
+        data=m["data"],
+        metadata=m.get("metadata") or {},
+        display_id=m.get("display_id"),
+        update=m.get("update", False),
+    )
+
+
+def result(m: Json, stdout: str, stderr: str, displays: list[DisplayMessage]) -> ResultMessage:
+    """The message of a `result`, with what the execution printed and showed."""
+    return ResultMessage(
+        id=m["id"],
+        timestamp=m["timestamp"],
+        session_id=m.get("session_id"),
+        execution_id=m.get("execution_id"),
+        value=m.get("value"),
+        repr=m.get("repr"),
+        value_type=m.get("value_type"),
+        data=m.get("data") or {},
+        duration=m["duration"],
+        memory_delta=m.get("memory_delta", 0),
+        changes=_changes(m),
+        execution_count=m["execution_count"],
+        replayed=m.get("replayed", False),
+        stdout=stdout,
+        stderr=stderr,
+        displays=displays,
+    )
+
+
+def error(m: Json, stdout: str, stderr: str, displays: list[DisplayMessage]) -> ErrorMessage:
+    """The message of an `error`, with what the execution printed and showed."""
+    return ErrorMessage(
+        id=m["id"],
+        timestamp=m["timestamp"],
+        session_id=m.get("session_id"),
+        execution_id=m.get("execution_id"),
+        status=m["status"],
+        ename=m["ename"],
+        evalue=m["evalue"],
+        error=m.get("error", ""),
+        traceback=m.get("traceback", ""),
+        frames=[Frame(f["filename"], f["lineno"], f["name"], f.get("line", "")) for f in m.get("frames") or ()],
+        rolled_back=m.get("rolled_back", False),
+        report=m.get("report"),
+        stopped_by=m.get("stopped_by"),
+        session_lost=m.get("session_lost", False),
+        exit=_exit(m),
+        exit_code=m.get("exit_code"),
+        duration=m.get("duration", 0.0),
+        changes=_changes(m),
+        execution_count=m.get("execution_count", 0),
+        replayed=m.get("replayed", False),
+        stdout=stdout,
+        stderr=stderr,
+        displays=displays,
+    )
+
+
+def ready(m: Json) -> ReadyMessage:
+    """The message of a `ready`."""
+    return ReadyMessage(
+        id=m["id"],
+        timestamp=m["timestamp"],
+        session_id=m.get("session_id"),
+        execution_id=m.get("execution_id"),
+        protocol_version=m["protocol_version"],
+        server_version=m.get("server_version", ""),
+        capabilities=m.get("capabilities") or [],
+        python=_python(m),
+    )
+
+
+def session_lost(m: Json) -> SessionLostMessage:
+    """The message of a `session_lost`."""
+    return SessionLostMessage(
+        id=m["id"],
+        timestamp=m["timestamp"],
+        session_id=m.get("session_id"),
+        execution_id=m.get("execution_id"),
+        reason=m["reason"],
+        exit=_exit(m),
+        recovered=m.get("recovered", False),
+    )
+
+
+def _changes(m: Json) -> Changes:
+    names = m.get("changes") or {}
+    return Changes(names.get("added") or [], names.get("rebound") or [], names.get("removed") or [])
+
+
+def _exit(m: Json) -> ProcessExit | None:
+    end = m.get("exit")
+    if end is None:
+        return None
+    return ProcessExit(end.get("code"), end.get("signal"), end.get("out_of_memory", False))
+
+
+def _python(m: Json) -> PythonInfo | None:
+    info = m.get("python")
+    if info is None:
+        return None
+    return PythonInfo(info["version"], info["executable"], info["prefix"], info["implementation"])

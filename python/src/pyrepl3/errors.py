@@ -1,0 +1,210 @@
+"""Errors. Every failure is a `Pyrepl3Error` that says what happened, why, and what to do.
+
+The codes are those of the wire protocol (`docs/protocol.md`) and never change their meaning; the client
+adds ``binary_not_found`` and, for code that failed, ``execution_`` followed by the status of its end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from .execution import Execution
+    from .messages import ErrorMessage
+
+
+class Pyrepl3Error(Exception):
+    """A failure, for programs (`code`) and for people (`what` happened, `why`, `how` to go on).
+
+    `why` and `how` may be empty.
+    """
+
+    default_code: ClassVar[str] = "internal"
+    code: str
+    what: str
+    why: str
+    how: str
+
+    def __init__(self, what: str, why: str = "", how: str = "", *, code: str | None = None) -> None:
+        super().__init__(what)
+        self.code = code or self.default_code
+        self.what = what
+        self.why = why
+        self.how = how
+
+    def __str__(self) -> str:
+        text = self.what
+        if self.why:
+            text += f": {self.why}"
+        if self.how:
+            text += f" ({self.how})"
+        return text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickle, (type(self), self._state())
+
+    def _state(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+
+def _unpickle(cls: type[Pyrepl3Error], state: dict[str, Any]) -> Pyrepl3Error:
+    error = cls.__new__(cls)
+    error.__dict__.update(state)
+    error.args = (error.what,)
+    return error
+
+
+class ExecutionError(Pyrepl3Error):
+    """The executed code did not complete: it raised, was interrupted, timed out, crashed or was cancelled.
+
+    `message` is the `ErrorMessage` that ended it; `execution` is the `Execution` (None once pickled).
+    """
+
+    message: ErrorMessage
+    execution: Execution | None
+
+    def __init__(self, message: ErrorMessage, execution: Execution | None = None) -> None:
+        head = f"{message.ename}: {message.evalue}" if message.evalue else message.ename
+        super().__init__(head, code=f"execution_{message.status}")
+        self.message = message
+        self.execution = execution
+
+    def __str__(self) -> str:
+        traceback = self.message.traceback.strip("\n")
+        return f"{self.what}\n\n{traceback}" if traceback else self.what
+
+    def _state(self) -> dict[str, Any]:
+        # An execution belongs to a socket and an event loop of this process.
+        return {**self.__dict__, "execution": None}
+
+
+class BadRequest(Pyrepl3Error):
+    """A request that cannot be understood, or a value that is not allowed."""
+
+    default_code = "bad_request"
+
+
+class BadValue(BadRequest, ValueError):
+    """An argument has a value that is not allowed."""
+
+
+class BadType(BadRequest, TypeError):
+    """An argument is of the wrong type."""
+
+
+class BinaryNotFound(Pyrepl3Error):
+    """The binary `pyrepl3` is not there, or cannot be run."""
+
+    default_code = "binary_not_found"
+
+
+class PythonNotFound(Pyrepl3Error):
+    """No suitable Python interpreter where the session wants one."""
+
+    default_code = "python_not_found"
+
+
+class EnvironmentFailed(Pyrepl3Error):
+    """The interpreter is there, but could not be started: a preloaded module is missing, say."""
+
+    default_code = "environment_failed"
+
+
+class SessionClosed(Pyrepl3Error):
+    """The session was not started, was shut down, was given back to its pool, or has ended."""
+
+    default_code = "session_closed"
+
+
+class SessionLost(Pyrepl3Error):
+    """The session's state is gone: its process, or the engine, died."""
+
+    default_code = "session_lost"
+
+
+class UnknownInput(Pyrepl3Error):
+    """No such prompt waits for an answer: it was answered already, or its code has ended."""
+
+    default_code = "unknown_input"
+
+
+class CheckpointNotFound(Pyrepl3Error):
+    """No such checkpoint."""
+
+    default_code = "checkpoint_not_found"
+
+
+class SnapshotNotFound(Pyrepl3Error):
+    """No such snapshot."""
+
+    default_code = "snapshot_not_found"
+
+
+class NoTransaction(Pyrepl3Error):
+    """No explicit transaction is open."""
+
+    default_code = "no_transaction"
+
+
+class PoolTimeout(Pyrepl3Error, TimeoutError):
+    """No session of the pool became free within the time limit."""
+
+    default_code = "pool_timeout"
+
+
+class PoolClosed(Pyrepl3Error):
+    """The pool was not started, or was shut down."""
+
+    default_code = "unknown_pool"
+
+
+class ProtocolError(Pyrepl3Error):
+    """A peer broke the protocol, or speaks another version of it."""
+
+    default_code = "protocol_error"
+
+
+class Unsupported(Pyrepl3Error):
+    """A later version brings this."""
+
+    default_code = "unsupported"
+
+
+_BY_CODE: dict[str, type[Pyrepl3Error]] = {
+    cls.default_code: cls
+    for cls in (
+        PythonNotFound,
+        EnvironmentFailed,
+        SessionClosed,
+        SessionLost,
+        UnknownInput,
+        CheckpointNotFound,
+        SnapshotNotFound,
+        NoTransaction,
+        PoolTimeout,
+        PoolClosed,
+        ProtocolError,
+        Unsupported,
+    )
+}
+_BY_CODE["bad_request"] = BadValue
+
+
+def from_failure(failure: dict[str, Any]) -> Pyrepl3Error:
+    """The error that a `failure` message tells of. Codes without a class of their own keep their `code`."""
+    code = str(failure.get("code") or "internal")
+    cls = _BY_CODE.get(code, Pyrepl3Error)
+    return cls(
+        str(failure.get("what") or "the engine refused a request"),
+        str(failure.get("why") or ""),
+        str(failure.get("how") or ""),
+        code=code,
+    )
+
+
+def later(feature: str) -> Unsupported:
+    """The error for a feature of the interface that this version does not have yet."""
+    return Unsupported(
+        f"{feature} is not available yet",
+        "this version runs embedded sessions under the policy commit_always; a later version brings it",
+    )

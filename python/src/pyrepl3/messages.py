@@ -1,0 +1,401 @@
+"""The messages: frozen dataclasses, one for each `type` of the protocol that users meet.
+
+Times are Unix seconds, durations seconds, sizes bytes. `type` compares equal to its name in lower case.
+Messages without `execution_id` come from what user code left running between executions.
+"""
+
+from __future__ import annotations
+
+import builtins
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, ClassVar, Literal
+
+from .options import TransactionPolicy
+
+
+class MessageType(str, Enum):
+    """The `type` of a message."""
+
+    EXECUTE = "execute"
+    OUTPUT = "output"
+    INPUT = "input"
+    INPUT_RESPONSE = "input_response"
+    DISPLAY = "display"
+    RESULT = "result"
+    ERROR = "error"
+    READY = "ready"
+    SESSION_LOST = "session_lost"
+    INTERRUPT = "interrupt"
+    SHUTDOWN = "shutdown"
+    CHECKPOINT = "checkpoint"
+    CHECKPOINT_CREATED = "checkpoint_created"
+    RESTORE = "restore"
+    RESTORED = "restored"
+    SNAPSHOT = "snapshot"
+    SNAPSHOT_CREATED = "snapshot_created"
+    COMMIT = "commit"
+    ROLLBACK = "rollback"
+    ROLLED_BACK = "rolled_back"
+    BRANCH = "branch"
+    BRANCHED = "branched"
+    PROGRESS = "progress"
+    EVICTED = "evicted"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+# ---- parts -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Names of the namespace that an execution changed."""
+
+    added: list[str] = field(default_factory=list)
+    rebound: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a traceback. `lineno` counts from 1; `line` is the source line, empty if unknown."""
+
+    filename: str
+    lineno: int
+    name: str
+    line: str = ""
+
+
+@dataclass(frozen=True)
+class ProcessExit:
+    """How a process ended: by itself with `code`, or killed by `signal`."""
+
+    code: int | None = None
+    signal: int | None = None
+    out_of_memory: bool = False
+
+
+@dataclass(frozen=True)
+class PythonInfo:
+    """The interpreter of a session: version as ``3.12.1``, `sys.executable`, `sys.prefix`, implementation."""
+
+    version: str
+    executable: str
+    prefix: str
+    implementation: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """What all messages have."""
+
+    type: ClassVar[MessageType]
+
+    id: str = ""
+    timestamp: float = 0.0
+    session_id: str | None = None
+    execution_id: str | None = None
+
+
+# ---- from the client -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ExecuteMessage:
+    """Code to execute, for `Session.execute`. A given `id` becomes the execution's id.
+
+    Arguments of `execute()` win over what stands here. `timeout` is in seconds.
+    """
+
+    type: ClassVar[MessageType] = MessageType.EXECUTE
+
+    code: str
+    id: str | None = None
+    timestamp: float | None = None
+    transaction_policy: TransactionPolicy | str | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputResponseMessage(Message):
+    """An answer to a prompt; None is end-of-file."""
+
+    type: ClassVar[MessageType] = MessageType.INPUT_RESPONSE
+
+    input_id: str
+    value: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterruptMessage(Message):
+    """Stops what runs."""
+
+    type: ClassVar[MessageType] = MessageType.INTERRUPT
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShutdownMessage(Message):
+    """Ends a session."""
+
+    type: ClassVar[MessageType] = MessageType.SHUTDOWN
+
+
+# ---- of an execution -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputMessage(Message):
+    """Output, as text with U+FFFD where bytes were not UTF-8; then `bytes` is exact, else None.
+
+    `dropped` counts the bytes that were left out before this text, because nobody took them in time.
+    """
+
+    type: ClassVar[MessageType] = MessageType.OUTPUT
+
+    stream: Literal["stdout", "stderr"]
+    data: str
+    bytes: builtins.bytes | None = None
+    dropped: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputMessage(Message):
+    """User code waits for input. Answer with ``session.input_response(message.id, value)``.
+
+    `password`: do not show the answer. `answered`: the execution's `inputs` answered it, nothing is wanted.
+    """
+
+    type: ClassVar[MessageType] = MessageType.INPUT
+
+    prompt: str
+    password: bool = False
+    answered: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisplayMessage(Message):
+    """Something to show: a MIME bundle. `update`: it replaces what has the same `display_id`."""
+
+    type: ClassVar[MessageType] = MessageType.DISPLAY
+
+    data: dict[str, Any]
+    metadata: dict[str, Any] = field(default_factory=dict)
+    display_id: str | None = None
+    update: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultMessage(Message):
+    """An execution completed.
+
+    `value` is exact for None, bool, int, finite float, str, and lists and string-keyed dicts of those, at
+    most 1 MiB; for anything else it is None, and `repr`, `value_type` and the MIME bundle `data` describe it.
+    `duration` is in seconds, `memory_delta` in bytes. `stdout`, `stderr` and `displays` are what the execution
+    printed and showed, within the limits of `Execution`.
+    """
+
+    type: ClassVar[MessageType] = MessageType.RESULT
+
+    value: Any = None
+    repr: str | None = None
+    value_type: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    duration: float = 0.0
+    memory_delta: int = 0
+    changes: Changes = field(default_factory=Changes)
+    execution_count: int = 0
+    replayed: bool = False
+    stdout: str = field(default="", repr=False)
+    stderr: str = field(default="", repr=False)
+    displays: list[DisplayMessage] = field(default_factory=list, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorMessage(Message):
+    """An execution ended otherwise: `status` says how.
+
+    `error` is the exception's `str`, `traceback` what Python prints, `report` what was restored and how.
+    `stopped_by` is the step that stopped it. `session_lost`: the namespace went with the process, and the
+    session goes on with a fresh one; `exit` tells how the process ended. `exit_code` is that of a `SystemExit`.
+    """
+
+    type: ClassVar[MessageType] = MessageType.ERROR
+
+    status: Literal["failed", "interrupted", "timed_out", "crashed", "cancelled"]
+    ename: str
+    evalue: str
+    error: str = ""
+    traceback: str = ""
+    frames: list[Frame] = field(default_factory=list)
+    rolled_back: bool = False
+    report: str | None = None
+    stopped_by: Literal["interrupt", "kill"] | None = None
+    session_lost: bool = False
+    exit: ProcessExit | None = None
+    exit_code: int | None = None
+    duration: float = 0.0
+    changes: Changes = field(default_factory=Changes)
+    execution_count: int = 0
+    replayed: bool = False
+    stdout: str = field(default="", repr=False)
+    stderr: str = field(default="", repr=False)
+    displays: list[DisplayMessage] = field(default_factory=list, repr=False)
+
+
+# ---- of a session ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadyMessage(Message):
+    """The engine, or a session, is ready."""
+
+    type: ClassVar[MessageType] = MessageType.READY
+
+    protocol_version: int
+    server_version: str = ""
+    capabilities: list[str] = field(default_factory=list)
+    python: PythonInfo | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionLostMessage(Message):
+    """The session's process died while nothing ran. `recovered`: it goes on with a fresh namespace."""
+
+    type: ClassVar[MessageType] = MessageType.SESSION_LOST
+
+    reason: str
+    exit: ProcessExit | None = None
+    recovered: bool = False
+
+
+# ---- of state: a later version of the engine sends and takes these -------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotMessage(Message):
+    """Takes a snapshot."""
+
+    type: ClassVar[MessageType] = MessageType.SNAPSHOT
+
+    name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotCreatedMessage(Message):
+    """A snapshot was taken."""
+
+    type: ClassVar[MessageType] = MessageType.SNAPSHOT_CREATED
+
+    snapshot_id: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommitMessage(Message):
+    """Commits the open transaction."""
+
+    type: ClassVar[MessageType] = MessageType.COMMIT
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollbackMessage(Message):
+    """Rolls the open transaction back, or the session to a snapshot."""
+
+    type: ClassVar[MessageType] = MessageType.ROLLBACK
+
+    snapshot_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolledBackMessage(Message):
+    """State was restored; `report` says what and how."""
+
+    type: ClassVar[MessageType] = MessageType.ROLLED_BACK
+
+    snapshot_id: str | None = None
+    report: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BranchMessage(Message):
+    """Branches the session into `count` more."""
+
+    type: ClassVar[MessageType] = MessageType.BRANCH
+
+    count: int = 1
+    random: Literal["same", "split"] = "same"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BranchedMessage(Message):
+    """Branches were made."""
+
+    type: ClassVar[MessageType] = MessageType.BRANCHED
+
+    session_ids: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointMessage(Message):
+    """Saves the session's state."""
+
+    type: ClassVar[MessageType] = MessageType.CHECKPOINT
+
+    name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointCreatedMessage(Message):
+    """A checkpoint stands: `variables` (name, tier, size), `lost` (name, reason), sizes in bytes."""
+
+    type: ClassVar[MessageType] = MessageType.CHECKPOINT_CREATED
+
+    checkpoint_id: str
+    name: str | None = None
+    size_bytes: int = 0
+    stored_bytes: int = 0
+    variables: list[dict[str, Any]] = field(default_factory=list)
+    lost: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreMessage(Message):
+    """Restores a checkpoint."""
+
+    type: ClassVar[MessageType] = MessageType.RESTORE
+
+    checkpoint_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoredMessage(Message):
+    """A checkpoint was restored: name by name, what came back and what was lost."""
+
+    type: ClassVar[MessageType] = MessageType.RESTORED
+
+    checkpoint_id: str
+    variables: list[dict[str, Any]] = field(default_factory=list)
+    lost: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgressMessage(Message):
+    """How far a long operation is, in bytes; `total` is None while it is not known."""
+
+    type: ClassVar[MessageType] = MessageType.PROGRESS
+
+    operation: str
+    done: int = 0
+    total: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvictedMessage(Message):
+    """A snapshot was given up for want of room."""
+
+    type: ClassVar[MessageType] = MessageType.EVICTED
+
+    snapshot_id: str
+    reason: str = ""

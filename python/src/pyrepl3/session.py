@@ -1,0 +1,378 @@
+"""A session: a live Python process whose namespace persists between executions."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import weakref
+from collections.abc import Iterable, Mapping
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from . import _engine
+from ._channel import Channel, OnInput
+from ._connection import Connection, ErrorMaker
+from ._flow import MessageIterator
+from ._state import StateOperations
+from ._wire import Json
+from .errors import BadRequest, BadType, BadValue, Pyrepl3Error, SessionClosed, later
+from .execution import Execution
+from .messages import ExecuteMessage, PythonInfo
+from .options import (
+    Environment,
+    Limits,
+    TransactionPolicy,
+    check_count,
+    check_on_input,
+    check_policy,
+    check_seconds,
+    check_text,
+    path_text,
+    texts,
+)
+
+if TYPE_CHECKING:
+    from .pool import SessionPool
+
+
+class Session(StateOperations):
+    """A session with the embedded engine. Also an async context manager, which starts it and shuts it down.
+
+    The constructor does no I/O. Arguments:
+
+    * `python`: path of an interpreter or of a virtual environment; `sys.executable` by default.
+    * `preload`: modules to import before the session starts; sessions with the same ones start from there.
+    * `isolation`: only "none" is available yet, and the default.
+    * `limits`: a `Limits` or a dict of the same names.
+    * `data`: the directory of what outlives the engine; the user's data directory by default.
+    * `name`: a name for people.
+    * `cwd`, `env`: working directory (this process's by default) and environment variables to set; None
+      removes one.
+    * `on_input`: called with an `InputMessage` for each prompt that `inputs` do not answer, also for those
+      of background threads; sync (it runs in the event loop, so it must not block) or async. None is
+      end-of-file. If it raises, that is logged and the prompt gets end-of-file.
+    * `default_policy`: of executions that name none; only "commit_always" is available yet.
+    * `url`, `token`, `from_checkpoint`, `autosave`: a later version brings them; they raise `Unsupported`.
+
+    Belongs to the event loop that it was started in.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        python: str | os.PathLike[str] | None = None,
+        preload: Iterable[str] = (),
+        isolation: str | None = None,
+        limits: Limits | Mapping[str, Any] | None = None,
+        data: str | os.PathLike[str] | None = None,
+        name: str | None = None,
+        on_input: OnInput | None = None,
+        default_policy: TransactionPolicy | str | None = None,
+        from_checkpoint: str | None = None,
+        autosave: object = None,
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str | None] | None = None,
+    ) -> None:
+        for feature, value in (
+            ("Session(url=…)", url),
+            ("Session(token=…)", token),
+            ("Session(from_checkpoint=…)", from_checkpoint),
+            ("Session(autosave=…)", autosave),
+        ):
+            if value is not None:
+                raise later(feature)
+        check_text(name, "name")
+        check_policy(default_policy, "default_policy")
+        check_on_input(on_input)
+        self.name = name
+        self.on_input = on_input
+        self._environment = Environment.check(
+            python=python, preload=preload, isolation=isolation, limits=limits, cwd=cwd, env=env
+        )
+        self._data = path_text(data, "data")
+        self._channel: Channel | None = None
+        self._starting = False
+        self._ended = False
+        self._ending: asyncio.Task[None] | None = None
+        self._pool: SessionPool | None = None
+        self._finalizer: weakref.finalize[Any, Session] | None = None
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "started" if self._channel else "not started"
+        return f"<Session {self.id or self.name or ''} {state}>".replace("  ", " ")
+
+    # ---- life ------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The session's id; empty before it is started."""
+        return self._channel.id if self._channel else ""
+
+    @property
+    def python(self) -> PythonInfo | None:
+        """Its interpreter; None before it is started."""
+        return self._channel.python if self._channel else None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was shut down, was given back to its pool, or has ended otherwise."""
+        channel = self._channel
+        return self._ended or (
+            channel is not None and (channel.closed is not None or channel.connection.failure is not None)
+        )
+
+    async def start(self) -> None:
+        """Starts it, and the engine if it is the first. Does nothing when it is started already.
+
+        Raises `BinaryNotFound`, `PythonNotFound`, `EnvironmentFailed`, and `SessionClosed` after a shutdown.
+        """
+        if self._ended or (self._channel is not None and self.closed):
+            raise _ended(self)
+        if self._channel is not None:
+            return
+        if self._starting:
+            raise BadRequest("start() was called while another start() of the session is under way")
+        self._starting = True
+        try:
+            connection = await _engine.attach(self._data)
+            try:
+                channel = await self._open(connection)
+            except Pyrepl3Error:
+                await _engine.release(connection)
+                raise
+            except BaseException:
+                _engine.abandon(connection)
+                raise
+            self._adopt(channel)
+        finally:
+            self._starting = False
+        if self._ended:
+            await self._end(channel)
+            raise _ended(self)
+
+    async def _open(self, connection: Connection) -> Channel:
+        options = self._environment.on_wire()
+        if self.name is not None:
+            options["name"] = self.name
+        channel = Channel(connection, input_of(self))
+        request: Json = {"type": "start", "options": options}
+        await channel.open(request, undo={"type": "shutdown"})
+        return channel
+
+    def _adopt(self, channel: Channel, pool: SessionPool | None = None) -> None:
+        """From here on the session is alive, and ends when nobody refers to it any more."""
+        self._channel = channel
+        self._pool = pool
+        # The connection of a session on loan is its pool's.
+        goodbye = channel.goodbye if pool is None else partial(channel.goodbye_to_pool, pool.id)
+        self._finalizer = weakref.finalize(self, _engine.collected, channel.connection, goodbye, pool is None)
+        self._finalizer.atexit = False
+
+    async def shutdown(self) -> None:
+        """Ends it. Returns when its processes are gone, and the engine's if it was the last. May be repeated.
+
+        Raises `Pyrepl3Error` (code ``bad_request``) for a session on loan from a pool: release it instead.
+        """
+        if self._pool is not None:
+            raise BadRequest(
+                "a session on loan cannot be shut down",
+                "it belongs to its pool",
+                "give it back with `await pool.release(session)`",
+            )
+        channel = self._channel
+        if channel is None or channel.connection.loop.is_closed():
+            self._ended = True
+            if self._finalizer is not None:
+                self._finalizer()
+            return
+        if self._ending is None:
+            if channel.connection.loop is not asyncio.get_running_loop():
+                channel.check()  # Raises.
+            self._ended = True
+            self._ending = channel.connection.loop.create_task(self._end(channel))
+        # Once begun it goes on, also when the one who asked for it is cancelled.
+        await asyncio.shield(self._ending)
+
+    async def _end(self, channel: Channel) -> None:
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        connection = channel.connection
+        try:
+            if connection.failure is None:
+                await connection.request({"type": "shutdown", "session_id": channel.id})
+        except Pyrepl3Error as error:
+            # It, or the engine, ended before: what was wanted.
+            if error.code not in ("session_closed", "session_lost"):
+                raise
+        finally:
+            channel.close(_shut_down)
+            await _engine.release(connection)
+
+    async def __aenter__(self) -> Session:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.shutdown()
+
+    # ---- execution -------------------------------------------------------------------------------------
+
+    def execute(
+        self,
+        code: str | ExecuteMessage,
+        *,
+        transaction_policy: TransactionPolicy | str | None = None,
+        timeout: float | None = None,
+        inputs: Iterable[str] | None = None,
+        salvage: Iterable[str] = (),
+        stop_on_error: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Execution:
+        """Sends code, at once: the order of calls is the order of execution. Await or iterate what it returns.
+
+        * `timeout`: seconds of wall time from the start of the execution, waits for input included.
+        * `inputs`: answers to its prompts, in order; when used up, prompts get end-of-file.
+        * `stop_on_error`: if it fails, what is queued behind it is cancelled.
+        * `idempotency_key`: with a key that was used before, the code does not run again; it ends as the first did.
+        * `transaction_policy`, `salvage`: a later version brings more than "commit_always".
+
+        Raises `SessionClosed`, `SessionLost`, `BadType`, `BadValue`, `Unsupported`. What the engine refuses
+        (``duplicate_id``, say) is raised by awaiting the execution.
+        """
+        name: str | None = None
+        stamp: float | None = None
+        if isinstance(code, ExecuteMessage):
+            name, stamp = code.id, code.timestamp
+            timeout = code.timeout if timeout is None else timeout
+            transaction_policy = transaction_policy or code.transaction_policy
+            code = code.code
+        if not isinstance(code, str):
+            raise BadType(f"code must be a string or an ExecuteMessage, not {type(code).__name__}")
+        channel = self._usable()
+        message: Json = {
+            "type": "execute",
+            "id": name if name is not None else f"exe_{os.urandom(16).hex()}",
+            "timestamp": time.time() if stamp is None else stamp,
+            "code": code,
+        }
+        if transaction_policy is not None:
+            check_policy(transaction_policy, "transaction_policy")
+        if timeout is not None:
+            check_seconds(timeout, "timeout")
+            message["timeout"] = timeout
+        if inputs is not None:
+            message["inputs"] = texts(inputs, "inputs")
+        if salvage and texts(salvage, "salvage"):
+            raise later("execute(salvage=…)")
+        if stop_on_error:
+            message["stop_on_error"] = True
+        if idempotency_key is not None:
+            check_text(idempotency_key, "idempotency_key")
+            message["idempotency_key"] = idempotency_key
+        check_text(name, "id")
+        if name == "":
+            raise BadValue("id must not be empty", "the engine takes an empty id for none", "leave it out")
+        execution = Execution(self, channel, message["id"], code)
+        channel.launch(execution, message)
+        return execution
+
+    async def input_response(self, input_id: str, value: str | None) -> None:
+        """Answers a prompt: `input_id` is the `id` of its `InputMessage`; a value of None is end-of-file.
+
+        Raises `UnknownInput` if the prompt does not wait any more.
+        """
+        check_text(value, "value")
+        await self._usable().request("input_response", input_id=input_id, value=value)
+
+    async def interrupt(self) -> None:
+        """Stops what runs; returns when it has ended, at once if nothing runs. What is queued runs then."""
+        await self._usable().request("interrupt")
+
+    # ---- questions -------------------------------------------------------------------------------------
+
+    async def variables(self) -> list[dict[str, Any]]:
+        """The variables: dicts of `name`, `type`, `repr`, `size` (bytes), `shape`, `module`. Waits its turn."""
+        return list(await self._usable().request("variables"))
+
+    async def complete(self, code: str, cursor: int | None = None) -> dict[str, Any]:
+        """Completions at the cursor (in code points; the end by default). Waits its turn.
+
+        A dict of `matches` (dicts of `text`, `type`) and the part of the code that they replace, `start` and `end`.
+        """
+        check_count(cursor, "cursor", 0)
+        fields = {"code": code} if cursor is None else {"code": code, "cursor": cursor}
+        return dict(await self._usable().request("complete", **fields))
+
+    async def inspect(self, name: str) -> dict[str, Any]:
+        """What a name or dotted path is. Waits its turn.
+
+        A dict of `found`, `name`, `type`, `repr`, `signature`, `doc`, `file`, `line`, `source`.
+        """
+        return dict(await self._usable().request("inspect", name=name))
+
+    async def is_complete(self, code: str) -> dict[str, Any]:
+        """Whether code is complete: a dict of `status` ("complete", "incomplete", "invalid") and `indent`."""
+        return dict(await self._usable().request("is_complete", code=code))
+
+    async def status(self) -> dict[str, Any]:
+        """How the session is, at once, also while code runs.
+
+        A dict of `state`, `running`, `queued`, `inputs` (the prompts that wait), `execution_count`,
+        `incarnation`, `pid`, `python` and more: `docs/protocol.md`.
+        """
+        return dict(await self._usable().request("status"))
+
+    def events(self) -> MessageIterator:
+        """What the session says outside executions: output, displays and prompts of what user code left running,
+        and `SessionLostMessage`. An async iterator, which ends with the session.
+
+        It begins with what was said before, of which 1 MiB is kept. Raises `SessionClosed` before the start.
+        """
+        if self._channel is None:
+            raise _not_started()
+        return MessageIterator(self._channel.events, self)
+
+    def _usable(self) -> Channel:
+        channel = self._channel
+        if self._ended:
+            raise _ended(self)
+        if channel is None:
+            raise _not_started()
+        channel.check()
+        return channel
+
+
+def input_of(session: Session) -> Any:
+    """How a channel asks for the session's `on_input` without keeping the session alive."""
+    reference = weakref.ref(session)
+
+    def current() -> OnInput | None:
+        alive = reference()
+        return alive.on_input if alive is not None else None
+
+    return current
+
+
+def _shut_down() -> Pyrepl3Error:
+    return SessionClosed("the session was shut down", how="start a new one")
+
+
+def _not_started() -> Pyrepl3Error:
+    return SessionClosed("the session was not started", how="start it first: `await session.start()`")
+
+
+def _ended(session: Session) -> Pyrepl3Error:
+    channel = session._channel
+    failure: ErrorMaker | None = None
+    if channel is not None:
+        failure = channel.closed or channel.connection.failure
+    return (failure or _shut_down)()

@@ -1,0 +1,381 @@
+"""The client without `await`: `Session` and `SessionPool` of the same names, whose methods block.
+
+For scripts, threads, and places where an event loop runs already, such as a notebook. A thread in the
+background runs the asynchronous client for all of them.
+
+A KeyboardInterrupt (Ctrl-C) while `execute` or `stream` blocks interrupts the code that runs, waits for its end,
+and is raised again; a second one does not wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from . import _portal
+from . import pool as _pool
+from . import session as _session
+from ._flow import MessageIterator
+from ._portal import Call, Portal
+from ._prompts import Prompts
+from .errors import Pyrepl3Error, later
+from .execution import Execution
+from .messages import Message, PythonInfo, ResultMessage
+from .pool import PoolConfig
+
+__all__ = ["PoolConfig", "Session", "SessionPool"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_BATCH = 256
+"""Messages that `stream` fetches at once, where as many are there: a fetch costs two changes of threads."""
+
+
+def _like(_: Callable[Concatenate[Any, P], object]) -> Callable[[Callable[..., R]], Callable[Concatenate[Any, P], R]]:
+    """Gives a method the parameters of its asynchronous counterpart, for type checkers."""
+
+    def same(method: Callable[..., R]) -> Callable[Concatenate[Any, P], R]:
+        return method
+
+    return same
+
+
+class Session:
+    """A session whose methods block. Also a context manager, which starts it and shuts it down.
+
+    Takes the arguments of `pyrepl3.Session`. May be used from several threads. `on_input` must be a plain
+    function; it is called in the thread that is in `execute` or `stream` (in `stream`, while that waits for the
+    next message), and for prompts of what runs in the background in a thread of its own. It may block.
+    """
+
+    _inner: _session.Session
+
+    @_like(_session.Session.__init__)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._prompts = Prompts(options.pop("on_input", None))
+        self._inner = _session.Session(*args, on_input=self._prompts.handler(), **options)
+        self._portal: Portal | None = None
+        self._lock = threading.Lock()
+        self._finalizer: weakref.finalize[Any, Session] | None = None
+
+    @classmethod
+    def _lent(cls, inner: _session.Session, portal: Portal, prompts: Prompts) -> Session:
+        session = cls()
+        session._prompts = prompts
+        session._inner = inner
+        session._portal = portal
+        return session
+
+    def __repr__(self) -> str:
+        return repr(self._inner)
+
+    @property
+    def id(self) -> str:
+        """The session's id; empty before it is started."""
+        return self._inner.id
+
+    @property
+    def name(self) -> str | None:
+        """Its name for people."""
+        return self._inner.name
+
+    @property
+    def python(self) -> PythonInfo | None:
+        """Its interpreter; None before it is started."""
+        return self._inner.python
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was shut down, was given back to its pool, or has ended otherwise."""
+        return self._inner.closed
+
+    def start(self) -> None:
+        """As `pyrepl3.Session.start`."""
+        with self._lock:
+            if self._portal is None:
+                self._portal = _start(self._inner)
+                self._finalizer = _watch(self, self._portal, self._inner)
+
+    def shutdown(self) -> None:
+        """As `pyrepl3.Session.shutdown`."""
+        with self._lock:
+            _shutdown(self._portal, self._inner, self._finalizer)
+            if self._finalizer is not None:
+                self._finalizer = None
+                self._portal = None
+
+    def __enter__(self) -> Session:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.shutdown()
+
+    # ---- execution -------------------------------------------------------------------------------------
+
+    @_like(_session.Session.execute)
+    def execute(self, *args: Any, **options: Any) -> ResultMessage:
+        """Runs code and returns its `ResultMessage`, or raises `ExecutionError`.
+
+        Takes the arguments of `pyrepl3.Session.execute`.
+        """
+        call = Call()
+        started: list[Execution] = []
+
+        async def run() -> ResultMessage:
+            execution = self._inner.execute(*args, **options)
+            started.append(execution)
+            self._prompts.calls[execution.id] = call
+            return await execution
+
+        async def stop() -> None:
+            await _stopped(started)
+
+        return self._entered().run(run, call, stop)
+
+    @_like(_session.Session.execute)
+    def stream(self, *args: Any, **options: Any) -> Iterator[Message]:
+        """Sends code, at once, and yields every message of it, ending with `ResultMessage` or `ErrorMessage`.
+
+        Takes the arguments of `pyrepl3.Session.execute`. Does not raise for the user's errors. Leaving the loop
+        leaves the code running.
+        """
+        portal = self._entered()
+        call = Call()
+
+        async def send() -> tuple[Execution, MessageIterator]:
+            execution = self._inner.execute(*args, **options)
+            self._prompts.calls[execution.id] = call
+            return execution, execution.__aiter__()
+
+        execution, messages = portal.run(send)
+
+        async def stop() -> None:
+            await _stopped([execution])
+
+        def stream() -> Iterator[Message]:
+            try:
+                yield from _messages(portal, messages, call, stop)
+            finally:
+                self._prompts.forget(execution.id, call)
+
+        return stream()
+
+    def events(self) -> Iterator[Message]:
+        """As `pyrepl3.Session.events`; waits for the next message."""
+        portal = self._entered()
+
+        async def watch() -> MessageIterator:
+            return self._inner.events()
+
+        return _messages(portal, portal.run(watch))
+
+    def input_response(self, input_id: str, value: str | None) -> None:
+        """As `pyrepl3.Session.input_response`, from another thread than the one in `execute`."""
+        self._entered().run(lambda: self._inner.input_response(input_id, value))
+
+    def interrupt(self) -> None:
+        """As `pyrepl3.Session.interrupt`, from another thread than the one in `execute`."""
+        self._entered().run(self._inner.interrupt)
+
+    def variables(self) -> list[dict[str, Any]]:
+        """As `pyrepl3.Session.variables`."""
+        return self._entered().run(self._inner.variables)
+
+    def complete(self, code: str, cursor: int | None = None) -> dict[str, Any]:
+        """As `pyrepl3.Session.complete`."""
+        return self._entered().run(lambda: self._inner.complete(code, cursor))
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        """As `pyrepl3.Session.inspect`."""
+        return self._entered().run(lambda: self._inner.inspect(name))
+
+    def is_complete(self, code: str) -> dict[str, Any]:
+        """As `pyrepl3.Session.is_complete`."""
+        return self._entered().run(lambda: self._inner.is_complete(code))
+
+    def status(self) -> dict[str, Any]:
+        """As `pyrepl3.Session.status`."""
+        return self._entered().run(self._inner.status)
+
+    def __getattr__(self, name: str) -> Any:
+        # Only for what is not found otherwise: the operations on state.
+        if not name.startswith("_") and hasattr(_session.Session, name):
+            raise later(f"pyrepl3.sync.Session.{name}()")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _entered(self) -> Portal:
+        if self._portal is None:
+            self._inner._usable()  # Raises: it was not started, or was shut down.
+        assert self._portal is not None
+        return self._portal
+
+
+class SessionPool:
+    """A pool whose methods block. Also a context manager, which starts it and shuts it down.
+
+    Takes a `PoolConfig`, or its arguments as keywords. May be used from several threads.
+    """
+
+    def __init__(self, config: PoolConfig | None = None, **options: Any) -> None:
+        self._inner = _pool.SessionPool(config, **options)
+        self._portal: Portal | None = None
+        self._lock = threading.Lock()
+        self._finalizer: weakref.finalize[Any, SessionPool] | None = None
+
+    @property
+    def config(self) -> PoolConfig:
+        """What it was made with."""
+        return self._inner.config
+
+    @property
+    def id(self) -> str:
+        """The pool's id; empty before it is started."""
+        return self._inner.id
+
+    def start(self) -> None:
+        """As `pyrepl3.SessionPool.start`."""
+        with self._lock:
+            if self._portal is None:
+                self._portal = _start(self._inner)
+                self._finalizer = _watch(self, self._portal, self._inner)
+
+    def acquire(self, timeout: float | None = None) -> Session:
+        """As `pyrepl3.SessionPool.acquire`."""
+        portal = self._entered()
+        prompts = Prompts(self._inner.config.on_input)
+
+        async def acquire() -> _session.Session:
+            inner = await self._inner.acquire(timeout)
+            inner.on_input = prompts.handler()
+            return inner
+
+        return Session._lent(portal.run(acquire), portal, prompts)
+
+    def release(self, session: Session) -> None:
+        """As `pyrepl3.SessionPool.release`."""
+        self._entered().run(lambda: self._inner.release(session._inner))
+
+    @contextmanager
+    def session(self, timeout: float | None = None) -> Iterator[Session]:
+        """``with pool.session() as s``: acquires, and gives back. What still runs at the end is stopped."""
+        session = self.acquire(timeout)
+        try:
+            yield session
+        finally:
+            self._entered().run(lambda: self._inner._give_back(session._inner), stop=_nothing)
+
+    def stats(self) -> dict[str, Any]:
+        """As `pyrepl3.SessionPool.stats`."""
+        return self._entered().run(self._inner.stats)
+
+    def shutdown(self) -> None:
+        """As `pyrepl3.SessionPool.shutdown`."""
+        with self._lock:
+            _shutdown(self._portal, self._inner, self._finalizer)
+            self._finalizer = None
+            self._portal = None
+
+    stop = shutdown
+
+    def __enter__(self) -> SessionPool:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.shutdown()
+
+    def _entered(self) -> Portal:
+        if self._portal is None:
+            self._inner._usable()  # Raises: it was not started, or was shut down.
+        assert self._portal is not None
+        return self._portal
+
+
+def _messages(
+    portal: Portal,
+    messages: MessageIterator,
+    call: Call | None = None,
+    stop: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> Iterator[Message]:
+    async def fetch() -> list[Message]:
+        return await messages.batch(_BATCH)
+
+    while batch := portal.run(fetch, call, stop):
+        yield from batch
+
+
+def _start(inner: _session.Session | _pool.SessionPool) -> Portal:
+    portal = _portal.enter()
+    try:
+        portal.run(inner.start)
+    except BaseException:
+        _portal.leave(portal)
+        raise
+    return portal
+
+
+def _shutdown(
+    portal: Portal | None,
+    inner: _session.Session | _pool.SessionPool,
+    finalizer: weakref.finalize[Any, Any] | None,
+) -> None:
+    if portal is None:
+        inner._ended = True
+        return
+    try:
+        portal.run(inner.shutdown, stop=_nothing)
+    finally:
+        if finalizer is not None:
+            finalizer.detach()
+            _portal.leave(portal)
+
+
+def _watch(outer: R, portal: Portal, inner: _session.Session | _pool.SessionPool) -> weakref.finalize[Any, R]:
+    finalizer = weakref.finalize(outer, _collected, portal, inner)
+    finalizer.atexit = False
+    return finalizer
+
+
+def _collected(portal: Portal, inner: _session.Session | _pool.SessionPool) -> None:
+    """Nobody refers to it any more, and it was not shut down. Runs in any thread, at any point."""
+
+    async def end() -> None:
+        with suppress(Pyrepl3Error):
+            await inner.shutdown()
+        _portal.leave(portal)
+
+    def begin() -> None:
+        task = portal.loop.create_task(end())
+        _endings.add(task)
+        task.add_done_callback(_endings.discard)
+
+    if portal.process == os.getpid():  # Else the loop is that of the process that we were forked from.
+        with suppress(RuntimeError):
+            portal.loop.call_soon_threadsafe(begin)
+
+
+_endings: set[asyncio.Task[None]] = set()
+
+
+async def _stopped(executions: list[Execution]) -> None:
+    """Interrupts an execution and waits for its end, whatever it is."""
+    for execution in executions:
+        with suppress(Pyrepl3Error):
+            await execution.cancel()
+            await execution
+
+
+async def _nothing() -> None:
+    """Ctrl-C does not break this off; it is raised when it has ended."""

@@ -1,0 +1,80 @@
+"""What the tests share: processes as the kernel sees them, and conditions that are waited for."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pyrepl3
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "python" / "src"
+
+MARK = f"PYREPL3_TEST_MARK={uuid.uuid4().hex}"
+"""In the environment of everything that a test starts, so that it is found also when its parent is gone."""
+
+DEADLINE = 30.0
+"""Seconds after which a condition that did not come true is a failure."""
+
+
+def processes() -> dict[int, str]:
+    """Our descendants, zombies too, and whatever carries our mark: command lines by pid."""
+    parents: dict[int, int] = {}
+    found: dict[int, str] = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        pid = int(entry)
+        try:
+            status = Path("/proc", entry, "stat").read_text(errors="replace")
+            parents[pid] = int(status.rpartition(")")[2].split()[1])
+            command = Path("/proc", entry, "cmdline").read_text(errors="replace").replace("\0", " ")
+            environment = Path("/proc", entry, "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if MARK.encode() in environment:
+            found[pid] = command or status
+        else:
+            found.setdefault(-pid, command or status)
+    ours = os.getpid()
+    result: dict[int, str] = {}
+    for key, command in found.items():
+        pid = abs(key)
+        if pid != ours and (key > 0 or _descends(pid, ours, parents)):
+            result[pid] = command
+    return result
+
+
+def _descends(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
+    while pid in parents:
+        pid = parents[pid]
+        if pid == ancestor:
+            return True
+    return False
+
+
+def eventually(condition: Callable[[], bool], what: Callable[[], object] = lambda: "") -> None:
+    """Waits until a condition of the outside world holds; fails, and says `what`, at the deadline."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, f"it did not come true: {what()}"
+        time.sleep(0.002)
+
+
+def engines() -> list[int]:
+    """The engine processes that are our children."""
+    return [pid for pid, command in processes().items() if " engine --handoff" in command]
+
+
+async def messages_of(execution: pyrepl3.Execution) -> list[pyrepl3.Message]:
+    """All messages of an execution."""
+    return [message async for message in execution]
+
+
+def client(code: str) -> list[str]:
+    """The command of another client process that runs `code`."""
+    return [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(SOURCE)!r})\n{code}"]
