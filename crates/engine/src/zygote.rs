@@ -168,7 +168,7 @@ impl ForkServer {
                 return Ok(serde_json::from_slice(json)?);
             }
             self.control.readable().await?;
-            match receive_with_peer(&self.control, &mut buffer) {
+            match receive_with_peer(&self.control, &mut buffer, true) {
                 None => {}
                 Some(Ok((0, _))) => return Err(io::Error::other("it ended")),
                 Some(Ok((count, _))) => decoder.feed(&buffer[..count]),
@@ -184,7 +184,7 @@ impl ForkServer {
     /// Whether it still serves: its channel is open.
     pub(crate) fn is_alive(&self) -> bool {
         let mut buffer = [0; 16];
-        let closed = matches!(receive_with_peer(&self.control, &mut buffer), Some(Ok((0, _)) | Err(_)));
+        let closed = matches!(receive_with_peer(&self.control, &mut buffer, false), Some(Ok((0, _)) | Err(_)));
         if closed {
             self.gone.store(true, Ordering::Release);
         }

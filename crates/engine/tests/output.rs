@@ -147,3 +147,32 @@ async fn a_print_needs_no_full_buffer() {
     engine.shutdown().await;
     eventually("the worker is gone", || !common::is_alive(pid)).await;
 }
+
+/// A figure stands where it was shown among what is printed. (Output after a large display once came before it, or as
+/// the session's own.)
+#[tokio::test]
+async fn displays_and_output_keep_their_order() {
+    let (engine, session) = session().await;
+    for size in [10, 200_000, 6 << 20] {
+        let code = format!(
+            "for i in range(5):\n    print(f'<{{i}}>' + 'x' * 100_000)\n    display({{'text/plain': str(i) + 'y' * {size}}}, raw=True)\nprint('last')"
+        );
+        let mut execution = session.execute(code.as_str()).unwrap();
+        let mut seen = String::new();
+        while let Some(message) = execution.next().await {
+            match message {
+                Message::OutputMessage(output) => {
+                    assert!(output.execution_id.is_some());
+                    seen.push_str(&output.data.replace(['x', '\n'], ""));
+                }
+                Message::DisplayMessage(display) => {
+                    seen.push_str(&display.data["text/plain"].get().replace(['y', '"'], "").replace(char::is_whitespace, ""));
+                }
+                Message::ResultMessage(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(seen, "<0>0<1>1<2>2<3>3<4>4last", "{size}");
+    }
+    engine.shutdown().await;
+}

@@ -205,6 +205,9 @@ pub struct Display {
     /// Whether it replaces an earlier one.
     #[serde(default)]
     pub update: bool,
+    /// The worker waits for an `answer` to this number before it goes on, so that what it prints next comes next.
+    #[serde(default)]
+    pub input: Option<u64>,
 }
 
 /// The execution completed.

@@ -82,13 +82,16 @@ class Channel:
                     pass
             return self._take_request()
 
+    def expect(self, number):
+        """An answer to this prompt will be waited for. Before the prompt is sent."""
+        self._asked.add(number)
+
     def answer(self, number):
         """Waits for the answer to a prompt: {"value": …}. Raises KeyboardInterrupt where user code would see it."""
 
         def take():
             return self._answers.pop(number, None)
 
-        self._asked.add(number)
         try:
             return self._wait(take)
         except BaseException:

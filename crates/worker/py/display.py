@@ -17,21 +17,9 @@ class Displays:
 
     def send(self, data, metadata, display_id=None, update=False):
         """Sends one display. Called from user code or from the worker's own."""
-        entered = self.guard.enter()
-        try:
-            self.output.flush()
-            self.channel.send(
-                {
-                    "t": "display",
-                    "id": self.prompts.execution,
-                    "data": data,
-                    "metadata": metadata,
-                    "display_id": display_id,
-                    "update": update,
-                }
-            )
-        finally:
-            self.guard.leave(entered)
+        self.prompts.confirm(
+            {"t": "display", "data": data, "metadata": metadata, "display_id": display_id, "update": update}
+        )
 
     def install(self):
         def display(*objects, display_id=None, metadata=None, raw=False, update=False, **_ignored):

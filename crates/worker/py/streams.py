@@ -82,19 +82,30 @@ class Prompts:
         """A line without its end, or None for end-of-file."""
         entered = self.guard.enter()
         try:
-            if not self.channel.open:
-                return None
-            with self._lock:
-                self._last += 1
-                number = self._last
-            self.output.flush()
-            self.channel._asked.add(number)
-            self.channel.send(
-                {"t": "input", "input": number, "id": self.execution, "prompt": clean(prompt), "password": password}
-            )
-            return self.channel.answer(number)["value"]
+            return self._exchange({"t": "input", "prompt": clean(prompt), "password": password})
         finally:
             self.guard.leave(entered)
+
+
+    def confirm(self, frame):
+        """Sends a frame and waits until the engine has it: what is printed next is told after it."""
+        entered = self.guard.enter()
+        try:
+            self._exchange(frame)
+        finally:
+            self.guard.leave(entered)
+
+    def _exchange(self, frame):
+        if not self.channel.open:
+            return None
+        with self._lock:
+            self._last += 1
+            frame["input"] = number = self._last
+        frame["id"] = self.execution
+        self.output.flush()
+        self.channel.expect(number)
+        self.channel.send(frame)
+        return self.channel.answer(number)["value"]
 
 
 class _Lines(io.RawIOBase):

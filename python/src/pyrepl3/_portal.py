@@ -22,16 +22,19 @@ T = TypeVar("T")
 Job = Callable[[], None]
 """Something that the calling thread does while it waits."""
 
+Make = Callable[[], Coroutine[Any, Any, T]]
+"""Makes a coroutine, in the loop."""
+
 
 class Call:
     """A calling thread that waits for a coroutine in the loop, and does jobs meanwhile."""
 
-    def __init__(self) -> None:
-        # Not a Future: this wait can be broken off by Ctrl-C, and takes jobs too.
-        self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+    def __init__(self, jobs: queue.SimpleQueue[Job | Call] | None = None) -> None:
+        # Not a Future: this wait can be broken off by Ctrl-C, and takes jobs. A call in it: that one has ended.
+        self.jobs: queue.SimpleQueue[Job | Call] = queue.SimpleQueue() if jobs is None else jobs
         self.task: asyncio.Task[Any] | None = None
 
-    def begin(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    def begin(self, make: Make[Any]) -> None:
         """In the loop: runs a coroutine."""
         self.task = asyncio.get_running_loop().create_task(make())
         self.task.add_done_callback(self._ended)
@@ -39,7 +42,14 @@ class Call:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         if not task.cancelled():
             task.exception()  # Seen: it is raised in the calling thread, unless that was interrupted.
-        self.jobs.put(None)
+        self.jobs.put(self)
+
+    def cancel(self) -> None:
+        """In the loop: ends the coroutine early."""
+        if self.task is None or self.task.done():
+            self.jobs.put(self)
+        else:
+            self.task.cancel()
 
     def wait(self) -> None:
         """In the calling thread: does jobs until the coroutine has ended."""
@@ -49,9 +59,10 @@ class Call:
                 job = self.jobs.get(timeout=1.0)
             except queue.Empty:
                 continue
-            if job is None:
+            if job is self:
                 return
-            job()
+            if not isinstance(job, Call):
+                job()
 
 
 class Portal:
@@ -75,16 +86,11 @@ class Portal:
         self.loop.run_until_complete(_cancel_others())
         self.loop.close()
 
-    def run(
-        self,
-        make: Callable[[], Coroutine[Any, Any, T]],
-        call: Call | None = None,
-        stop: Callable[[], Coroutine[Any, Any, None]] | None = None,
-    ) -> T:
+    def run(self, make: Make[T], call: Call | None = None, stop: Make[None] | None = None) -> T:
         """Blocks until the coroutine that `make` makes, in the loop, has ended.
 
-        A KeyboardInterrupt cancels it or, if `stop` is given, runs that instead; then it waits for the end all
-        the same. A second one does not wait.
+        A KeyboardInterrupt cancels it or, if `stop` is given, runs that, and waits for the end of that. A second
+        one does not wait.
         """
         call = call or Call()
         call.task = None
@@ -94,9 +100,10 @@ class Portal:
                 raise _gone()
             call.wait()
         except BaseException:
-            # Wherever it was broken off: this comes after `begin`, if that was posted.
-            if self._post(_break, call, stop):
-                call.wait()
+            # Wherever it was broken off: what is posted now comes after `begin`, if that was posted.
+            ending = Call(call.jobs) if stop is not None else call
+            if self._post(ending.begin, stop) if stop is not None else self._post(call.cancel):
+                ending.wait()
             raise
         task = call.task
         assert task is not None
@@ -133,17 +140,6 @@ async def _cancel_others() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-
-
-def _break(call: Call, stop: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
-    task = call.task
-    if task is None or task.done():
-        call.jobs.put(None)
-    elif stop is None:
-        task.cancel()
-    else:
-        stopping = asyncio.get_running_loop().create_task(stop())
-        task.add_done_callback(lambda _: stopping.cancel())  # And so it is referred to until then.
 
 
 def _gone() -> SessionClosed:

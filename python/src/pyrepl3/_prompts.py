@@ -66,5 +66,5 @@ class Prompts:
         with suppress(queue.Empty):
             while True:
                 job = call.jobs.get_nowait()
-                if job is not None:
+                if not isinstance(job, Call):
                     threading.Thread(target=job, name="pyrepl3-input", daemon=True).start()

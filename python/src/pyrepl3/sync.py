@@ -13,8 +13,9 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -22,7 +23,7 @@ from . import _portal
 from . import pool as _pool
 from . import session as _session
 from ._flow import MessageIterator
-from ._portal import Call, Portal
+from ._portal import Call, Make, Portal
 from ._prompts import Prompts
 from .errors import Pyrepl3Error, later
 from .execution import Execution
@@ -132,15 +133,11 @@ class Session:
         started: list[Execution] = []
 
         async def run() -> ResultMessage:
-            execution = self._inner.execute(*args, **options)
-            started.append(execution)
-            self._prompts.calls[execution.id] = call
-            return await execution
+            started.append(self._inner.execute(*args, **options))
+            self._prompts.calls[started[0].id] = call
+            return await started[0]
 
-        async def stop() -> None:
-            await _stopped(started)
-
-        return self._entered().run(run, call, stop)
+        return self._entered().run(run, call, partial(_stop, started))
 
     @_like(_session.Session.execute)
     def stream(self, *args: Any, **options: Any) -> Iterator[Message]:
@@ -151,22 +148,24 @@ class Session:
         """
         portal = self._entered()
         call = Call()
+        started: list[Execution] = []
 
-        async def send() -> tuple[Execution, MessageIterator]:
-            execution = self._inner.execute(*args, **options)
-            self._prompts.calls[execution.id] = call
-            return execution, execution.__aiter__()
+        async def send() -> MessageIterator:
+            started.append(self._inner.execute(*args, **options))
+            self._prompts.calls[started[0].id] = call
+            return started[0].__aiter__()
 
-        execution, messages = portal.run(send)
-
-        async def stop() -> None:
-            await _stopped([execution])
+        stop = partial(_stop, started)
+        messages = portal.run(send, stop=stop)
 
         def stream() -> Iterator[Message]:
             try:
                 yield from _messages(portal, messages, call, stop)
+            except KeyboardInterrupt:
+                portal.run(stop)  # It may have come between two waits.
+                raise
             finally:
-                self._prompts.forget(execution.id, call)
+                self._prompts.forget(started[0].id, call)
 
         return stream()
 
@@ -272,7 +271,8 @@ class SessionPool:
         try:
             yield session
         finally:
-            self._entered().run(lambda: self._inner._give_back(session._inner), stop=_nothing)
+            back = partial(self._inner._give_back, session._inner)
+            self._entered().run(back, stop=back)
 
     def stats(self) -> dict[str, Any]:
         """As `pyrepl3.SessionPool.stats`."""
@@ -307,7 +307,7 @@ def _messages(
     portal: Portal,
     messages: MessageIterator,
     call: Call | None = None,
-    stop: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    stop: Make[None] | None = None,
 ) -> Iterator[Message]:
     async def fetch() -> list[Message]:
         return await messages.batch(_BATCH)
@@ -335,7 +335,7 @@ def _shutdown(
         inner._ended = True
         return
     try:
-        portal.run(inner.shutdown, stop=_nothing)
+        portal.run(inner.shutdown, stop=inner.shutdown)
     finally:
         if finalizer is not None:
             finalizer.detach()
@@ -369,13 +369,9 @@ def _collected(portal: Portal, inner: _session.Session | _pool.SessionPool) -> N
 _endings: set[asyncio.Task[None]] = set()
 
 
-async def _stopped(executions: list[Execution]) -> None:
-    """Interrupts an execution and waits for its end, whatever it is."""
-    for execution in executions:
+async def _stop(started: list[Execution]) -> None:
+    """Interrupts an execution, if there is one, and waits for its end, whatever it is."""
+    for execution in started:
         with suppress(Pyrepl3Error):
             await execution.cancel()
             await execution
-
-
-async def _nothing() -> None:
-    """Ctrl-C does not break this off; it is raised when it has ended."""

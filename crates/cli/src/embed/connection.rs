@@ -167,8 +167,11 @@ impl Connection {
             }),
             Message::Interrupt(message) => self.spawn(tasks, message.id, |this| async move {
                 let session = session?;
+                let running = session.status().await?.running;
                 this.held.open_flows(session.id());
-                session.interrupt().await.map(|()| None)
+                session.interrupt().await?;
+                this.end_was_sent(session.id(), running.as_deref()).await;
+                Ok(None)
             }),
             Message::Cancel(message) => self.spawn(tasks, message.id, |this| async move {
                 let session = session?;
@@ -176,7 +179,9 @@ impl Connection {
                 if let Some(flow) = this.held.known_flow(session.id(), Some(&execution)) {
                     flow.open();
                 }
-                session.cancel(&execution).await.map(|()| None)
+                session.cancel(&execution).await?;
+                this.end_was_sent(session.id(), Some(&execution)).await;
+                Ok(None)
             }),
             Message::Variables(message) => {
                 self.spawn(tasks, message.id, |_| async move { session?.variables().await.map(Some) });
@@ -208,6 +213,13 @@ impl Connection {
                 );
                 self.refuse(Some(other.id().to_owned()), &failure).await;
             }
+        }
+    }
+
+    /// Waits until the client was sent the end of an execution, so that it comes before what is sent next.
+    async fn end_was_sent(&self, session: &str, execution: Option<&str>) {
+        if let Some(flow) = execution.and_then(|execution| self.held.known_flow(session, Some(execution))) {
+            flow.ended().await;
         }
     }
 
@@ -315,6 +327,7 @@ impl Connection {
             self.refuse(Some(request), failure).await;
         }
         self.held.forget_flow(&session_id, Some(execution.id()));
+        flow.end();
     }
 }
 

@@ -68,14 +68,15 @@ impl Output {
     /// Reads once without waiting. None when nothing is there, or only the start of a character.
     pub(crate) fn read(&mut self) -> Option<Chunk> {
         let held = self.held().max(1);
-        self.read_at_most(held.min(self.size)).1
+        self.read_at_most(held.min(self.size), true).1
     }
 
     /// Reads exactly what the pipe holds now: everything that was written before the frame that is about to be told.
     pub(crate) fn drain(&mut self, mut deliver: impl FnMut(Chunk)) {
         let mut left = self.held();
         while left > 0 {
-            let (count, chunk) = self.read_at_most(left.min(STREAMING));
+            // Past the runtime, which may not have heard yet that something is there.
+            let (count, chunk) = self.read_at_most(left.min(STREAMING), false);
             if let Some(chunk) = chunk {
                 deliver(chunk);
             }
@@ -92,13 +93,13 @@ impl Output {
     }
 
     /// How many bytes were read, and what text they make with those that were held back.
-    fn read_at_most(&mut self, limit: usize) -> (usize, Option<Chunk>) {
+    fn read_at_most(&mut self, limit: usize, awaited: bool) -> (usize, Option<Chunk>) {
         let mut buffer = Vec::with_capacity(limit + self.tail.len());
         buffer.append(&mut self.tail);
         let read = match &self.watch {
             // So that a pipe that is empty is waited for again.
-            Some(watch) => watch.try_read_buf(&mut buffer),
-            None => {
+            Some(watch) if awaited => watch.try_read_buf(&mut buffer),
+            _ => {
                 rustix::io::read(self.fd.as_fd(), rustix::buffer::spare_capacity(&mut buffer)).map_err(io::Error::from)
             }
         };

@@ -56,8 +56,15 @@ pub(crate) async fn send_raw(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedF
 }
 
 /// Reads once without waiting, and says who wrote. None at `WouldBlock`; an empty read is end-of-file.
-pub(crate) fn receive_with_peer(stream: &UnixStream, buffer: &mut [u8]) -> Option<io::Result<(usize, Option<Peer>)>> {
-    let received = stream.try_io(Interest::READABLE, || {
+///
+/// `awaited`: the stream was waited for. Else this asks the system, as the runtime may not have heard yet that something
+/// is there.
+pub(crate) fn receive_with_peer(
+    stream: &UnixStream,
+    buffer: &mut [u8],
+    awaited: bool,
+) -> Option<io::Result<(usize, Option<Peer>)>> {
+    let mut receive = || {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1), ScmRights(8))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
@@ -70,7 +77,8 @@ pub(crate) fn receive_with_peer(stream: &UnixStream, buffer: &mut [u8]) -> Optio
             }
         }
         Ok((message.bytes, peer))
-    });
+    };
+    let received: io::Result<_> = if awaited { stream.try_io(Interest::READABLE, receive) } else { receive() };
     match received {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
         Err(error) if error.raw_os_error() == Some(Errno::CONNRESET.raw_os_error()) => Some(Ok((0, None))),

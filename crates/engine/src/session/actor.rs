@@ -312,9 +312,14 @@ impl Actor {
 
     /// Reads what the worker said, and tells it to the machine, frame by frame.
     async fn frames(&mut self) {
-        if let Err(why) = self.worker.read() {
+        if let Err(why) = self.worker.read(true) {
             return self.violation(why).await;
         }
+        self.told().await;
+    }
+
+    /// Tells the machine the frames that have come whole.
+    async fn told(&mut self) {
         loop {
             match self.worker.next_event() {
                 Ok(Some(event)) => {
@@ -375,6 +380,9 @@ impl Actor {
                     update: display.update,
                 };
                 self.deliver(Message::DisplayMessage(message));
+                if let Some(input) = display.input {
+                    self.tell(&Request::Answer { input, value: None });
+                }
             }
             worker::Event::Result(done) => self.ended(done.id, Said::Result, Report::Done(Box::new(done))).await,
             worker::Event::Error(raised) => self.ended(raised.id, Said::Error, Report::Raised(Box::new(raised))).await,
@@ -419,11 +427,11 @@ impl Actor {
 
     async fn worker_exited(&mut self, code: Option<i32>, signal: Option<i32>) {
         // What it said before it died counts.
-        while !self.worker.closed {
-            let before = self.worker.has_pending();
-            self.frames().await;
-            if !self.worker.closed && before == self.worker.has_pending() && !before {
-                break;
+        loop {
+            match self.worker.read(false) {
+                Ok(true) => self.told().await,
+                Ok(false) => break,
+                Err(why) => return self.violation(why).await,
             }
             if self.machine.phase() == Phase::Closing {
                 return;

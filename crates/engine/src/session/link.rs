@@ -86,34 +86,35 @@ impl WorkerLink {
         self.control.writable().await
     }
 
-    /// Reads once without waiting. Notes the process that writes, and the end of the channel.
-    pub(crate) fn read(&mut self) -> Result<(), String> {
+    /// Reads once without waiting. Notes the process that writes, and the end of the channel. `awaited`: it was waited
+    /// for. False when nothing was there.
+    pub(crate) fn read(&mut self, awaited: bool) -> Result<bool, String> {
         if self.closed {
-            return Ok(());
+            return Ok(false);
         }
-        let (count, peer) = if self.process.is_none() {
-            match receive_with_peer(&self.control, &mut self.buffer) {
-                None => return Ok(()),
+        let (count, peer) = if self.process.is_none() || !awaited {
+            match receive_with_peer(&self.control, &mut self.buffer, awaited) {
+                None => return Ok(false),
                 Some(Ok((count, peer))) => (count, peer),
                 Some(Err(error)) => return Err(error.to_string()),
             }
         } else {
             match self.control.try_read(&mut self.buffer) {
                 Ok(count) => (count, None),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => (0, None),
                 Err(error) => return Err(error.to_string()),
             }
         };
         if count == 0 {
             self.closed = true;
-            return Ok(());
+            return Ok(false);
         }
         if let (None, Some(peer)) = (&self.process, peer) {
             self.adopt(peer)?;
         }
         self.decoder.feed(&self.buffer[..count]);
-        Ok(())
+        Ok(true)
     }
 
     fn adopt(&mut self, peer: Peer) -> Result<(), String> {
@@ -168,7 +169,7 @@ impl InitLink {
             }
             self.control.readable().await.ok()?;
             let mut buffer = [0; 1024];
-            match receive_with_peer(&self.control, &mut buffer) {
+            match receive_with_peer(&self.control, &mut buffer, true) {
                 None => {}
                 Some(Ok((0, _)) | Err(_)) => return None,
                 Some(Ok((count, peer))) => {
