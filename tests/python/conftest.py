@@ -37,6 +37,16 @@ if "PYREPL3_BIN" not in os.environ:
             break
 
 
+stderr = 2
+"""Where a test that hangs is told of; capturing is not on yet when this is set."""
+
+
+def pytest_configure() -> None:
+    """Keeps the standard error that is not captured."""
+    global stderr
+    stderr = os.dup(2)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Runs test functions that are coroutines, each in an event loop of its own."""
@@ -56,7 +66,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def nothing_left() -> Iterator[None]:
     """After each test no process is left that was not there before: no engine, no worker, no zombie."""
     before = set(support.processes())
-    faulthandler.dump_traceback_later(2 * HANG, exit=True)
+    faulthandler.dump_traceback_later(2 * HANG, exit=True, file=stderr)
     yield
     faulthandler.cancel_dump_traceback_later()
     gc.collect()

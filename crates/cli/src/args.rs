@@ -1,8 +1,10 @@
 //! The command line.
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// Python sessions that last.
 #[derive(Debug, Parser)]
@@ -12,6 +14,48 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+impl Cli {
+    /// Reads the command line; prints help or what is wrong with it, and ends the program, where it must.
+    pub(crate) fn read() -> Cli {
+        let arguments: Vec<OsString> = std::env::args_os().collect();
+        Cli::try_parse_from(separate_code(&arguments)).unwrap_or_else(|error| {
+            if error.kind() == ErrorKind::InvalidSubcommand {
+                // A script without `run` is the likeliest slip.
+                let script = arguments.iter().skip(1).find(|argument| Path::new(argument).is_file());
+                if let Some(script) = script {
+                    let how = format!("to run it: pyrepl3 run {}", script.display());
+                    crate::message::error(&format!("{} is no command", script.display()), "it is a file", &how);
+                    std::process::exit(i32::from(crate::exit::USAGE));
+                }
+            }
+            error.exit()
+        })
+    }
+}
+
+/// `-cCODE` as `-c CODE`, so that what follows is the program's in both forms.
+fn separate_code(arguments: &[OsString]) -> Vec<OsString> {
+    let valued = ["--python", "--isolation", "--timeout", "--figures", "--preload", "--checkpoint", "--from"];
+    let mut separated = Vec::new();
+    let mut rest = arguments.iter().skip_while(|argument| *argument != "run");
+    separated.extend(arguments.iter().take_while(|argument| *argument != "run").cloned());
+    separated.extend(rest.next().cloned());
+    while let Some(argument) = rest.next() {
+        if let Some(code) = argument.as_bytes().strip_prefix(b"-c").filter(|code| !code.is_empty()) {
+            separated.extend(["-c".into(), OsStr::from_bytes(code).to_owned()]);
+            break;
+        }
+        separated.push(argument.clone());
+        if valued.iter().any(|option| argument == option) {
+            separated.extend(rest.next().cloned());
+        } else if !argument.as_bytes().starts_with(b"--") {
+            break;
+        }
+    }
+    separated.extend(rest.cloned());
+    separated
 }
 
 /// Options of every command.
@@ -52,6 +96,11 @@ pub(crate) enum Command {
     /// Interactive session in the terminal (the default)
     Repl(ReplArgs),
     /// Run a script in a session
+    #[command(
+        override_usage = "pyrepl3 run [OPTIONS] FILE [ARGS]...\n       pyrepl3 run [OPTIONS] -c CODE [ARGS]...",
+        after_help = "Exit status: the script's own, as under Python; 124 when its time was up, 130 when it was \
+                      interrupted, 128+n when signal n ended it, 2 for wrong usage, 3 when there is no session."
+    )]
     Run(RunArgs),
     /// Say what this machine offers: interpreters, isolation, limits
     Doctor,
@@ -99,4 +148,32 @@ pub(crate) struct EngineArgs {
     /// Data directory
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn separated(line: &str) -> String {
+        let arguments: Vec<_> = line.split(' ').map(OsString::from).collect();
+        separate_code(&arguments).join(OsStr::new(" ")).into_string().unwrap()
+    }
+
+    #[test]
+    fn attached_code_is_separated_where_it_is_ours() {
+        assert_eq!(separated("p run -cprint a -cb"), "p run -c print a -cb");
+        assert_eq!(
+            separated("p --python x run --timeout 3 --json -cprint"),
+            "p --python x run --timeout 3 --json -c print"
+        );
+        assert_eq!(separated("p run -c -cx"), "p run -c -cx");
+        assert_eq!(separated("p run script.py -cx"), "p run script.py -cx");
+        assert_eq!(separated("p doctor -cx"), "p doctor -cx");
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
 }

@@ -63,6 +63,9 @@ impl Album {
             return Ok(saved);
         }
         std::fs::create_dir_all(&self.folder)?;
+        if !self.replace {
+            self.last = 0;
+        }
         'number: loop {
             self.last += 1;
             for image in images {

@@ -2,6 +2,7 @@
 
 mod args;
 mod bundle;
+mod doctor;
 mod embed;
 mod exit;
 mod message;
@@ -9,14 +10,14 @@ mod output;
 mod repl;
 mod run;
 mod signals;
+mod size;
 mod start;
 
 use args::{Cli, Command, ReplArgs};
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -27,10 +28,9 @@ fn main() -> ExitCode {
     let code = match &cli.command {
         Some(Command::Engine(engine)) => runtime.block_on(embed::main(engine)),
         Some(Command::Run(run)) => runtime.block_on(run::main(run, &cli.common)),
-        Some(Command::Doctor) => exit::USAGE,
-        Some(Command::Repl(_)) | None => {
-            runtime.block_on(run::main(&RunArgs { script: vec!["-".into()], ..RunArgs::default() }, &cli.common))
-        }
+        Some(Command::Doctor) => runtime.block_on(doctor::main(&cli.common)),
+        Some(Command::Repl(repl)) => runtime.block_on(repl::main(repl, &cli.common)),
+        None => runtime.block_on(repl::main(&ReplArgs::default(), &cli.common)),
     };
     // Reads of a terminal that no longer matter must not keep the program.
     runtime.shutdown_background();

@@ -13,11 +13,6 @@ pub(crate) fn failure(failure: &Failure) {
     error(&failure.what, &failure.why, &failure.how);
 }
 
-/// Prints one line that is no error.
-pub(crate) fn note(what: &str) {
-    print(&format!("pyrepl3: {what}\n"));
-}
-
 /// Prints to stderr. That nobody reads it is no reason to fail: `eprint!` would panic.
 pub(crate) fn print(text: &str) {
     _ = std::io::stderr().write_all(text.as_bytes());

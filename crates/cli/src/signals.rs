@@ -48,12 +48,12 @@ impl Signals {
 }
 
 async fn arrival(signal: &mut Option<Signal>) {
-    if let Some(signal) = signal {
-        if signal.recv().await.is_some() {
-            return;
-        }
+    if let Some(signal) = signal
+        && signal.recv().await.is_some()
+    {
+        return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// The mask of signals that are ignored; none where the kernel does not say.

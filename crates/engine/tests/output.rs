@@ -166,7 +166,9 @@ async fn displays_and_output_keep_their_order() {
                     seen.push_str(&output.data.replace(['x', '\n'], ""));
                 }
                 Message::DisplayMessage(display) => {
-                    seen.push_str(&display.data["text/plain"].get().replace(['y', '"'], "").replace(char::is_whitespace, ""));
+                    seen.push_str(
+                        &display.data["text/plain"].get().replace(['y', '"'], "").replace(char::is_whitespace, ""),
+                    );
                 }
                 Message::ResultMessage(_) => {}
                 other => panic!("{other:?}"),

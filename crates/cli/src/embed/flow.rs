@@ -33,7 +33,9 @@ impl Flow {
     /// The client has taken so many bytes; more than it was sent counts for nothing.
     pub(super) fn acknowledge(&self, bytes: u64) {
         let sent = self.sent.load(Ordering::Acquire);
-        _ = self.acknowledged.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| Some(old.saturating_add(bytes).min(sent)));
+        _ = self
+            .acknowledged
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| Some(old.saturating_add(bytes).min(sent)));
         self.moved.notify_waiters();
     }
 

@@ -14,6 +14,7 @@ pub(crate) struct Palette {
 const PAINTED: usize = 20_000;
 
 impl Palette {
+    #[cfg(test)]
     pub(crate) fn new(on: bool) -> Self {
         Palette { on }
     }
@@ -61,7 +62,19 @@ impl Palette {
     pub(crate) fn result(self, repr: &str, value_type: Option<&str>) -> String {
         let literal = matches!(
             value_type,
-            Some("int" | "float" | "complex" | "bool" | "str" | "bytes" | "list" | "tuple" | "dict" | "set" | "frozenset")
+            Some(
+                "int"
+                    | "float"
+                    | "complex"
+                    | "bool"
+                    | "str"
+                    | "bytes"
+                    | "list"
+                    | "tuple"
+                    | "dict"
+                    | "set"
+                    | "frozenset"
+            )
         );
         if !self.on || !literal || repr.len() > PAINTED {
             return repr.to_owned();
@@ -92,9 +105,7 @@ impl Palette {
             self.paint(Color::Red.normal(), body)
         } else if margin.len() >= 4 {
             self.source(body)
-        } else if margin.trim().is_empty() && margin.len() >= 2 {
-            self.aside(body)
-        } else if body.ends_with(':') && (body.starts_with("Traceback (") || body.contains("exception")) {
+        } else if (margin.trim().is_empty() && margin.len() >= 2) || is_remark(body) {
             self.aside(body)
         } else {
             match body.split_once(": ") {
@@ -109,21 +120,25 @@ impl Palette {
     }
 }
 
-/// `File "x.py", line 3, in f`.
+/// `File "x.py", line 3, in f`; anything else stays as it is.
 fn location(palette: Palette, body: &str) -> String {
-    let mut parts = body.splitn(3, ", ");
-    let (file, line, function) = (parts.next().unwrap_or(""), parts.next(), parts.next());
-    let name = file.strip_prefix("File \"").and_then(|file| file.strip_suffix('"')).unwrap_or(file);
-    let mut text = format!("File \"{}\"", palette.paint(Color::Cyan.normal(), name));
-    if let Some(line) = line {
-        let number = line.strip_prefix("line ").unwrap_or(line);
-        text.push_str(&format!(", line {}", palette.paint(Color::Yellow.normal(), number)));
-    }
+    let parts = body.strip_prefix("File \"").and_then(|rest| rest.split_once("\", line "));
+    let Some((file, rest)) = parts else { return body.to_owned() };
+    let (line, function) = rest.split_once(", in ").map_or((rest, None), |(line, function)| (line, Some(function)));
+    let mut text = format!(
+        "File \"{}\", line {}",
+        palette.paint(Color::Cyan.normal(), file),
+        palette.paint(Color::Yellow.normal(), line)
+    );
     if let Some(function) = function {
-        let function = function.strip_prefix("in ").unwrap_or(function);
         text.push_str(&format!(", in {}", palette.paint(Color::Green.normal(), function)));
     }
     text
+}
+
+/// `Traceback (most recent call last):`, `During handling of the above exception, another exception occurred:`.
+fn is_remark(body: &str) -> bool {
+    body.ends_with(':') && (body.starts_with("Traceback (") || body.contains("exception"))
 }
 
 fn is_exception(name: &str) -> bool {

@@ -125,7 +125,8 @@ fn question(line: &str) -> Option<Command> {
     let name = line.strip_suffix('?')?;
     let (name, source) = name.strip_suffix('?').map_or((name, false), |name| (name, true));
     let named = name.split('.').all(|part| {
-        part.starts_with(|c: char| c.is_alphabetic() || c == '_') && part.chars().all(|c| c.is_alphanumeric() || c == '_')
+        part.starts_with(|c: char| c.is_alphabetic() || c == '_')
+            && part.chars().all(|c| c.is_alphanumeric() || c == '_')
     });
     named.then(|| Command::Inspect(name.to_owned(), source))
 }
@@ -167,7 +168,10 @@ fn distance(one: &str, other: &str) -> usize {
 
 /// What `%help` shows: pairs of what to write and what it does.
 pub(crate) fn help() -> Vec<(String, &'static str)> {
-    COMMANDS.iter().map(|entry| (format!("%{} {}", entry.name, entry.arguments).trim().to_owned(), entry.does)).collect()
+    COMMANDS
+        .iter()
+        .map(|entry| (format!("%{} {}", entry.name, entry.arguments).trim().to_owned(), entry.does))
+        .collect()
 }
 
 #[cfg(test)]

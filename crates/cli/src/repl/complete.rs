@@ -5,9 +5,7 @@ use super::command;
 use super::indent::{self, LEVEL, Next};
 use super::live::{Completions, Live};
 use nu_ansi_term::{Color, Style};
-use reedline::{
-    Completer, CompletionResult, CompletionStatus, Span, Suggestion, ValidationResult, Validator,
-};
+use reedline::{Completer, CompletionResult, CompletionStatus, Span, Suggestion, ValidationResult, Validator};
 use std::sync::Arc;
 
 /// Completes names, attributes, modules, commands and, for `%run`, files.
@@ -149,7 +147,8 @@ mod tests {
 
     #[test]
     fn code_points_become_bytes() {
-        let found = Completions { matches: vec![Match { text: "étude".into(), kind: String::new() }], start: 4, end: 6 };
+        let found =
+            Completions { matches: vec![Match { text: "étude".into(), kind: String::new() }], start: 4, end: 6 };
         let suggestions = python("é = ét", found, 6);
         assert_eq!((suggestions[0].span.start, suggestions[0].span.end), (6 + 5, 6 + 8));
     }

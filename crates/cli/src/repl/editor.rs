@@ -12,6 +12,7 @@ use super::live::Live;
 use super::password;
 use super::place::HISTORY;
 use super::prompt::Painted;
+use super::quiet::Quiet;
 use nu_ansi_term::{Color, Style};
 use reedline::{
     ColumnarMenu, DefaultHinter, EditCommand, Emacs, FileBackedHistory, KeyCode, KeyModifiers, MenuBuilder, Reedline,
@@ -214,7 +215,7 @@ fn line_editor(parts: &Parts, stop: Arc<AtomicBool>) -> Reedline {
         .with_highlighter(Box::new(Source))
         .with_validator(Box::new(Complete { live: parts.live.clone(), next: next.clone() }))
         .with_completer(Box::new(Names { live: parts.live.clone(), above: parts.above.clone() }))
-        .with_menu(ReedlineMenu::EngineCompleter(Box::new(completions)))
+        .with_menu(ReedlineMenu::EngineCompleter(Box::new(Quiet(completions))))
         .with_menu(ReedlineMenu::EngineCompleter(Box::new(Action::indent(INDENT, next))))
         .with_menu(ReedlineMenu::EngineCompleter(Box::new(Action::backspace(BACKSPACE))))
         .with_quick_completions(true)

@@ -143,7 +143,9 @@ pub(crate) fn dedent(code: &str) -> Cow<'_, str> {
     if margin.is_empty() || !code.lines().all(|line| line.starts_with(margin) || line.trim().is_empty()) {
         return Cow::Borrowed(code);
     }
-    let lines = code.split_inclusive('\n').map(|line| line.strip_prefix(margin).unwrap_or(line.trim_start_matches([' ', '\t'])));
+    let lines = code
+        .split_inclusive('\n')
+        .map(|line| line.strip_prefix(margin).unwrap_or(line.trim_start_matches([' ', '\t'])));
     Cow::Owned(lines.collect())
 }
 

@@ -22,6 +22,7 @@ mod live;
 mod password;
 mod place;
 mod prompt;
+mod quiet;
 mod screen;
 mod show;
 mod terminal;
@@ -42,7 +43,10 @@ pub(crate) async fn main(args: &ReplArgs, common: &Common) -> u8 {
         return run::main(&script, common).await;
     }
     let wrong = if common.json {
-        Some(("--json is not for the interactive session", "use `pyrepl3 run --json`, or `pyrepl3 engine` from a program"))
+        Some((
+            "--json is not for the interactive session",
+            "use `pyrepl3 run --json`, or `pyrepl3 engine` from a program",
+        ))
     } else if !std::io::stdout().is_terminal() {
         Some(("the interactive session needs a terminal on standard output", "run a script instead: pyrepl3 run FILE"))
     } else {

@@ -51,6 +51,13 @@ impl Screen {
         self.write("\n");
     }
 
+    /// The terminal itself showed something, such as `^C`.
+    pub(crate) fn echoed(&mut self, text: &str) {
+        if !self.editing {
+            self.tail.push_str(text);
+        }
+    }
+
     /// Ends a line that was begun.
     pub(crate) fn finish_line(&mut self) {
         if self.editing {

@@ -1,9 +1,9 @@
 //! What people are shown of results, errors, displays, variables.
 
 use super::colour::Palette;
+use crate::size;
 use pyrepl3_engine::protocol::message::{EndStatus, ErrorMessage, ResultMessage, StopStep};
 use serde::Deserialize;
-use std::time::Duration;
 
 /// The value of an execution; none where there is none.
 pub(crate) fn result(palette: Palette, result: &ResultMessage) -> Option<String> {
@@ -17,7 +17,10 @@ pub(crate) fn error(palette: Palette, error: &ErrorMessage) -> String {
     let traceback = error.traceback.trim_end();
     match error.status {
         EndStatus::Crashed => {
-            let how = error.exit.as_ref().map_or_else(|| error.evalue.clone(), |exit| format!("the session's process {exit}"));
+            let how = error
+                .exit
+                .as_ref()
+                .map_or_else(|| error.evalue.clone(), |exit| format!("the session's process {exit}"));
             lines.push(palette.error(&how));
         }
         EndStatus::Interrupted if error.stopped_by == Some(StopStep::Kill) => {
@@ -38,34 +41,7 @@ pub(crate) fn error(palette: Palette, error: &ErrorMessage) -> String {
 /// Time and memory of an execution.
 pub(crate) fn cost(duration: f64, memory: i64) -> String {
     let sign = if memory < 0 { '-' } else { '+' };
-    format!("took {}, memory {sign}{}", time(duration), size(memory.unsigned_abs()))
-}
-
-/// Seconds, as people read them.
-pub(crate) fn time(seconds: f64) -> String {
-    match seconds {
-        s if s < 1e-3 => format!("{:.0} µs", s * 1e6),
-        s if s < 1.0 => format!("{:.1} ms", s * 1e3),
-        s if s < 120.0 => format!("{s:.2} s"),
-        s => {
-            let whole = Duration::from_secs_f64(s.min(1e12)).as_secs();
-            format!("{} min {} s", whole / 60, whole % 60)
-        }
-    }
-}
-
-/// Bytes, as people read them.
-pub(crate) fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    let mut unit = "B";
-    for larger in ["KiB", "MiB", "GiB", "TiB"] {
-        if value < 1024.0 {
-            break;
-        }
-        value /= 1024.0;
-        unit = larger;
-    }
-    if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
+    format!("took {}, memory {sign}{}", size::seconds(duration), size::bytes(memory.unsigned_abs()))
 }
 
 /// A variable, as the session lists it.
@@ -97,11 +73,12 @@ pub(crate) fn variables(palette: Palette, variables: &[Variable], columns: usize
             None => variable.kind.clone(),
         };
         let value = variable.repr.split('\n').map(str::trim).collect::<Vec<_>>().join(" ");
-        rows.push([variable.name.clone(), kind, variable.size.map(size).unwrap_or_default(), value]);
+        rows.push([variable.name.clone(), kind, variable.size.map(size::bytes).unwrap_or_default(), value]);
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).min(40);
+    let most = (columns / 4).max(12);
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).min(most);
     let widths = [width(0), width(1), width(2)];
-    let left = columns.saturating_sub(widths.iter().sum::<usize>() + 6).max(10);
+    let left = columns.saturating_sub(widths.iter().sum::<usize>() + 6).max(8);
     let mut lines = Vec::new();
     for (number, [name, kind, size, value]) in rows.iter().enumerate() {
         let [a, b, c] = widths;
@@ -179,13 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_for_people() {
-        assert_eq!(time(0.000_004), "4 µs");
-        assert_eq!(time(0.25), "250.0 ms");
-        assert_eq!(time(1.5), "1.50 s");
-        assert_eq!(time(125.0), "2 min 5 s");
-        assert_eq!(size(512), "512 B");
-        assert_eq!(size(1536), "1.5 KiB");
+    fn a_cost_has_a_sign() {
         assert_eq!(cost(0.5, -2048), "took 500.0 ms, memory -2.0 KiB");
     }
 
@@ -194,14 +165,14 @@ mod tests {
         let json = r#"[{"name": "x", "type": "int", "repr": "1", "size": 28},
             {"name": "long", "type": "numpy.ndarray", "repr": "array([[1, 2],\n  [3, 4]])", "size": 4096, "shape": [2, 2]}]"#;
         let list: Vec<Variable> = serde_json::from_str(json).unwrap();
-        let table = variables(Palette::new(false), &list, 60);
+        let table = variables(Palette::new(false), &list, 80);
         assert_eq!(
             table,
             "name  type                  size  value\n\
              x     int                   28 B  1\n\
              long  numpy.ndarray 2×2  4.0 KiB  array([[1, 2], [3, 4]])"
         );
-        assert!(variables(Palette::new(false), &list, 40).lines().all(|line| line.chars().count() <= 43));
+        assert!(variables(Palette::new(false), &list, 40).lines().all(|line| line.chars().count() <= 40));
         assert_eq!(variables(Palette::new(false), &[], 60), "no variables yet");
     }
 }

@@ -1,6 +1,6 @@
 //! The terminal's settings, put back on every way out.
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr, tcgetwinsize};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use std::io::Write;
 
 /// Restores the terminal when it is dropped.

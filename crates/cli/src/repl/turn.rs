@@ -8,7 +8,7 @@ use super::screen::Screen;
 use super::{Place, place, prompt, show, terminal};
 use crate::bundle::{self, Album};
 use crate::signals::{Asked, Signals};
-use crate::{exit, start};
+use crate::{exit, size, start};
 use pyrepl3_engine::protocol::JsonText;
 use pyrepl3_engine::protocol::message::{
     Bundle, DisplayMessage, ErrorMessage, InputMessage, Message, OutputMessage, ResultMessage,
@@ -120,7 +120,10 @@ impl Repl {
         loop {
             self.ask().await;
             let done = match self.next().await {
-                Happening::Signal(Asked::Interrupt) => self.interrupt(),
+                Happening::Signal(Asked::Interrupt) => {
+                    self.screen.echoed("^C");
+                    self.interrupt()
+                }
                 Happening::Signal(Asked::End(signal)) => return self.end(signal).await,
                 Happening::Answer(answer) => self.answered(answer).await,
                 Happening::Said(message) => self.said(message).await,
@@ -135,8 +138,7 @@ impl Repl {
 
     fn greet(&mut self) {
         let python = self.session().python();
-        let (version, path) =
-            python.map_or_else(Default::default, |python| (python.version, python.executable));
+        let (version, path) = python.map_or_else(Default::default, |python| (python.version, python.executable));
         let name = self.palette.strong(&format!("pyrepl3 {}", env!("CARGO_PKG_VERSION")));
         self.screen.line(&format!("{name}  Python {version}  {}", self.palette.aside(&path)));
         self.screen.line(&self.palette.aside("%help lists the commands, Tab completes, Ctrl-D leaves"));
@@ -168,7 +170,8 @@ impl Repl {
         if let Some(running) = &mut self.running {
             if !running.said_so && running.stopping.is_some_and(|since| since + SLOW_TO_STOP <= now) {
                 running.said_so = true;
-                self.screen.line(&self.palette.aside("the code has not stopped yet; if it does not, its process is killed"));
+                self.screen
+                    .line(&self.palette.aside("the code has not stopped yet; if it does not, its process is killed"));
             }
         }
         None
@@ -309,7 +312,7 @@ impl Repl {
         if self.running.take().is_some_and(|running| running.timed) {
             self.screen.line(&self.palette.aside(&show::cost(result.duration, result.memory_delta)));
         } else if result.duration >= SLOW {
-            self.remark = show::time(result.duration);
+            self.remark = format!("took {}", size::seconds(result.duration));
         }
         self.prune().await;
     }
@@ -321,7 +324,7 @@ impl Repl {
         }
         self.screen.line(&show::error(self.palette, error));
         if running.is_some_and(|running| running.timed) {
-            self.screen.line(&self.palette.aside(&format!("took {}", show::time(error.duration))));
+            self.screen.line(&self.palette.aside(&format!("took {}", size::seconds(error.duration))));
         }
         self.loss_told = error.session_lost;
         self.prune().await;
@@ -395,7 +398,7 @@ impl Repl {
 
     fn output(&mut self, output: &OutputMessage) {
         if output.dropped > 0 {
-            let text = format!("[{} of output were left out]", show::size(output.dropped));
+            let text = format!("[{} of output were left out]", size::bytes(output.dropped));
             self.screen.line(&self.palette.aside(&text));
         }
         self.screen.write(&output.data);
@@ -473,6 +476,8 @@ impl Repl {
         if self.editor.is_busy() {
             self.editor.stop();
             _ = tokio::time::timeout(start::PATIENCE, self.editor.answer()).await;
+            self.screen.end_editing();
+            self.screen.write("\n");
         }
         _ = tokio::time::timeout(start::PATIENCE, self.session().shutdown()).await;
         exit::of_signal(signal)

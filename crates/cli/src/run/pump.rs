@@ -4,10 +4,11 @@ use super::status::Ending;
 use crate::bundle::{self, Album};
 use crate::output::{Trouble, Writer};
 use base64::Engine as _;
+use pyrepl3_engine::protocol::id::{self, Kind};
 use pyrepl3_engine::protocol::message::{Bundle, Failed, Message, OutputMessage, Stream};
 use pyrepl3_engine::{Execution, Failure, Session, SessionEvents};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Carries the messages of one script.
 #[derive(Debug)]
@@ -64,11 +65,11 @@ impl Pump {
     }
 
     async fn carry(&mut self, message: &Message) {
-        if self.json {
-            if let Ok(mut line) = message.to_json() {
-                line.push(b'\n');
-                self.writer.write(Stream::Stdout, line).await;
-            }
+        if self.json
+            && let Ok(mut line) = message.to_json()
+        {
+            line.push(b'\n');
+            self.writer.write(Stream::Stdout, line).await;
         }
         match message {
             Message::OutputMessage(output) if !self.json => {
@@ -79,11 +80,10 @@ impl Pump {
                 self.writer.write(output.stream, exact_bytes(output)).await;
             }
             Message::DisplayMessage(display) => {
-                if !self.save(&display.data).await && !self.json {
-                    if let Some(text) = bundle::text(&display.data, "text/plain") {
-                        self.writer.write(Stream::Stdout, format!("{text}\n").into_bytes()).await;
-                    }
-                }
+                let saved = self.save(&display.data).await;
+                let text = bundle::text(&display.data, "text/plain").filter(|_| !saved && !self.json);
+                let line = text.map(|text| format!("{text}\n")).unwrap_or_default();
+                self.writer.write(Stream::Stdout, line.into_bytes()).await;
             }
             // A figure that is the value of the last line is shown with it, not as a display.
             Message::ResultMessage(result) => _ = self.save(&result.data).await,
@@ -119,8 +119,8 @@ impl Pump {
     pub(crate) async fn failed_to_start(&mut self, failure: &Failure) {
         if self.json {
             let message = Failed {
-                id: String::new(),
-                timestamp: 0.0,
+                id: id::new(Kind::Message),
+                timestamp: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()),
                 session_id: None,
                 execution_id: None,
                 reply_to: None,

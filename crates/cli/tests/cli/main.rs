@@ -1,0 +1,14 @@
+//! The command line as people and programs meet it: the real binary, real interpreters, a real terminal.
+
+mod doctor;
+mod pty;
+mod repl;
+mod repl_background;
+mod repl_commands;
+mod run_input;
+mod run_like_python;
+mod run_output;
+mod run_signals;
+mod run_status;
+mod support;
+mod usage;
