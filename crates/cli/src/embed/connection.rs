@@ -147,7 +147,7 @@ impl Connection {
         // Whatever needs a session finds it now, so that what comes later cannot take it away.
         let session = self.held.session(message.session_id());
         match message {
-            Message::Execute(message) => match session.and_then(|session| begin(session, &message)) {
+            Message::Execute(message) => match session.and_then(|session| begin(&session, &message)) {
                 Ok(execution) => {
                     let session_id = message.session_id.unwrap_or_default();
                     let flow = self.held.flow(&session_id, Some(execution.id()));
@@ -332,7 +332,7 @@ impl Connection {
 }
 
 /// Sends an execution on its way.
-fn begin(session: Session, message: &Execute) -> Result<Execution, Failure> {
+fn begin(session: &Session, message: &Execute) -> Result<Execution, Failure> {
     if !message.salvage.is_empty() {
         return Err(Failure::new(
             Code::Unsupported,

@@ -49,6 +49,8 @@ impl Actor {
         let current = self.machine.current();
         debug_assert_eq!(current, Some(token));
         self.drain_as_session();
+        // The first thing that it prints is told at once.
+        self.pace = None;
         let Some(pending) = self.pending.get_mut(&token) else { return };
         let sent = match pending {
             Pending::Query { query, .. } => self.worker.send(&request_for(token, query)),
