@@ -15,7 +15,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks() -> list[object]:
-    found = []
+    found: list[object] = []
     for document in DOCUMENTS:
         text = document.read_text() if document.exists() else ""
         for block in BLOCK.finditer(text):

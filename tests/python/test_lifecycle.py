@@ -92,7 +92,14 @@ def test_a_session_belongs_to_its_event_loop() -> None:
     session = Session()
     loop.run_until_complete(session.start())
 
+    async def begin() -> pyrepl3.Execution:
+        return session.execute("input()")
+
+    execution = loop.run_until_complete(begin())
+
     async def elsewhere() -> None:
+        with pytest.raises(pyrepl3.SessionClosed, match="event loop"):
+            await execution
         with pytest.raises(pyrepl3.SessionClosed, match="event loop"):
             session.execute("1")
         with pytest.raises(pyrepl3.SessionClosed, match="event loop"):

@@ -57,4 +57,4 @@ def test_policies_are_strings() -> None:
         "rollback_on_failure",
         "explicit",
     ]
-    assert str(pyrepl3.TransactionPolicy.EXPLICIT) == "explicit" == pyrepl3.TransactionPolicy.EXPLICIT
+    assert str(pyrepl3.TransactionPolicy.EXPLICIT) == f"{pyrepl3.TransactionPolicy.EXPLICIT}" == "explicit"

@@ -239,8 +239,12 @@ async def test_an_idempotency_key_runs_code_once() -> None:
 
 async def test_stop_on_error_cancels_what_is_queued_behind() -> None:
     async with Session() as session:
-        failing = session.execute("1 / 0", stop_on_error=True)
+        failing = session.execute("input()\n1 / 0", stop_on_error=True)
         queued = session.execute("ran = True")
+        async for message in failing:
+            if isinstance(message, pyrepl3.InputMessage):
+                assert (await session.status())["queued"] == [queued.id]
+                await session.input_response(message.id, "")
         with pytest.raises(ExecutionError):
             await failing
         with pytest.raises(ExecutionError) as caught:

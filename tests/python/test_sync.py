@@ -196,10 +196,7 @@ def test_events() -> None:
 def test_many_threads_at_once() -> None:
     with Session() as session:
         found: list[int] = []
-        threads = [
-            threading.Thread(target=lambda n=n: found.append(session.execute(str(n)).value))  # type: ignore[misc]
-            for n in range(20)
-        ]
+        threads = [threading.Thread(target=lambda n=n: found.append(session.execute(str(n)).value)) for n in range(20)]
         for thread in threads:
             thread.start()
         for thread in threads:

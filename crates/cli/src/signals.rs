@@ -1,5 +1,6 @@
 //! Signals that people and supervisors send.
 
+use crate::exit;
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -10,6 +11,16 @@ pub(crate) enum Asked {
     Interrupt,
     /// SIGTERM, SIGHUP: end, with this signal's number in the exit status.
     End(i32),
+}
+
+impl Asked {
+    /// The exit status of a program that does so at once.
+    pub(crate) fn status(self) -> u8 {
+        match self {
+            Asked::Interrupt => exit::INTERRUPTED,
+            Asked::End(signal) => exit::of_signal(signal),
+        }
+    }
 }
 
 /// The signals that this program acts on.

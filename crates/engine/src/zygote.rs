@@ -60,15 +60,10 @@ impl ForkServer {
         let mut stderr = child.stderr.take();
         let server = ForkServer { control, sending: Mutex::new(()), gone: Arc::default(), child: Mutex::new(None) };
         let complaint = tokio::spawn(async move {
-            let mut text = Vec::new();
-            if let Some(stderr) = &mut stderr {
-                let mut buffer = [0; 4096];
-                // Read to the end, so that it never blocks; kept within a bound.
-                while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
-                    text.extend_from_slice(&buffer[..count.min(COMPLAINT.saturating_sub(text.len()))]);
-                }
+            match &mut stderr {
+                Some(stderr) => complaint(stderr).await,
+                None => String::new(),
             }
-            String::from_utf8_lossy(&text).into_owned()
         });
         let cwd = std::env::current_dir().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
         let begin = async {
@@ -113,14 +108,7 @@ impl ForkServer {
         let mut stderr = tokio::net::unix::pipe::Receiver::from_owned_fd(read).map_err(os)?;
         self.send(&ZygoteRequest::Template { code }, &[theirs.as_fd(), write.as_fd()]).await.map_err(os)?;
         drop((theirs, write));
-        let complaint = tokio::spawn(async move {
-            let mut text = Vec::new();
-            let mut buffer = [0; 4096];
-            while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
-                text.extend_from_slice(&buffer[..count.min(COMPLAINT.saturating_sub(text.len()))]);
-            }
-            String::from_utf8_lossy(&text).into_owned()
-        });
+        let complaint = tokio::spawn(async move { complaint(&mut stderr).await });
         let template = ForkServer { control, sending: Mutex::new(()), gone: Arc::default(), child: Mutex::new(None) };
         match template.first_event().await {
             Ok(ZygoteEvent::Ready { .. }) => Ok(template),
@@ -207,6 +195,16 @@ impl ForkServer {
 const BOOTSTRAP_BLOCK: usize = 4096;
 /// Bytes kept of what an environment prints to its stderr.
 const COMPLAINT: usize = 64 << 10;
+
+/// What a process prints to its stderr. Read to the end, so that it never blocks; kept within a bound.
+async fn complaint(stderr: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
+        text.extend_from_slice(&buffer[..count.min(COMPLAINT.saturating_sub(text.len()))]);
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
 
 fn not_python(environment: &Environment, why: &str) -> Failure {
     Failure::new(

@@ -131,6 +131,8 @@ class Execution(Coroutine[Any, Any, ResultMessage]):
 
     def _waiter(self) -> asyncio.Future[None]:
         flow = self._flow
+        if asyncio._get_running_loop() is not flow.loop:
+            self._channel.check()  # Raises.
         waiter: asyncio.Future[None] = flow.loop.create_future()
         flow.end_waiters = [other for other in flow.end_waiters if not other.done()]
         flow.end_waiters.append(waiter)
@@ -149,8 +151,10 @@ class Execution(Coroutine[Any, Any, ResultMessage]):
 
     def _raise(self, message: ErrorMessage | None) -> NoReturn:
         if message is not None:
-            # If on_input failed, that is most likely why.
-            raise ExecutionError(message, self) from self._input_failed
+            error = ExecutionError(message, self)
+            if self._input_failed is not None:
+                error.__cause__ = self._input_failed  # Its end-of-file is most likely why.
+            raise error
         if self._failure is not None:
             raise self._failure()
         raise Pyrepl3Error("the execution ended without a message")

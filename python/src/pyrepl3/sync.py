@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 from . import _portal
 from . import pool as _pool
@@ -209,7 +209,7 @@ class Session:
     def __getattr__(self, name: str) -> Any:
         # Only for what is not found otherwise: the operations on state.
         if not name.startswith("_") and hasattr(_session.Session, name):
-            raise later(f"pyrepl3.sync.Session.{name}()")
+            return partial(_later, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _entered(self) -> Portal:
@@ -367,6 +367,10 @@ def _collected(portal: Portal, inner: _session.Session | _pool.SessionPool) -> N
 
 
 _endings: set[asyncio.Task[None]] = set()
+
+
+def _later(name: str, *_: Any, **__: Any) -> NoReturn:
+    raise later(f"pyrepl3.sync.Session.{name}()")
 
 
 async def _stop(started: list[Execution]) -> None:

@@ -156,10 +156,10 @@ impl Connection {
                 Err(failure) => self.refuse(Some(message.id), &failure).await,
             },
             Message::Ack(message) => {
-                if let Some(session) = &message.session_id {
-                    if let Some(flow) = self.held.known_flow(session, message.execution_id.as_deref()) {
-                        flow.acknowledge(message.bytes);
-                    }
+                let session = message.session_id.as_deref();
+                let flow = session.and_then(|session| self.held.known_flow(session, message.execution_id.as_deref()));
+                if let Some(flow) = flow {
+                    flow.acknowledge(message.bytes);
                 }
             }
             Message::InputResponse(message) => self.spawn(tasks, message.id, |_| async move {
@@ -284,7 +284,7 @@ impl Connection {
                 released.map(|()| None)
             }),
             Message::PoolStats(message) => {
-                self.spawn(tasks, message.id, |this| async move { json(&this.held.pool(&message.pool_id)?.stats()) })
+                self.spawn(tasks, message.id, |this| async move { json(&this.held.pool(&message.pool_id)?.stats()) });
             }
             Message::PoolShutdown(message) => self.spawn(tasks, message.id, |this| async move {
                 this.held.take_pool(&message.pool_id)?.shutdown().await;

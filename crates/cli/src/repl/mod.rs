@@ -7,29 +7,33 @@
 //!          terminal <-----------------'
 //! ```
 //!
-//! `turn` is the loop, `commands` what lines ask of it, `lexer` and `colour` paint, `live` answers the editor's own
-//! questions (completion, is this complete?).
+//! `turn` is the loop; what it does is in `asking` (the editor), `running` (executions), `commands` (lines that begin
+//! with `%`), `leaving`. `lexer` and `colour` paint. `live` answers the editor's own questions: completion, is this
+//! complete?
 
 mod above;
+mod asking;
 mod colour;
 mod command;
 mod commands;
 mod complete;
 mod editor;
 mod indent;
+mod leaving;
 mod lexer;
 mod live;
 mod password;
 mod place;
 mod prompt;
 mod quiet;
+mod running;
 mod screen;
 mod show;
 mod terminal;
 mod turn;
 
 use crate::args::{Common, ReplArgs, RunArgs};
-use crate::signals::{Asked, Signals};
+use crate::signals::Signals;
 use crate::{exit, message, run, start};
 use pyrepl3_engine::{Engine, Failure, Script, Session, SessionOptions};
 use std::io::IsTerminal;
@@ -75,14 +79,11 @@ async fn interact(args: &ReplArgs, common: &Common) -> u8 {
         session = place.session() => session,
         asked = signals.next() => {
             start::end(&place.engine).await;
-            return match asked {
-                Asked::Interrupt => exit::INTERRUPTED,
-                Asked::End(signal) => exit::of_signal(signal),
-            };
+            return asked.status();
         }
     };
     let status = match begun {
-        Ok(session) => match turn::Repl::new(place.clone(), session, signals) {
+        Ok(session) => match turn::Repl::new(place.clone(), &session, signals) {
             Ok(repl) => repl.run().await,
             Err(error) => {
                 message::error("the line editor could not be started", &error.to_string(), "");

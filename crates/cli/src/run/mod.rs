@@ -90,10 +90,7 @@ async fn run(args: &RunArgs, common: &Common, program: Program, timeout: Option<
                 exit::of_failure(&failure)
             }
         },
-        asked = signals.next() => match asked {
-            Asked::Interrupt => exit::INTERRUPTED,
-            Asked::End(signal) => exit::of_signal(signal),
-        },
+        asked = signals.next() => asked.status(),
     };
     start::end(&engine).await;
     status
@@ -141,23 +138,29 @@ async fn follow(
         Ok(last) => Ending::of(last, timeout),
         Err(cut) => return cut_short(session, pump, cut).await,
     };
-    pump.tell(&ending).await;
-    // What the script left behind has its say: threads, `atexit`, files that are not flushed.
     let leaving = async {
+        // What the script left behind has its say: threads, `atexit`, files that are not flushed.
         match ending.leave {
             Some(join) => session.leave(i32::from(ending.status), join).await,
             None => session.shutdown().await,
         }
         Ok(())
     };
-    let rest = async { tokio::try_join!(pump.events(&mut events), leaving) };
+    let rest = async {
+        pump.tell(&ending).await;
+        tokio::try_join!(pump.events(&mut events), leaving)
+    };
     if let Err(cut) = watch(session, signals, rest).await {
         return cut_short(session, pump, cut).await;
     }
     let limit = (ending.status == exit::TIMED_OUT).then_some(LAST_OUTPUT);
-    match pump.finish(limit).await {
-        Ok(()) => ending.status,
-        Err(trouble) => unwritable(trouble),
+    tokio::select! {
+        written = pump.finish(limit) => match written {
+            Ok(()) => ending.status,
+            Err(trouble) => unwritable(trouble),
+        },
+        // All that is left to do is to write, and nobody reads.
+        asked = signals.next() => asked.status(),
     }
 }
 

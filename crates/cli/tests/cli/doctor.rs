@@ -14,7 +14,9 @@ fn keys(value: &Value, prefix: &str, found: &mut Vec<String>) {
             }
         }
         Value::Array(items) => {
-            items.iter().take(1).for_each(|item| keys(item, &format!("{}[].", prefix.trim_end_matches('.')), found))
+            if let Some(item) = items.first() {
+                keys(item, &format!("{}[].", prefix.trim_end_matches('.')), found);
+            }
         }
         _ => {}
     }

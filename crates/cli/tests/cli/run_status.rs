@@ -82,7 +82,7 @@ fn a_file_without_permission_is_wrong_usage() {
     use std::os::unix::fs::PermissionsExt;
     let bench = Bench::new();
     let name = bench.file("secret.py", "print(1)");
-    std::fs::set_permissions(bench.path(&name), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(bench.path(&name), std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::read(bench.path(&name)).is_ok() {
         eprintln!("skipped: this user may read everything");
         return;
