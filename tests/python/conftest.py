@@ -69,7 +69,8 @@ def nothing_left() -> Iterator[None]:
     faulthandler.dump_traceback_later(2 * HANG, exit=True, file=stderr)
     yield
     faulthandler.cancel_dump_traceback_later()
-    gc.collect()
+    if not set(support.processes()) <= before:
+        gc.collect()  # A traceback, say, may still refer to a session.
     support.eventually(
         lambda: set(support.processes()) <= before,
         lambda: {pid: command for pid, command in support.processes().items() if pid not in before},

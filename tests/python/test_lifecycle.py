@@ -349,3 +349,20 @@ async def test_no_descriptor_is_lost() -> None:
     for _ in range(3):
         await life()
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_an_engine_that_died_unseen_is_replaced() -> None:
+    loop = asyncio.new_event_loop()
+    session = Session()
+    loop.run_until_complete(session.start())
+    (engine,) = engines()
+    os.kill(engine, signal.SIGKILL)
+    os.waitid(os.P_PID, engine, os.WEXITED | os.WNOWAIT)
+
+    async def elsewhere() -> None:
+        async with Session() as other:  # Its event loop did not see that end.
+            assert (await other.execute("1")).value == 1
+
+    asyncio.run(elsewhere())
+    loop.run_until_complete(session.shutdown())
+    loop.close()

@@ -133,6 +133,15 @@ async fn a_full_pool_waits_in_order_and_times_out_in_words() {
     let stats = pool.stats();
     assert_eq!((stats.timeouts, stats.hits), (1, 1));
     assert!(stats.wait_seconds.max > 0.0 && stats.start_seconds.p50 > 0.0);
+    // The call takes the place in the line, whichever future is polled first.
+    let mut held = pool.acquire(None).await.unwrap();
+    let (first, second) = (pool.acquire(Some(common::LIMIT)), pool.acquire(Some(common::LIMIT)));
+    let second = tokio::spawn(second);
+    held.release().await.unwrap();
+    let first = first.await.unwrap();
+    assert!(!second.is_finished());
+    drop(first);
+    drop(second.await.unwrap().unwrap());
     pool.shutdown().await;
     assert_eq!(pool.acquire(None).await.unwrap_err().code, Code::UnknownPool);
     engine.shutdown().await;

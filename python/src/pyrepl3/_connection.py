@@ -158,11 +158,10 @@ class Connection:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            reason = str(error)
-            self.lose(lambda: self.engine.death(reason))
+            self.lose(self.engine.obituary(str(error)))
             return
         if count == 0:
-            self.lose(self.engine.death)
+            self.lose(self.engine.obituary())
             return
         try:
             if self._partial:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from ._binary import find_binary
-from ._connection import Connection
+from ._connection import Connection, ErrorMaker
 from .errors import BinaryNotFound, Pyrepl3Error, SessionLost
 
 log = logging.getLogger("pyrepl3")
@@ -83,7 +83,7 @@ class Engine:
             socket.send_fds(self._handoff, [b"c"], [theirs.fileno()])
         except OSError as error:
             ours.close()
-            raise self.death(str(error)) from error
+            raise self.obituary(str(error))() from error
         finally:
             theirs.close()
         return Connection(self, loop, ours)
@@ -94,21 +94,21 @@ class Engine:
             if _engines.get(self.key) is self:
                 del _engines[self.key]
 
-    def death(self, reason: str = "") -> Pyrepl3Error:
+    def obituary(self, reason: str = "") -> ErrorMaker:
         """The error for those whose sessions went with the engine."""
         # Its sockets close a moment before its exit status can be had.
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=0.05)
         code = self.process.returncode
         if code is None:
-            how = reason or "it closed its connection"
+            why = reason or "it closed its connection"
         elif code < 0:
-            how = f"its process was killed by {_signal_name(-code)}"
+            why = f"its process was killed by {_signal_name(-code)}"
         else:
-            how = f"its process exited with status {code}"
-        return SessionLost(
+            why = f"its process exited with status {code}"
+        return lambda: SessionLost(
             "the engine died, and with it its sessions",
-            how,
+            why,
             "what it wrote to standard error may say more; start a new session",
         )
 
@@ -139,20 +139,12 @@ async def attach(data: str | None) -> Connection:
     with _locked():
         _drop_closed_loops()
         engine = _engines.get(key)
-        if engine is None:
-            engine = _engines[key] = Engine(key)
-        connection = engine.connections.get(loop)
-        if connection is None:
-            try:
-                connection = engine.connect(loop)
-            except Pyrepl3Error:
-                # It died since its last use, or at once. The next to come starts another.
-                del _engines[key]
-                if not engine.connections:
-                    engine.close()
-                    _reap_soon(engine)
+        try:
+            connection = _connection_of(engine or _new_engine(key), loop)
+        except SessionLost:
+            if engine is None:  # A new one, that died at once.
                 raise
-            engine.connections[loop] = connection
+            connection = _connection_of(_new_engine(key), loop)
         connection.users += 1
     try:
         await connection.handshake()
@@ -162,6 +154,27 @@ async def attach(data: str | None) -> Connection:
     except BaseException:
         abandon(connection)
         raise
+    return connection
+
+
+def _new_engine(key: str | None) -> Engine:
+    engine = _engines[key] = Engine(key)
+    return engine
+
+
+def _connection_of(engine: Engine, loop: asyncio.AbstractEventLoop) -> Connection:
+    connection = engine.connections.get(loop)
+    if connection is None:
+        try:
+            connection = engine.connect(loop)
+        except SessionLost:
+            # It is dead. Its other connections, if any, find out by themselves.
+            del _engines[engine.key]
+            if not engine.connections:
+                engine.close()
+                _reap_soon(engine)
+            raise
+        engine.connections[loop] = connection
     return connection
 
 

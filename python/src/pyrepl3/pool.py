@@ -233,8 +233,9 @@ class SessionPool:
         await connection.request(request, lambda _: self._returned(session, channel))
 
     def _returned(self, session: Session, channel: Channel) -> None:
-        # While the reply is dispatched: the next loan may be of the same id.
-        self._loans.pop(channel.id, None)
+        # While the reply is dispatched; a kept session may be on loan again by now, under the same id.
+        if self._loans.get(channel.id) is session:
+            del self._loans[channel.id]
         if session._finalizer is not None:
             session._finalizer.detach()
         channel.close(_given_back)

@@ -259,12 +259,15 @@ impl Connection {
                 answer
             }),
             Message::PoolAcquire(message) => {
+                // Here, not in the task: who asks first is served first.
+                let asked = message.timeout.map(|seconds| time(seconds, "timeout")).transpose();
+                let asked = asked.and_then(|timeout| Ok(self.held.pool(&message.pool_id)?.acquire(timeout)));
                 tasks.spawn(async move {
-                    let acquired = async {
-                        let timeout = message.timeout.map(|seconds| time(seconds, "timeout")).transpose()?;
-                        self.held.pool(&message.pool_id)?.acquire(timeout).await
+                    let acquired = match asked {
+                        Ok(acquiring) => acquiring.await,
+                        Err(failure) => Err(failure),
                     };
-                    match acquired.await {
+                    match acquired {
                         Ok(lease) => {
                             let session = (*lease).clone();
                             let place = Place::Loan { lease, pool_id: message.pool_id };

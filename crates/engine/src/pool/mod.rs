@@ -158,27 +158,32 @@ impl Pool {
     ///
     /// # Errors
     /// `pool_timeout`; `unknown_pool` after shutdown; what kept a session from starting.
-    pub async fn acquire(&self, timeout: Option<Duration>) -> Result<Lease, Failure> {
+    pub fn acquire(
+        &self,
+        timeout: Option<Duration>,
+    ) -> impl Future<Output = Result<Lease, Failure>> + Send + 'static + use<> {
         let limit = timeout.unwrap_or(Duration::from_secs_f64(self.inner.options.acquire_timeout.min(1e9)));
         let asked = Instant::now();
         let deadline = asked.checked_add(limit).unwrap_or(asked + Duration::from_secs(1_000_000_000));
         let (give, given) = oneshot::channel();
-        let waiter = {
-            let mut state = self.inner.lock();
-            let waiter = state.next_waiter;
-            state.next_waiter += 1;
-            state.waiters.insert(waiter, give);
-            self.inner.handle(state, Event::Acquire { waiter, deadline });
-            waiter
-        };
+        let pool = self.inner.clone();
+        // The place in the line is taken by the call, not when the future is first polled.
+        let mut state = pool.lock();
+        let waiter = state.next_waiter;
+        state.next_waiter += 1;
+        state.waiters.insert(waiter, give);
+        pool.handle(state, Event::Acquire { waiter, deadline });
         // A caller that goes away is taken out of the line.
-        let mut waiting = Waiting { pool: &self.inner, waiter, answered: false };
-        let answer = given.await;
-        waiting.answered = true;
-        let (slot, session) =
-            answer.map_err(|_| Failure::new(Code::UnknownPool, "the pool was shut down", "", "start another"))??;
-        self.inner.lock().record.waited(asked.elapsed());
-        Ok(Lease { session: session.for_one_loan(), slot, pool: self.inner.clone(), released: false })
+        let mut waiting = Waiting { pool, waiter, answered: false };
+        async move {
+            let answer = given.await;
+            waiting.answered = true;
+            let (slot, session) = answer
+                .map_err(|_| Failure::new(Code::UnknownPool, "the pool was shut down", "", "start another"))??;
+            let pool = waiting.pool.clone();
+            pool.lock().record.waited(asked.elapsed());
+            Ok(Lease { session: session.for_one_loan(), slot, pool, released: false })
+        }
     }
 
     /// Sizes, hits and latencies.
@@ -205,13 +210,13 @@ impl Pool {
     }
 }
 
-struct Waiting<'a> {
-    pool: &'a Arc<Inner>,
+struct Waiting {
+    pool: Arc<Inner>,
     waiter: WaiterId,
     answered: bool,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiting {
     fn drop(&mut self) {
         if !self.answered {
             let mut state = self.pool.lock();
