@@ -154,13 +154,19 @@ async fn follow(
         return cut_short(session, pump, cut).await;
     }
     let limit = (ending.status == exit::TIMED_OUT).then_some(LAST_OUTPUT);
-    tokio::select! {
-        written = pump.finish(limit) => match written {
-            Ok(()) => ending.status,
-            Err(trouble) => unwritable(trouble),
+    let finish = pump.finish(limit);
+    tokio::pin!(finish);
+    let written = tokio::select! {
+        written = &mut finish => written,
+        asked = signals.next() => match tokio::time::timeout(LAST_OUTPUT, finish).await {
+            Ok(written) => written,
+            // All that is left to do is to write, and nobody reads.
+            Err(_) => return asked.status(),
         },
-        // All that is left to do is to write, and nobody reads.
-        asked = signals.next() => asked.status(),
+    };
+    match written {
+        Ok(()) => ending.status,
+        Err(trouble) => unwritable(trouble),
     }
 }
 
