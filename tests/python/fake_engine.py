@@ -15,6 +15,13 @@ greets. What an `execute` does is named by its code:
     hold TYPE               the next request of that type is answered only after `go`
     seen                    the value: the types of all requests so far
     end                     the session is lost for good
+    sent TYPE               the value: all requests of that type so far
+    fail                    an error, rolled back
+    warn TEXT               a warning, then an output
+    tell                    events of the session: a warning, and a snapshot that was evicted
+    expire                  the open transaction's time limit passes
+
+It keeps no state of Python, but which transaction is open and which snapshots there are.
 """
 
 from __future__ import annotations
@@ -33,6 +40,19 @@ WINDOW = 4 << 20
 Json = dict[str, Any]
 
 
+PYTHON = {"version": "3.0", "executable": "none", "prefix": "none", "implementation": "fake"}
+
+
+class State:
+    """What is known of one session."""
+
+    def __init__(self) -> None:
+        self.transaction: str | None = None
+        self.snapshots: list[Json] = []
+        self.count = 0
+        self.undone = 0
+
+
 class Peer:
     """One connection."""
 
@@ -45,10 +65,12 @@ class Peer:
         self.waiting: list[Json] = []
         self.acked: dict[str, int] = {}
         self.answers: dict[str, str | None] = {}
+        self.requests: list[Json] = []
+        self.states: dict[str, State] = {}
 
     # ---- frames ------------------------------------------------------------------------------------------
 
-    def send(self, kind: str, **fields: Any) -> int:
+    def send(self, kind: str, /, **fields: Any) -> int:
         message = {"type": kind, "id": f"msg_{next(self.ids)}", "timestamp": time.time(), "unknown": [1], **fields}
         body = json.dumps(message).encode()
         self.sock.sendall(len(body).to_bytes(4, "big") + body)
@@ -86,11 +108,14 @@ class Peer:
             while True:
                 self.handle(self.receive())
         except (EOFError, OSError):
+            pass
+        finally:  # Also after a bug in here: else who waits for an answer waits for ever.
             self.sock.close()
 
     def handle(self, request: Json) -> None:
         kind = request["type"]
         self.seen.append(kind)
+        self.requests.append(request)
         if kind in self.held:
             self.held.remove(kind)
             self.waiting.append(request)
@@ -104,8 +129,7 @@ class Peer:
         self.send("reply", reply_to=request["id"], session_id=request.get("session_id"), data=None)
 
     def on_start(self, request: Json) -> None:
-        python = {"version": "3.0", "executable": "none", "prefix": "none", "implementation": "fake"}
-        self.ready(reply_to=request["id"], session_id=f"ses_{next(self.ids)}", python=python)
+        self.ready(reply_to=request["id"], session_id=f"ses_{next(self.ids)}", python=PYTHON)
 
     on_pool_acquire = on_start
 
@@ -129,7 +153,135 @@ class Peer:
     def on_execute(self, request: Json) -> None:
         verb, _, rest = request["code"].partition(" ")
         where = {"session_id": request["session_id"], "execution_id": request["id"]}
+        state = self.state(request)
+        if "transaction_id" in request and not self.in_transaction(request):
+            return
+        if request.get("transaction_policy") == "explicit" and state.transaction is None:
+            state.transaction = f"txn_{next(self.ids)}"
+        state.count += 1
+        state.undone = 0
         getattr(self, "do_" + verb)(rest, where)
+
+    # ---- state -------------------------------------------------------------------------------------------
+
+    def state(self, request: Json) -> State:
+        return self.states.setdefault(request["session_id"], State())
+
+    def refuse(self, request: Json, code: str) -> None:
+        self.send(
+            "failure",
+            reply_to=request["id"],
+            session_id=request["session_id"],
+            code=code,
+            what=code.replace("_", " "),
+            why="the engine says so",
+            how="do something else",
+        )
+
+    def reply(self, request: Json, data: Any = None) -> None:
+        self.send("reply", reply_to=request["id"], session_id=request["session_id"], data=data)
+
+    def in_transaction(self, request: Json) -> bool:
+        """Whether the transaction that is meant is open; refuses the request if not."""
+        current = self.state(request).transaction
+        good = current is not None and request.get("transaction_id", current) == current
+        if not good:
+            self.refuse(request, "no_transaction")
+        return good
+
+    def rolled_back(self, request: Json, **fields: Any) -> None:
+        self.send(
+            "rolled_back",
+            reply_to=request["id"],
+            session_id=request["session_id"],
+            **{"snapshot_id": None, "report": "all of it", "exact": True, "duration": 0.5} | fields,
+            execution_count=3,
+        )
+
+    def on_begin(self, request: Json) -> None:
+        state = self.state(request)
+        if state.transaction is not None:
+            self.refuse(request, "transaction_open")
+        else:
+            state.transaction = f"txn_{next(self.ids)}"
+            self.reply(request, {"transaction_id": state.transaction})
+
+    def on_commit(self, request: Json) -> None:
+        if self.in_transaction(request):
+            self.state(request).transaction = None
+            self.reply(request)
+
+    def on_rollback(self, request: Json) -> None:
+        if self.in_transaction(request):
+            self.state(request).transaction = None
+            self.rolled_back(request, reason="rollback")
+
+    def on_savepoint(self, request: Json) -> None:
+        if self.in_transaction(request):
+            self.freeze(request, "savepoint")
+
+    def on_snapshot(self, request: Json) -> None:
+        if request.get("name") == "cuda":
+            self.refuse(request, "snapshot_refused")
+        else:
+            self.freeze(request, "named")
+
+    def freeze(self, request: Json, kind: str) -> None:
+        state = self.state(request)
+        made = {"snapshot_id": f"snp_{next(self.ids)}", "name": request.get("name"), "kind": kind}
+        told = {"execution_count": state.count}
+        state.snapshots.append({**made, **told, "created_at": 1.5, "age": 2.5, "memory": None})
+        where = {"reply_to": request["id"], "session_id": request["session_id"]}
+        self.send("snapshot_created", warnings=["a thread"], duration=0.25, **where, **made, **told)
+
+    def on_snapshots(self, request: Json) -> None:
+        self.reply(request, self.state(request).snapshots)
+
+    def place(self, request: Json) -> int | None:
+        """Where the snapshot that is meant is; refuses the request if it is nowhere."""
+        names = [each["snapshot_id"] for each in self.state(request).snapshots]
+        if request["snapshot_id"] in names:
+            return names.index(request["snapshot_id"])
+        self.refuse(request, "snapshot_not_found")
+        return None
+
+    def on_drop_snapshot(self, request: Json) -> None:
+        if (place := self.place(request)) is not None:
+            del self.state(request).snapshots[place]
+            self.reply(request)
+
+    def on_rollback_to(self, request: Json) -> None:
+        if "transaction_id" in request and not self.in_transaction(request):
+            return
+        if (place := self.place(request)) is not None:
+            del self.state(request).snapshots[place + 1 :]
+            self.rolled_back(request, snapshot_id=request["snapshot_id"], reason="rollback_to", exact=False)
+
+    def on_undo(self, request: Json) -> None:
+        state = self.state(request)
+        if state.undone >= state.count:
+            self.refuse(request, "nothing_to_undo")
+        else:
+            state.undone += 1
+            self.rolled_back(request, reason="undo")
+
+    def on_redo(self, request: Json) -> None:
+        state = self.state(request)
+        if not state.undone:
+            self.refuse(request, "nothing_to_redo")
+        else:
+            state.undone -= 1
+            self.rolled_back(request, reason="redo")
+
+    def on_branch(self, request: Json) -> None:
+        parent = request["session_id"]
+        made = [
+            {"session_id": f"ses_{next(self.ids)}", "python": PYTHON, "parent": parent, "branched_at": 7}
+            for _ in range(request["count"])
+        ]
+        self.send("branched", reply_to=request["id"], session_id=parent, branches=made)
+        for each in made:  # At once: nothing of it may be missed.
+            self.send("warning", text="just made", session_id=each["session_id"])
 
     # ---- what executions do ------------------------------------------------------------------------------
 
@@ -194,6 +346,30 @@ class Peer:
 
     def do_end(self, rest: str, where: Json) -> None:
         self.send("session_lost", reason="it was time", recovered=False, session_id=where["session_id"])
+
+    def do_sent(self, rest: str, where: Json) -> None:
+        self.result(where, [request for request in self.requests if request["type"] == rest])
+
+    def do_fail(self, rest: str, where: Json) -> None:
+        told = {"status": "failed", "ename": "ValueError", "evalue": "no", "error": "no"}
+        self.send("error", traceback="ValueError: no\n", rolled_back=True, report="all of it", **told, **where)
+
+    def do_warn(self, rest: str, where: Json) -> None:
+        self.send("warning", text=rest, **where)
+        self.send("output", stream="stdout", data="out", **where)
+        self.result(where)
+
+    def do_tell(self, rest: str, where: Json) -> None:
+        session = {"session_id": where["session_id"]}
+        self.send("warning", text="take care", **session)
+        self.send("evicted", snapshot_id="snp_old", name="old", kind="named", reason="no room", **session)
+        self.result(where)
+
+    def do_expire(self, rest: str, where: Json) -> None:
+        session = {"session_id": where["session_id"]}
+        self.state(where).transaction = None
+        self.send("rolled_back", snapshot_id=None, report="late", exact=True, reason="time limit", **session)
+        self.result(where)
 
 
 def main() -> None:

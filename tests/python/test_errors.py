@@ -33,6 +33,10 @@ CODES = {
     "checkpoint_not_found": pyrepl3.CheckpointNotFound,
     "snapshot_not_found": pyrepl3.SnapshotNotFound,
     "no_transaction": pyrepl3.NoTransaction,
+    "transaction_open": pyrepl3.TransactionOpen,
+    "nothing_to_undo": pyrepl3.NothingToUndo,
+    "nothing_to_redo": pyrepl3.NothingToUndo,
+    "snapshot_refused": pyrepl3.SnapshotRefused,
     "a_code_of_the_future": pyrepl3.Pyrepl3Error,
 }
 

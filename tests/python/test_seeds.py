@@ -116,23 +116,35 @@ async def test_large_output_that_nobody_iterates() -> None:
         assert kept <= 16 * MIB
 
 
-async def test_transaction_rollback_is_not_there_yet_and_says_so() -> None:
+async def test_transaction_rollback() -> None:
+    """Test transaction rollback on failure."""
     async with Session() as session:
+        await session.execute("x = 10; l = [1]")
         msg = ExecuteMessage(
             id="test-tx",
             timestamp=time.time(),
-            code="x = 20; y = 30; raise ValueError('Test error')",
+            code="x = 20; y = 30; l.append(2); raise ValueError('Test error')",
             transaction_policy=TransactionPolicy.ROLLBACK_ON_FAILURE,
         )
-        with pytest.raises(Unsupported, match="rollback_on_failure"):
-            session.execute(msg)
-        with pytest.raises(Unsupported, match="explicit"):
-            session.execute("x = 1", transaction_policy="explicit")
-        with pytest.raises(Unsupported, match="salvage"):
-            session.execute("x = 1", salvage=["x"])
-        # The id was not used by that.
-        assert (await session.execute(ExecuteMessage(id="test-tx", code="'x' in dir()"))).value is False
+        with pytest.raises(ExecutionError) as caught:
+            await session.execute(msg)
+        assert caught.value.message.ename == "ValueError"
+        assert caught.value.message.rolled_back
+        assert (await session.execute("x, l, 'y' in dir()")).repr == "(10, [1], False)"
+
+
+async def test_what_is_committed_always_is_kept_also_when_it_fails() -> None:
+    async with Session() as session:
         with pytest.raises(ExecutionError) as caught:
             await session.execute("y = 1; raise ValueError('no')", transaction_policy="commit_always")
         assert caught.value.message.ename == "ValueError"
         assert not caught.value.message.rolled_back
+        assert (await session.execute("y")).value == 1
+
+
+async def test_salvage_is_not_there_yet_and_says_so() -> None:
+    async with Session() as session:
+        with pytest.raises(Unsupported, match="salvage"):
+            session.execute(ExecuteMessage(id="mine", code="x = 1"), salvage=["x"])
+        # The id was not used by that.
+        assert (await session.execute(ExecuteMessage(id="mine", code="'x' in dir()"))).value is False

@@ -96,7 +96,7 @@ def test_what_is_refused() -> None:
         with pytest.raises(TypeError):
             session.execute(5)  # type: ignore[arg-type]
         with pytest.raises(pyrepl3.Unsupported):
-            session.stream("1", transaction_policy="explicit")
+            session.stream("1", salvage=["x"])
         with pytest.raises(pyrepl3.UnknownInput):
             session.input_response("none", "x")
     with pytest.raises(pyrepl3.PythonNotFound):

@@ -15,6 +15,14 @@ const PACKAGES: &[&str] = &[
     "jsonschema>=4.23,<5",
     "ipykernel>=6.29,<8",
     "jupyter_client>=8.6,<9",
+    "scikit-learn>=1.5,<2",
+    "scipy>=1.13,<2",
+    "networkx>=3.2,<4",
+    "sympy>=1.13,<2",
+    "lxml>=5.3,<7",
+    "pydantic>=2.9,<3",
+    "polars>=1.9,<2",
+    "pillow>=11,<14",
 ];
 
 /// Makes the environment if it is not there, and returns its interpreter.

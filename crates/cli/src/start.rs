@@ -10,7 +10,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// An engine that uses the interpreter that the command line names, or else finds one.
 pub(crate) fn engine(common: &Common) -> Engine {
-    Engine::new(EngineConfig { python: common.python.clone(), search: SearchPath::from_env() })
+    Engine::new(EngineConfig { python: common.python.clone(), ..EngineConfig::new(SearchPath::from_env()) })
 }
 
 /// The options of a session.

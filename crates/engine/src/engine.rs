@@ -1,13 +1,13 @@
 //! The engine: zygotes, sessions and pools of one program.
 
 use crate::pool::Pool;
-use crate::session::{Alive, Origin, Script, Session, start};
+use crate::session::{Origin, Roster, Script, Session, start};
 use crate::zygote::{Environment, Zygotes};
 use pyrepl3_protocol::message::{PoolOptions, SessionOptions};
 use pyrepl3_protocol::{Code, Failure};
 use pyrepl3_worker::{FindError, SearchPath};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::mpsc::WeakUnboundedSender;
 
 /// What an engine is made with.
@@ -18,22 +18,27 @@ pub struct EngineConfig {
     pub python: Option<PathBuf>,
     /// Where to look for interpreters.
     pub search: SearchPath,
+    /// Frozen processes (snapshots, of whatever kind) of all sessions together; 1,000 without it. Above it, the session
+    /// that has most gives one up.
+    pub snapshots: Option<usize>,
 }
 
 impl EngineConfig {
     /// A configuration that looks for an interpreter.
     pub fn new(search: SearchPath) -> Self {
-        EngineConfig { python: None, search }
+        EngineConfig { search, ..EngineConfig::default() }
     }
 }
+
+/// Frozen processes of one engine, without a limit of its own.
+const SNAPSHOTS: usize = 1000;
 
 #[derive(Debug)]
 pub(crate) struct Inner {
     config: EngineConfig,
     found: tokio::sync::Mutex<Option<PathBuf>>,
     pub(crate) zygotes: Zygotes,
-    sessions: Mutex<Vec<WeakUnboundedSender<crate::session::Command>>>,
-    pub(crate) alive: Arc<Alive>,
+    pub(crate) alive: Arc<Roster>,
 }
 
 /// Runs Python sessions. Clones share it. Needs a tokio runtime with I/O and time.
@@ -48,13 +53,8 @@ pub struct Engine {
 impl Engine {
     /// An engine that has started nothing yet.
     pub fn new(config: EngineConfig) -> Self {
-        let inner = Inner {
-            config,
-            found: tokio::sync::Mutex::default(),
-            zygotes: Zygotes::default(),
-            sessions: Mutex::default(),
-            alive: Arc::default(),
-        };
+        let alive = Arc::new(Roster::new(config.snapshots.unwrap_or(SNAPSHOTS)));
+        let inner = Inner { config, found: tokio::sync::Mutex::default(), zygotes: Zygotes::default(), alive };
         Engine { inner: Arc::new(inner) }
     }
 
@@ -79,10 +79,7 @@ impl Engine {
             let server = self.inner.zygotes.get(&environment).await?;
             let origin = Origin { server: server.clone(), alive: self.inner.alive.clone() };
             match start(origin, options.clone(), script, None).await {
-                Ok(session) => {
-                    self.inner.remember(&session);
-                    return Ok(session);
-                }
+                Ok(session) => return Ok(session),
                 Err(_) if attempt == 0 && !server.is_alive() => attempt += 1,
                 Err(failure) => return Err(failure),
             }
@@ -101,9 +98,8 @@ impl Engine {
 
     /// Ends all sessions, and the zygotes. Returns when no process is left.
     pub async fn shutdown(&self) {
-        let sessions: Vec<_> = std::mem::take(&mut *self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner));
         let mut closing = Vec::new();
-        for commands in sessions.iter().filter_map(WeakUnboundedSender::upgrade) {
+        for commands in self.inner.alive.all().iter().filter_map(WeakUnboundedSender::upgrade) {
             let (reply, closed) = tokio::sync::oneshot::channel();
             let close = crate::session::Command::Close { exit: Some((0, false)), reply: Some(reply) };
             if commands.send(close).is_ok() {
@@ -158,14 +154,6 @@ impl Inner {
             }
         };
         Ok(Environment { python, preload: options.preload.clone() })
-    }
-
-    pub(crate) fn remember(&self, session: &Session) {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        if sessions.len() % 64 == 63 {
-            sessions.retain(|commands| commands.upgrade().is_some_and(|commands| !commands.is_closed()));
-        }
-        sessions.push(session.commands.downgrade());
     }
 }
 

@@ -38,4 +38,4 @@ pub use pyrepl3_protocol::message::{Limits, PoolOptions, Reset, SessionOptions};
 pub use pyrepl3_protocol::{Code, Failure};
 pub use pyrepl3_worker::SearchPath;
 pub use session::{ExecuteRequest, Script, Source};
-pub use session::{Execution, ExecutionError, PendingInput, Session, SessionEvents, Status, StatusState};
+pub use session::{Execution, ExecutionError, Lineage, PendingInput, Session, SessionEvents, Status, StatusState};

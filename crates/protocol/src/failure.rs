@@ -42,6 +42,18 @@ pub enum Code {
     TooMany,
     /// The request was stopped before it ended.
     Interrupted,
+    /// No such snapshot: it was dropped, discarded by a rollback, evicted, or it never was.
+    SnapshotNotFound,
+    /// No transaction is open, or another one than the request names.
+    NoTransaction,
+    /// A transaction is open already.
+    TransactionOpen,
+    /// There is no execution that can be undone.
+    NothingToUndo,
+    /// Nothing was undone that could be done again.
+    NothingToRedo,
+    /// The process cannot be frozen as it is.
+    SnapshotRefused,
     /// The operating system refused, or a bug.
     Internal,
 }
@@ -67,6 +79,12 @@ impl Code {
             Code::Unsupported => "unsupported",
             Code::TooMany => "too_many",
             Code::Interrupted => "interrupted",
+            Code::SnapshotNotFound => "snapshot_not_found",
+            Code::NoTransaction => "no_transaction",
+            Code::TransactionOpen => "transaction_open",
+            Code::NothingToUndo => "nothing_to_undo",
+            Code::NothingToRedo => "nothing_to_redo",
+            Code::SnapshotRefused => "snapshot_refused",
             Code::Internal => "internal",
         }
     }

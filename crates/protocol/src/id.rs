@@ -14,6 +14,8 @@ pub enum Kind {
     Input,
     /// A pool: `pol_…`.
     Pool,
+    /// A snapshot: `snp_…`.
+    Snapshot,
     /// Any other message: `msg_…`.
     Message,
 }
@@ -25,6 +27,7 @@ impl Kind {
             Kind::Execution => "exe_",
             Kind::Input => "inp_",
             Kind::Pool => "pol_",
+            Kind::Snapshot => "snp_",
             Kind::Message => "msg_",
         }
     }

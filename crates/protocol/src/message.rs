@@ -111,6 +111,9 @@ messages! {
         /// What becomes of the state when it ends; the session's default without it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         transaction_policy: Option<TransactionPolicy>,
+        /// The explicit transaction that it belongs to: refused unless that is the open one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transaction_id: Option<String>,
         /// Wall time in seconds from the start of the execution, waits for input included.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         timeout: Option<f64>,
@@ -161,6 +164,65 @@ messages! {
         /// Source.
         #[cfg_attr(feature = "schema", schemars(with = "String"))]
         code: JsonText,
+    }
+    /// Begins an explicit transaction; waits its turn. Answered by a reply with `transaction_id`.
+    Begin = "begin" {
+        /// Seconds after which it rolls back if nothing happens in it; the session's own limit without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout: Option<f64>,
+    }
+    /// Keeps the effects of the open transaction; waits its turn.
+    Commit = "commit" {
+        /// The transaction; whichever is open without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transaction_id: Option<String>,
+    }
+    /// Undoes the open transaction; waits its turn. Answered by `rolled_back`.
+    Rollback = "rollback" {
+        /// The transaction; whichever is open without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transaction_id: Option<String>,
+    }
+    /// Takes a snapshot inside the open transaction; waits its turn. Answered by `snapshot_created`.
+    Savepoint = "savepoint" {
+        /// The transaction; whichever is open without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transaction_id: Option<String>,
+    }
+    /// Takes a snapshot; waits its turn. Answered by `snapshot_created`.
+    TakeSnapshot = "snapshot" {
+        /// A name for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    }
+    /// Asks for the snapshots of the session; answered at once by a reply with a list of `Snapshot`.
+    Snapshots = "snapshots" {}
+    /// Drops a snapshot; answered at once.
+    DropSnapshot = "drop_snapshot" {
+        /// The snapshot.
+        snapshot_id: String,
+    }
+    /// Stops what runs, cancels what waits, and returns to a snapshot. Later ones are gone; this one stays. Answered by
+    /// `rolled_back`.
+    RollbackTo = "rollback_to" {
+        /// The snapshot.
+        snapshot_id: String,
+        /// The transaction that it is a savepoint of: refused unless that is the open one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transaction_id: Option<String>,
+    }
+    /// Undoes the last execution; waits its turn. Answered by `rolled_back`.
+    Undo = "undo" {}
+    /// Returns to what `undo` left; waits its turn. Answered by `rolled_back`.
+    Redo = "redo" {}
+    /// Splits the session; waits its turn. Answered by `branched`.
+    BranchRequest = "branch" {
+        /// How many branches.
+        #[serde(default = "one")]
+        count: u32,
+        /// What becomes of random state.
+        #[serde(default)]
+        random: RandomState,
     }
     /// Asks for the state of the session; answered at once.
     Status = "status" {}
@@ -328,6 +390,70 @@ messages! {
         #[serde(default)]
         replayed: bool,
     }
+    /// A snapshot was taken.
+    SnapshotCreated = "snapshot_created" {
+        /// The request that this answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply_to: Option<String>,
+        /// Its id.
+        snapshot_id: String,
+        /// Its name, if it was given one.
+        #[serde(default)]
+        name: Option<String>,
+        /// What it is kept for.
+        kind: SnapshotKind,
+        /// What a return to it will not restore, in words.
+        #[serde(default)]
+        warnings: Vec<String>,
+        /// Seconds that the session paused for it.
+        duration: f64,
+        /// Executions before it.
+        execution_count: u64,
+    }
+    /// The session returned to an earlier state.
+    RolledBack = "rolled_back" {
+        /// The request that this answers; none when it came by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply_to: Option<String>,
+        /// The snapshot that it returned to, where it has a name.
+        #[serde(default)]
+        snapshot_id: Option<String>,
+        /// What was restored and how, in words.
+        report: String,
+        /// Whether everything is as it was.
+        exact: bool,
+        /// Why it happened.
+        reason: String,
+        /// Seconds that it took.
+        duration: f64,
+        /// Executions before the state that is back.
+        execution_count: u64,
+    }
+    /// A session was split.
+    Branched = "branched" {
+        /// The request that this answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply_to: Option<String>,
+        /// The branches: sessions of this connection from now on.
+        branches: Vec<Branch>,
+    }
+    /// A snapshot had to go, because there are too many.
+    Evicted = "evicted" {
+        /// The snapshot.
+        snapshot_id: String,
+        /// Its name, if it was given one.
+        #[serde(default)]
+        name: Option<String>,
+        /// What it was kept for.
+        kind: SnapshotKind,
+        /// Which limit it was.
+        reason: String,
+    }
+    /// Something that a later rollback will not restore.
+    Warning = "warning" {
+        /// What, in words.
+        text: String,
+    }
     /// The session's process died: its state is lost, and it goes on with a fresh namespace or has ended.
     SessionLost = "session_lost" {
         /// What happened, in words.
@@ -363,6 +489,10 @@ messages! {
         #[serde(default)]
         how: String,
     }
+}
+
+fn one() -> u32 {
+    1
 }
 
 fn is_zero(number: &u64) -> bool {

@@ -3,7 +3,7 @@
 //! the session's state machine.
 
 use crate::frame::FrameError;
-use crate::message::{Bundle, Changes, Frame, PythonInfo};
+use crate::message::{Bundle, Changes, Frame, PythonInfo, RandomState};
 use crate::text::JsonText;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -38,6 +38,23 @@ pub enum Request<'a> {
         file: &'a str,
         /// Source.
         code: Source<'a>,
+        /// Descriptors that come with it: 1, the channel of a snapshot that is to be taken first.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        fds: Option<u8>,
+    },
+    /// Take a snapshot. Descriptor: its channel. Answered by a reply with `warnings`, or by `unfrozen`.
+    Freeze {
+        /// Token that the reply repeats.
+        id: u64,
+        /// 1.
+        fds: u8,
+    },
+    /// Take a snapshot that is to be asked for branches. As `freeze`.
+    Branch {
+        /// Token that the reply repeats.
+        id: u64,
+        /// 1.
+        fds: u8,
     },
     /// SIGINT comes next, and is meant for this execution.
     Interrupt {
@@ -150,6 +167,60 @@ pub enum Event {
     Error(Raised),
     /// The answer to a query.
     Reply(Answer),
+    /// A snapshot was taken before the execution, with something to say about it.
+    Frozen(Frozen),
+    /// No snapshot could be taken; what asked for it does not happen.
+    Unfrozen(Unfrozen),
+    /// A frozen process was woken, and is ready.
+    Awake(Awake),
+    /// User code waits for a child of the process that this one was rolled back from.
+    Wait(Wait),
+}
+
+/// A snapshot was taken.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Frozen {
+    /// The execution's token.
+    pub id: u64,
+    /// What a rollback will not restore, in words.
+    pub warnings: Vec<String>,
+}
+
+/// No snapshot could be taken.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Unfrozen {
+    /// The token of what asked for it.
+    pub id: u64,
+    /// Why.
+    pub why: String,
+    /// What to do.
+    #[serde(default)]
+    pub how: String,
+}
+
+/// A frozen process was woken.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Awake {
+    /// Its interpreter.
+    pub python: PythonInfo,
+    /// What it could not keep, in words.
+    #[serde(default)]
+    pub lost: Vec<String>,
+    /// Whether it left a replacement, where it was to stay usable.
+    #[serde(default)]
+    pub kept: bool,
+}
+
+/// User code waits for a process.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Wait {
+    /// The worker's number of the question; the answer is `running`, `unknown` or a wait status.
+    pub input: u64,
+    /// The process.
+    pub pid: i32,
+    /// Whether to answer at once.
+    #[serde(default)]
+    pub nohang: bool,
 }
 
 /// The worker is ready.
@@ -292,6 +363,10 @@ impl Event {
             "result" => serde_json::from_slice(json).map(Event::Result),
             "error" => serde_json::from_slice(json).map(Event::Error),
             "reply" => serde_json::from_slice(json).map(Event::Reply),
+            "frozen" => serde_json::from_slice(json).map(Event::Frozen),
+            "unfrozen" => serde_json::from_slice(json).map(Event::Unfrozen),
+            "awake" => serde_json::from_slice(json).map(Event::Awake),
+            "wait" => serde_json::from_slice(json).map(Event::Wait),
             other => return Err(FrameError::UnknownType(other.chars().take(80).collect())),
         };
         Ok((head.seq, event.map_err(malformed)?))
@@ -344,11 +419,60 @@ pub enum ZygoteEvent {
 /// What the engine asks of a session init.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
-pub enum InitRequest {
+pub enum InitRequest<'a> {
     /// Kill what is left of the last worker and fork a new one. Descriptors: channel, stdout, stderr, standard input.
     Spawn {},
     /// Kill all, and end.
     End {},
+    /// A frozen process was woken and is the worker now: end what is younger than it, the worker before included.
+    Rolled {
+        /// The frozen process.
+        worker: i32,
+        /// Frozen processes that stay.
+        keep: &'a [i32],
+    },
+    /// A branch of this session joins the family. Descriptor: its channel.
+    Member {
+        /// Its worker.
+        worker: i32,
+    },
+    /// Tell how a process ended.
+    Wait {
+        /// Number that the answer repeats.
+        number: u64,
+        /// The process.
+        pid: i32,
+        /// Whether to answer at once.
+        nohang: bool,
+    },
+}
+
+/// What the engine asks of a frozen process.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum FrozenRequest {
+    /// Become the live worker. Descriptors: control channel and, to keep it usable, its replacement's channel.
+    Wake {
+        /// Whether it stays usable: it forks its replacement first.
+        keep: bool,
+    },
+    /// Fork a session of its own. Descriptors: control channel, stdout, stderr, standard input.
+    Branch {
+        /// Number of the branch.
+        index: u32,
+        /// What becomes of random state.
+        random: RandomState,
+    },
+    /// End.
+    Leave {},
+}
+
+/// What a frozen process says.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "t", rename_all = "snake_case")]
+pub enum FrozenEvent {
+    /// It waits.
+    Frozen {},
 }
 
 /// What a session init says.
@@ -359,12 +483,26 @@ pub enum InitEvent {
     Up {},
     /// The worker ended.
     Exit {
+        /// Which.
+        pid: i32,
         /// Exit code, if it left by itself.
         #[serde(default)]
         code: Option<i32>,
         /// Signal, if one killed it.
         #[serde(default)]
         signal: Option<i32>,
+    },
+    /// What was younger than a woken process has ended.
+    Swept {
+        /// Names of the processes that user code had started.
+        ended: Vec<String>,
+    },
+    /// How a process ended.
+    Status {
+        /// The question's number.
+        number: u64,
+        /// `running`, `unknown`, or its wait status.
+        status: String,
     },
     /// Nothing of the session is left but init itself, which ends now.
     Ended {},

@@ -61,6 +61,7 @@ fn options() -> impl Strategy<Value = SessionOptions> {
     let env = proptest::collection::btree_map(text(), opt(text()), 0..3);
     let limits = (opt(any::<u64>()), opt(any::<u64>()), opt(0.0f64..100.0), opt(any::<u32>())).prop_map(
         |(memory, open_files, interrupt_grace, queue)| Limits {
+            snapshots: queue,
             memory,
             open_files,
             file_size: memory,
@@ -76,6 +77,8 @@ fn options() -> impl Strategy<Value = SessionOptions> {
     ];
     (opt(text()), proptest::collection::vec(text(), 0..3), opt(text()), limits, opt(text()), env, opt(policy)).prop_map(
         |(python, preload, isolation, limits, name, env, default_policy)| SessionOptions {
+            undo: 3,
+            transaction_timeout: None,
             cwd: python.clone(),
             python,
             preload,
@@ -112,7 +115,7 @@ fn client() -> BoxedStrategy<Message> {
     )
         .prop_map(|(head, code, timeout, inputs, stop_on_error, idempotency_key)| {
             message!(Execute, head, {
-                code: code, transaction_policy: None, timeout: timeout, inputs: inputs, salvage: vec![],
+                code: code, transaction_policy: None, transaction_id: None, timeout: timeout, inputs: inputs, salvage: vec![],
                 stop_on_error: stop_on_error, idempotency_key: idempotency_key,
             })
         });

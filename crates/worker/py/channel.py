@@ -4,8 +4,10 @@ There is no reader thread. Whoever needs a frame reads: the main thread when it 
 when it waits in `input()`. The one that reads hands a frame that is not its own to its owner, and wakes it.
 """
 
+import array
 import os
 import select
+import socket
 from _thread import allocate_lock as _allocate_lock
 from _thread import get_ident as _get_ident
 
@@ -13,7 +15,10 @@ from . import stop
 from .codec import decode, encode
 
 _poll = select.poll
-_getpid, _exit, _read, _write, _close = os.getpid, os._exit, os.read, os.write, os.close
+_getpid, _exit, _write = os.getpid, os._exit, os.write
+_array, _CMSG = array.array, socket.MSG_CMSG_CLOEXEC
+# Room for the descriptors that come with a request: the channel of a snapshot.
+_FDS = socket.CMSG_SPACE(4 * array.array("i").itemsize)
 _len = len
 
 
@@ -29,6 +34,7 @@ class Channel:
         self._reading = False
         self._waiters = []
         self._requests = []
+        self._fds = []  # descriptors that came with requests which have not been taken
         self._answers = {}
         self._asked = set()  # prompts whose thread still waits
         self._interrupts = set()
@@ -39,7 +45,19 @@ class Channel:
     def attach(self, fd):
         """In the worker: this is its descriptor."""
         self.fd, self.pid, self.open = fd, _getpid(), True
+        self._socket = socket.socket(fileno=fd)
         self._readable.register(fd, select.POLLIN)
+
+    def attach_again(self):
+        """In a process that was woken: its descriptor is the channel of a new incarnation."""
+        self.pid, self.open, self._seq, self._reading = _getpid(), True, 0, False
+        self._lock, self._send_lock = _allocate_lock(), _allocate_lock()
+        del self._buffer[:]
+        self._waiters, self._requests, self._fds, self._answers = [], [], [], {}
+        self._asked.clear()
+        self._interrupts.clear()
+        self._readable = _poll()
+        self._readable.register(self.fd, select.POLLIN)
 
     # ---- sending ----
 
@@ -161,7 +179,9 @@ class Channel:
         try:
             if not self._readable.poll(0):
                 return False
-            data = _read(self.fd, 65536)
+            data, ancillary, _flags, _address = self._socket.recvmsg(65536, _FDS, _CMSG)
+            for _level, _kind, given in ancillary:
+                self._fds += _array("i", given)
         except OSError:
             data = b""
         if not data:
@@ -188,6 +208,9 @@ class Channel:
             self._interrupts.add(frame["id"])
         else:
             self._interrupts.clear()
+            if "fds" in frame:
+                count = frame["fds"]
+                frame["fds"], self._fds = self._fds[:count], self._fds[count:]
             self._requests.append(frame)
             if self.on_request is not None:
                 self.on_request()
@@ -199,4 +222,4 @@ class Channel:
             self._lock = _allocate_lock()
             self._send_lock = _allocate_lock()
             self._reading = False
-            _close(self.fd)
+            self._socket.close()

@@ -85,10 +85,24 @@ class Executor:
         self.pid, self.statm, self.resident = 0, -1, 0
 
     def attach(self):
-        """In the worker."""
+        """In the worker, and again in a process that was woken."""
+        self._close_statm()
         self.pid = _getpid()
         self.statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self.resident = self.memory()
+
+    def _close_statm(self):
+        # A woken process has a descriptor of another's figures.
+        try:
+            if self.statm >= 0 and os.readlink(f"/proc/self/fd/{self.statm}").endswith("/statm"):
+                os.close(self.statm)
+        except OSError:
+            pass
+        self.statm = -1
+
+    def descriptors(self):
+        """Descriptors that are the worker's own."""
+        return (self.channel.fd, self.statm)
 
     def memory(self):
         """Resident memory in bytes."""

@@ -1,6 +1,7 @@
 """Session init: ancestor, subreaper, reaper and undertaker of all in one session. It runs no user code.
 
-It ends with its channel: when the supervisor dies, the channel closes, and nothing of the session stays behind.
+A session that branches shares its init with its branches: they are a family, each with a channel of its own. A member
+ends with its channel: when the supervisor dies, the channels close, and nothing of the family stays behind.
 """
 
 import gc
@@ -12,19 +13,17 @@ import socket
 
 from . import system
 
+# Exit statuses remembered of children that nobody has asked for yet.
+STATUSES = 1000
 
-class Init:
+
+class Member:
+    """One session of the family."""
+
     def __init__(self, channel, worker):
         self.socket = socket.socket(fileno=channel)
         self.worker = worker
-        self.wake, self.wake_end = os.pipe()
-        os.set_blocking(self.wake_end, False)
-        os.set_blocking(self.wake, False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(self.wake_end, warn_on_full_buffer=False)
-        self.poll = select.poll()
-        self.poll.register(self.socket, select.POLLIN)
-        self.poll.register(self.wake, select.POLLIN)
+        self.waits = []  # (number, pid): children whose end the session waits for
 
     def send(self, message):
         body = json.dumps(message).encode()
@@ -43,17 +42,48 @@ class Init:
         body = self.socket.recv(int.from_bytes(data, "big"), socket.MSG_WAITALL)
         return json.loads(body), list(fds)
 
-    def fork(self, fds):
+    def tell_exit(self, status):
+        exit = {"t": "exit", "pid": self.worker}
+        self.worker = None
+        if os.WIFSIGNALED(status):
+            self.send({**exit, "signal": os.WTERMSIG(status)})
+        else:
+            self.send({**exit, "code": os.WEXITSTATUS(status)})
+
+
+class Init:
+    def __init__(self, channel, worker):
+        self.members = []
+        self.strays = {}  # children that are no workers: the member that each belongs to
+        self.statuses = {}  # how children ended that nobody has asked for yet
+        self.wake, self.wake_end = os.pipe()
+        os.set_blocking(self.wake_end, False)
+        os.set_blocking(self.wake, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self.wake_end, warn_on_full_buffer=False)
+        self.poll = select.poll()
+        self.poll.register(self.wake, select.POLLIN)
+        self.join(Member(channel, worker)).send({"t": "up"})
+
+    def join(self, member):
+        self.members.append(member)
+        self.poll.register(member.socket, select.POLLIN)
+        return member
+
+    def fork(self, member, fds):
         """Forks another worker; in the child, returns True."""
-        self.worker = fork(fds)
-        if self.worker == 0:
+        member.worker = fork(fds)
+        if member.worker == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            self.socket.close()
+            for one in self.members:
+                one.socket.close()
             os.close(self.wake)
             os.close(self.wake_end)
             return True
         return False
+
+    # ---- the ends of processes ----
 
     def reap(self):
         try:
@@ -61,19 +91,42 @@ class Init:
         except BlockingIOError:
             pass
         for pid, status in system.reap():
-            if pid == self.worker:
-                self.worker = None
-                if os.WIFSIGNALED(status):
-                    self.send({"t": "exit", "signal": os.WTERMSIG(status)})
-                else:
-                    self.send({"t": "exit", "code": os.WEXITSTATUS(status)})
+            member = next((one for one in self.members if one.worker == pid), None)
+            if member is not None:
+                # What it leaves behind are children of this process by now, and belong to its session.
+                self.attribute(member)
+                member.tell_exit(status)
+                continue
+            self.strays.pop(pid, None)
+            self.statuses[pid] = status
+            if len(self.statuses) > STATUSES:
+                del self.statuses[next(iter(self.statuses))]
+            for one in self.members:
+                for number, awaited in list(one.waits):
+                    if awaited == pid:
+                        one.waits.remove((number, awaited))
+                        one.send({"t": "status", "number": number, "status": str(self.statuses.pop(pid, status))})
 
-    def bury(self):
-        """Kills all below, daemons included, until nothing is left."""
-        me = os.getpid()
+    def attribute(self, member):
+        """Children that are new here belong to a member."""
+        workers = {one.worker for one in self.members}
+        for pid in system.children(os.getpid()):
+            if pid not in workers:
+                self.strays.setdefault(pid, member)
+
+    def belongings(self, member):
+        """Pids of the children of this process that are a member's, its worker included."""
+        if len(self.members) == 1:
+            return system.children(os.getpid())
+        mine = set(system.children(os.getpid()))
+        owned = [pid for pid, owner in self.strays.items() if owner is member and pid in mine]
+        return owned if member.worker is None else [member.worker, *owned]
+
+    def bury(self, member):
+        """Kills all of a member, daemons included, until nothing is left."""
         while True:
             self.reap()
-            left = system.descendants(system.children(me))
+            left = system.descendants(self.belongings(member))
             if not left:
                 return
             system.kill(left)
@@ -81,30 +134,100 @@ class Init:
             waiter.register(self.wake, select.POLLIN)
             waiter.poll(20)
 
+    def roll_back(self, member, request):
+        """A frozen process is the worker now: what is younger than it ends, the worker before it included."""
+        old, new = member.worker, request["worker"]
+        keep = {new, *request["keep"]}
+        member.worker = new
+        born = system.born(new)
+        names, seen = [], set()
+        while True:
+            roots = [pid for pid in self.belongings(member) if pid != new]
+            if old is not None:
+                system.kill([old])
+                if old not in roots:
+                    roots.append(old)
+            young = []
+            for pid in system.descendants(roots):
+                if pid in seen or pid in keep or pid == old:
+                    continue
+                if born is None or not system.is_older(pid, born):
+                    young.append(pid)
+            if not young:
+                break
+            seen.update(young)
+            named = [(pid, system.name(pid)) for pid in young]
+            names += [f"{name} (process {pid})" for pid, name in named if name not in (system.FROZEN, "?")]
+            system.kill(young)
+        if len(self.members) > 1:
+            for pid in system.children(old) if old is not None else ():
+                self.strays.setdefault(pid, member)
+        self.strays.pop(new, None)
+        member.send({"t": "swept", "ended": names[:20]})
+        if new in self.statuses:
+            member.tell_exit(self.statuses.pop(new))
+
+    def status(self, member, request):
+        """How a child ended that a worker had before it was rolled back."""
+        number, pid = request["number"], request["pid"]
+        if pid in self.statuses:
+            answer = str(self.statuses.pop(pid))
+        elif pid not in system.children(os.getpid()) and not system.is_below(pid, os.getpid()):
+            answer = "unknown"
+        elif request["nohang"]:
+            answer = "running"
+        else:
+            member.waits.append((number, pid))
+            return
+        member.send({"t": "status", "number": number, "status": answer})
+
+    # ---- requests ----
+
     def run(self):
         """Serves until the session ends. Returns the descriptors of a worker in a forked child only."""
         while True:
             # A worker may have ended before the handler of SIGCHLD was there.
             self.reap()
-            events = self.poll.poll()
+            ready = {fd for fd, _ in self.poll.poll()}
             self.reap()
-            if not any(fd == self.socket.fileno() for fd, _ in events):
-                continue
-            try:
-                request, fds = self.receive()
-            except OSError:
-                request, fds = None, []
-            if request is None:
-                self.bury()
+            for member in list(self.members):
+                if member.socket.fileno() in ready:
+                    fds = self.serve(member)
+                    if fds is not None:
+                        return fds
+
+    def serve(self, member):
+        try:
+            request, fds = member.receive()
+        except OSError:
+            request, fds = None, []
+        op = "end" if request is None else request["op"]
+        if op == "end":
+            self.bury(member)
+            if request is not None:
+                member.send({"t": "ended"})
+            if len(self.members) == 1:
                 os._exit(0)
-            if request["op"] == "end":
-                self.bury()
-                self.send({"t": "ended"})
-                os._exit(0)
-            if request["op"] == "spawn":
-                self.bury()
-                if self.fork(fds):
-                    return fds
+            self.members.remove(member)
+            self.poll.unregister(member.socket)
+            member.socket.close()
+        elif op == "spawn":
+            self.bury(member)
+            if self.fork(member, fds):
+                return fds
+        elif op == "rolled":
+            self.roll_back(member, request)
+        elif op == "wait":
+            self.status(member, request)
+        elif op == "member":
+            self.attribute(self.members[0])
+            pid = request["worker"]
+            self.strays.pop(pid, None)
+            one = self.join(Member(fds[0], pid))
+            one.send({"t": "up"})
+            if pid in self.statuses:
+                one.tell_exit(self.statuses.pop(pid))
+        return None
 
 
 def fork(fds):
@@ -132,6 +255,4 @@ def main(fds):
     if worker == 0:
         os.close(channel)
         return fds
-    init = Init(channel, worker)
-    init.send({"t": "up"})
-    return init.run()
+    return Init(channel, worker).run()

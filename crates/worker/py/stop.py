@@ -31,6 +31,10 @@ class Guard:
         self.main = _get_ident()
         _signal(SIGINT, self.handle)
 
+    def attach_again(self):
+        """In a process that was woken: what was meant for the one before is not meant for this one."""
+        self.main, self.mode, self.pending = _get_ident(), OFF, False
+
     def detach(self):
         """In a process that user code forked, SIGINT means what it means in any Python program."""
         if _getsignal(SIGINT) == self.handle:

@@ -7,7 +7,8 @@ from os import listdir as _listdir
 from os import waitpid as _waitpid
 from signal import SIGKILL
 
-PR_SET_CHILD_SUBREAPER = 36
+PR_SET_CHILD_SUBREAPER, PR_SET_NAME, PR_GET_NAME = 36, 15, 16
+FROZEN = "pyrepl3-frozen"
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -17,6 +18,17 @@ def become_subreaper():
     """Orphans among this process's descendants become its children, not those of the system's init."""
     if _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def set_name(name):
+    """What process listings show."""
+    _libc.prctl(PR_SET_NAME, name, 0, 0, 0)
+
+
+def own_name():
+    name = ctypes.create_string_buffer(16)
+    _libc.prctl(PR_GET_NAME, name, 0, 0, 0)
+    return name.value
 
 
 def thread_count():
@@ -84,21 +96,44 @@ def kill(pids):
             pass
 
 
-def pause_openmp():
-    """Ends the threads of OpenMP runtimes: a parallel region in a forked child would wait for them for ever."""
-    seen = set()
+
+def _stat(pid):
     try:
-        with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
-            for line in maps:
-                path = line.rstrip("\n").partition("/")
-                path = path[1] + path[2]
-                name = path.rpartition("/")[2]
-                if name.startswith(("libgomp", "libomp", "libiomp")) and path not in seen:
-                    seen.add(path)
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            head, _, tail = file.read().rpartition(b")")
     except OSError:
-        return
-    for path in seen:
-        try:
-            ctypes.CDLL(path).omp_pause_resource_all(2)
-        except (OSError, AttributeError):
-            pass
+        return None, None
+    return head.partition(b"(")[2].decode(errors="replace"), tail.split()
+
+
+def name(pid):
+    return _stat(pid)[0] or "?"
+
+
+def born(pid):
+    """When a process was made, as something to compare: clock ticks since boot, and its pid. None when it is gone."""
+    fields = _stat(pid)[1]
+    return None if fields is None else (int(fields[19]), pid)
+
+
+def is_older(pid, than):
+    """Whether a process was made before another. Ticks are coarse; within one, pids tell, which count up and wrap."""
+    mine = born(pid)
+    if mine is None:
+        return True
+    if mine[0] != than[0]:
+        return mine[0] < than[0]
+    before = mine[1] < than[1]
+    return before if abs(mine[1] - than[1]) < 16384 else not before
+
+
+def is_below(pid, ancestor):
+    """Whether a process is a descendant of another."""
+    while pid > 1:
+        fields = _stat(pid)[1]
+        if fields is None:
+            return False
+        pid = int(fields[1])
+        if pid == ancestor:
+            return True
+    return False

@@ -11,8 +11,9 @@ import sys
 import threading
 import weakref
 
-from . import display, execute, failure, introspect, source, stop, streams
+from . import display, execute, failure, freeze, introspect, source, stop, streams
 from .channel import Channel
+from .children import Children
 
 _main = sys.modules["__main__"]
 
@@ -21,7 +22,7 @@ class Worker:
     """What a worker consists of. Made in the zygote, where it costs nothing: each page that a fork writes to first has
     to be copied, so a session starts the sooner the less it makes."""
 
-    def __init__(self):
+    def __init__(self, children):
         self.guard = stop.Guard()
         self.channel = Channel(self.guard)
         self.output = streams.Output()
@@ -30,6 +31,10 @@ class Worker:
         self.executor = execute.Executor(
             vars(_main), self.guard, self.channel, self.output, self.prompts, self.displays, source.known
         )
+        self.children = children
+        children.ask = self._ask_status
+        self.freezer = freeze.Freezer(self.guard, self.channel, self.output, self.prompts, children)
+        self.freezer.executor = self.executor
         self.install_input = streams.make_input(self.prompts)
         self.displays.install()
         source.install(source.known)
@@ -50,18 +55,28 @@ class Worker:
 
         return system
 
+    def _ask_status(self, pid, nohang):
+        return self.prompts.inquire({"t": "wait", "pid": pid, "nohang": nohang})
+
     def after_user_fork(self):
+        self.children.forget_all()
         if self.channel.open:
             self.channel.close_in_child()
             self.guard.detach()
 
 
 prepared = None
+children = Children()
+
+
+def install_early():
+    """Before anything is preloaded: modules that bind what this replaces get the replacement."""
+    children.install()
 
 
 def prepare():
     global prepared
-    prepared = Worker()
+    prepared = Worker(children)
 
 
 def main(channel_fd, stdout, stderr, stdin):
@@ -97,21 +112,52 @@ def main(channel_fd, stdout, stderr, stdin):
     initial = frozenset(namespace) | {"__builtins__"}
     gc.enable()
     channel.send({"t": "hello", "python": _python_info()})
-    serve(channel, guard, executor, namespace, initial)
+    serve(channel, guard, executor, worker.freezer, namespace, initial)
 
 
-def serve(channel, guard, executor, namespace, initial):
+def serve(channel, guard, executor, freezer, namespace, initial):
     while True:
         loop = executor.loop
         guard.mode = stop.OFF
         request = loop.request() if loop is not None and loop.usable() else channel.request()
         op = request["op"]
+        if freezer.brancher is not None:
+            freezer.after_branch()
+        if request.get("fds") and not froze(request, channel, freezer):
+            # It was refused; or this is another process by now, and the request was the other's.
+            continue
         if op == "execute":
             channel.send(executor.execute(request))
+        elif op in ("freeze", "branch"):
+            pass
         elif op == "exit":
             leave(executor, request)
         else:
             channel.send(query(request, guard, executor, namespace, initial))
+
+
+def froze(request, channel, freezer):
+    """Takes the snapshot that a request asks for. False in a process that does not go on with the request."""
+    token, op = request["id"], request["op"]
+    try:
+        wake = request["fds"][0]
+        outcome = freezer.branch(wake) if op == "branch" else freezer.take(wake)
+    except freeze.Refused as refused:
+        why, how = refused.args
+        channel.send({"t": "unfrozen", "id": token, "why": why, "how": how})
+        return False
+    except Exception as error:
+        why = f"{type(error).__name__}: {failure.message(error)}"
+        channel.send({"t": "unfrozen", "id": token, "why": why, "how": ""})
+        return False
+    if isinstance(outcome, freeze.Woken):
+        channel.send({"t": "awake", "python": _python_info(), "lost": outcome.lost, "kept": outcome.kept})
+        return False
+    if op != "execute":
+        channel.send({"t": "reply", "id": token, "data": {"warnings": outcome}})
+    elif outcome:
+        channel.send({"t": "frozen", "id": token, "warnings": outcome})
+    return True
 
 
 def query(request, guard, executor, namespace, initial):

@@ -14,7 +14,8 @@ import sys
 import traceback
 import warnings
 
-from . import session, system, worker
+from . import inventory, session, system, worker
+from .libraries import Libraries
 
 FDS = 8
 
@@ -74,6 +75,8 @@ def main():
     request, _ = link.receive()
     if request is None:
         os._exit(0)
+    worker.install_early()
+    inventory.note_inherited()
     failed = preload(request["preload"], request["cwd"])
     if failed:
         link.send(failed)
@@ -130,7 +133,9 @@ def serve(link):
 
 def settle():
     """Makes this process one that can be forked from for long: one thread, and memory that children share."""
-    system.pause_openmp()
+    libraries = Libraries()
+    libraries.look()
+    libraries.pause_openmp()
     if system.thread_count() > 1:
         with warnings.catch_warnings():
             # Python warns of forks while threads run. The threads stay behind, which is the purpose.

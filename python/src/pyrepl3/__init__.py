@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from . import sync
 from ._flow import MessageIterator
+from ._transaction import Transaction
 from .errors import (
     BadRequest,
     BadType,
@@ -19,6 +20,7 @@ from .errors import (
     CheckpointNotFound,
     EnvironmentFailed,
     ExecutionError,
+    NothingToUndo,
     NoTransaction,
     PoolClosed,
     PoolTimeout,
@@ -28,11 +30,14 @@ from .errors import (
     SessionClosed,
     SessionLost,
     SnapshotNotFound,
+    SnapshotRefused,
+    TransactionOpen,
     UnknownInput,
     Unsupported,
 )
 from .execution import Execution
 from .messages import (
+    Branch,
     BranchedMessage,
     BranchMessage,
     Changes,
@@ -61,8 +66,10 @@ from .messages import (
     RolledBackMessage,
     SessionLostMessage,
     ShutdownMessage,
+    Snapshot,
     SnapshotCreatedMessage,
     SnapshotMessage,
+    WarningMessage,
 )
 from .options import Limits, TransactionPolicy
 from .pool import PoolConfig, SessionPool
@@ -75,6 +82,7 @@ __all__ = [
     "Session",
     "Execution",
     "MessageIterator",
+    "Transaction",
     "SessionPool",
     "PoolConfig",
     "Limits",
@@ -107,6 +115,9 @@ __all__ = [
     "BranchedMessage",
     "ProgressMessage",
     "EvictedMessage",
+    "WarningMessage",
+    "Branch",
+    "Snapshot",
     "Changes",
     "Frame",
     "ProcessExit",
@@ -121,6 +132,7 @@ __all__ = [
     "EnvironmentFailed",
     "ExecutionError",
     "NoTransaction",
+    "NothingToUndo",
     "PoolClosed",
     "PoolTimeout",
     "ProtocolError",
@@ -128,6 +140,8 @@ __all__ = [
     "SessionClosed",
     "SessionLost",
     "SnapshotNotFound",
+    "SnapshotRefused",
+    "TransactionOpen",
     "UnknownInput",
     "Unsupported",
 ]

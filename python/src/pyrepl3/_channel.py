@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import weakref
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from . import _wire
 from ._connection import Connection, ErrorMaker, log
@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 
 OnInput = Callable[[InputMessage], Union["str | None", Awaitable["str | None"]]]
 """Answers a prompt; None is end-of-file."""
+
+
+T = TypeVar("T")
+
+_EVENTS: dict[str, Callable[[Json], Message]] = {
+    "evicted": _wire.evicted,
+    "rolled_back": _wire.rolled_back,
+    "warning": _wire.warning,
+}
+"""What is told of a session's state without having been asked for."""
 
 
 class Channel:
@@ -123,6 +133,38 @@ class Channel:
         message: Json = {"type": kind, "session_id": self.id, **fields}
         return (await self.connection.request(message)).get("data")
 
+    async def ask(
+        self, kind: str, parse: Callable[[Json], T], undo: Callable[[T], None] | None = None, **fields: Any
+    ) -> T:
+        """Asks something of the session; returns what `parse` makes of the answer, at the moment it is dispatched.
+
+        If we are cancelled, what was granted is undone with `undo`, now or when it comes.
+        """
+        self.check()
+        granted: list[T] = []
+
+        def answered(message: Json) -> None:
+            value = parse(message)
+            if not reply.cancelled():
+                granted.append(value)
+            elif undo is not None:
+                undo(value)
+
+        reply = self.connection.request({"type": kind, "session_id": self.id, **fields}, answered)
+        try:
+            await reply
+        except asyncio.CancelledError:
+            if granted and undo is not None:  # It came, and we were cancelled before we could run on.
+                undo(granted[0])
+            raise
+        return granted[0]
+
+    def enter(self, session_id: str, python: PythonInfo | None) -> None:
+        """Takes the messages of a session that a `branched` brought, from now on."""
+        self.id = session_id
+        self.python = python
+        self.connection.routes[session_id] = self
+
     def post(self, kind: str, **fields: Any) -> None:
         """Tells the session something, whatever the answer."""
         self.connection.post({"type": kind, "session_id": self.id, **fields})
@@ -210,6 +252,8 @@ class Channel:
                 self.events.add(lost, size)
                 self.close(lambda: SessionLost("the session has ended", lost.reason, "start a new one"))
                 return
+        elif kind in _EVENTS:
+            received = _EVENTS[kind](message)
         else:
             log.debug("a message of unknown type was passed over: %s", kind)
             self.events.skip(size)

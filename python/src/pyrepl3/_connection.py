@@ -33,6 +33,9 @@ PROTOCOL_VERSION = 1
 HANDSHAKE_SECONDS = 30.0
 _READ = 256 << 10
 
+_ANSWERS = frozenset(("reply", "failure", "ready"))
+_ANSWERS_OF_STATE = frozenset(("snapshot_created", "rolled_back", "branched"))  # Without `reply_to`, events.
+
 ErrorMaker = Callable[[], Pyrepl3Error]
 """Makes an error anew for each one who waits: a raised exception belongs to one traceback."""
 
@@ -92,9 +95,9 @@ class Connection:
             raise self.failure()
 
     def request(self, message: Json, on_reply: Callable[[Json], None] | None = None) -> asyncio.Future[Json]:
-        """Sends a request; the future has the `reply` or `ready`, or raises what the `failure` says.
+        """Sends a request; the future has what answers it, or raises what the `failure` says.
 
-        `on_reply` sees a `reply` or `ready` first, at the moment it is dispatched, also when the future was
+        `on_reply` sees an answer that is no `failure` first, at the moment it is dispatched, also when the future was
         cancelled in the meantime: so nothing that was granted is forgotten.
         """
         name = f"req_{next(self._ids)}"
@@ -197,7 +200,7 @@ class Connection:
 
     def _dispatch(self, message: Json, size: int) -> None:
         kind = message["type"]
-        if kind in ("reply", "failure", "ready"):
+        if kind in _ANSWERS or (kind in _ANSWERS_OF_STATE and message.get("reply_to") is not None):
             self._answered(kind, message)
             return
         route = self.routes.get(message.get("session_id") or "")

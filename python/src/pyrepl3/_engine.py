@@ -178,6 +178,12 @@ def _connection_of(engine: Engine, loop: asyncio.AbstractEventLoop) -> Connectio
     return connection
 
 
+def share(connection: Connection) -> None:
+    """One more user of a connection that has one. Never waits: for the moment a message is dispatched."""
+    with _locked():
+        connection.users += 1
+
+
 async def release(connection: Connection) -> None:
     """A user goes. Returns, if it was the engine's last, when the engine's process is gone and reaped."""
     with _locked():

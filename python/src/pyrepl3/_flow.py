@@ -16,7 +16,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from .messages import DisplayMessage, InputMessage, Message, OutputMessage
+from .messages import (
+    DisplayMessage,
+    EvictedMessage,
+    InputMessage,
+    Message,
+    OutputMessage,
+    RolledBackMessage,
+    WarningMessage,
+)
 
 ACK_BATCH = 256 << 10
 """Bytes that are acknowledged at once: a sixteenth of the engine's window, so that it never runs dry for it."""
@@ -26,6 +34,10 @@ KEEP = 16 << 20
 
 KEEP_EVENTS = 1 << 20
 """Bytes kept of what a session says outside executions."""
+
+
+_TOLD = (DisplayMessage, WarningMessage, EvictedMessage, RolledBackMessage)
+"""What counts with all its size when it is missing."""
 
 
 class Entry(NamedTuple):
@@ -260,7 +272,7 @@ def _weight(message: Message, size: int) -> int:
         data = message.data
         count = len(data) if data.isascii() else len(data.encode("utf-8", "surrogatepass"))
         return count + message.dropped
-    return size if isinstance(message, DisplayMessage) else 0
+    return size if isinstance(message, _TOLD) else 0
 
 
 class MessageIterator(AsyncIterator[Message]):

@@ -13,10 +13,12 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from .errors import BadRequest, SessionClosed
 
+P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 
 Job = Callable[[], None]
@@ -24,6 +26,15 @@ Job = Callable[[], None]
 
 Make = Callable[[], Coroutine[Any, Any, T]]
 """Makes a coroutine, in the loop."""
+
+
+def like(_: Callable[Concatenate[Any, P], object]) -> Callable[[Callable[..., R]], Callable[Concatenate[Any, P], R]]:
+    """Gives a method the parameters of its asynchronous counterpart, for type checkers."""
+
+    def same(method: Callable[..., R]) -> Callable[Concatenate[Any, P], R]:
+        return method
+
+    return same
 
 
 class Call:
@@ -158,6 +169,14 @@ def enter() -> Portal:
             _portal = Portal()
         _portal.users += 1
         return _portal
+
+
+def share(portal: Portal, users: int) -> None:
+    """More users of a portal, which each `leave` it. Raises `SessionClosed` if its last one went meanwhile."""
+    with _lock:
+        if _portal is not portal:
+            raise _gone()
+        portal.users += users
 
 
 def leave(portal: Portal) -> None:

@@ -20,13 +20,13 @@ class Prompts:
 
     def __init__(self, on_input: OnInput | None) -> None:
         check_on_input(on_input)
-        self._on_input = on_input
+        self.on_input = on_input
         self.calls: weakref.WeakValueDictionary[str, Call] = weakref.WeakValueDictionary()
         """Who waits in `execute` or `stream`, by execution id."""
 
     def handler(self) -> OnInput | None:
         """The `on_input` of the asynchronous session."""
-        return self._ask if self._on_input is not None else None
+        return self._ask if self.on_input is not None else None
 
     async def _ask(self, message: InputMessage) -> str | None:
         loop = asyncio.get_running_loop()
@@ -44,8 +44,8 @@ class Prompts:
             value: Any = None
             failure: Exception | None = None
             try:
-                assert self._on_input is not None
-                value = self._on_input(message)
+                assert self.on_input is not None
+                value = self.on_input(message)
             except Exception as error:
                 failure = error
             finally:  # Ctrl-C in it is end-of-file here, and goes on to interrupt the execution.

@@ -11,9 +11,12 @@ from base64 import b64decode
 from typing import Any
 
 from .messages import (
+    Branch,
+    BranchedMessage,
     Changes,
     DisplayMessage,
     ErrorMessage,
+    EvictedMessage,
     Frame,
     InputMessage,
     OutputMessage,
@@ -21,7 +24,11 @@ from .messages import (
     PythonInfo,
     ReadyMessage,
     ResultMessage,
+    RolledBackMessage,
     SessionLostMessage,
+    Snapshot,
+    SnapshotCreatedMessage,
+    WarningMessage,
 )
 
 Json = dict[str, Any]
@@ -127,8 +134,10 @@ def display(m: Json) -> DisplayMessage:
     )
 
 
-def result(m: Json, stdout: str, stderr: str, displays: list[DisplayMessage]) -> ResultMessage:
-    """The message of a `result`, with what the execution printed and showed."""
+def result(
+    m: Json, stdout: str, stderr: str, displays: list[DisplayMessage], warnings: list[str] | None = None
+) -> ResultMessage:
+    """The message of a `result`, with what the execution printed and showed, and was warned of."""
     return ResultMessage(
         id=m["id"],
         timestamp=m["timestamp"],
@@ -146,11 +155,14 @@ def result(m: Json, stdout: str, stderr: str, displays: list[DisplayMessage]) ->
         stdout=stdout,
         stderr=stderr,
         displays=displays,
+        warnings=warnings or [],
     )
 
 
-def error(m: Json, stdout: str, stderr: str, displays: list[DisplayMessage]) -> ErrorMessage:
-    """The message of an `error`, with what the execution printed and showed."""
+def error(
+    m: Json, stdout: str, stderr: str, displays: list[DisplayMessage], warnings: list[str] | None = None
+) -> ErrorMessage:
+    """The message of an `error`, with what the execution printed and showed, and was warned of."""
     return ErrorMessage(
         id=m["id"],
         timestamp=m["timestamp"],
@@ -175,6 +187,7 @@ def error(m: Json, stdout: str, stderr: str, displays: list[DisplayMessage]) -> 
         stdout=stdout,
         stderr=stderr,
         displays=displays,
+        warnings=warnings or [],
     )
 
 
@@ -203,6 +216,84 @@ def session_lost(m: Json) -> SessionLostMessage:
         exit=_exit(m),
         recovered=m.get("recovered", False),
     )
+
+
+def warning(m: Json) -> WarningMessage:
+    """The message of a `warning`."""
+    return WarningMessage(**_head(m), text=m["text"])
+
+
+def snapshot_created(m: Json) -> SnapshotCreatedMessage:
+    """The message of a `snapshot_created`."""
+    return SnapshotCreatedMessage(
+        **_head(m),
+        snapshot_id=m["snapshot_id"],
+        name=m.get("name"),
+        kind=m.get("kind", "named"),
+        warnings=m.get("warnings") or [],
+        duration=m.get("duration", 0.0),
+        execution_count=m.get("execution_count", 0),
+    )
+
+
+def rolled_back(m: Json) -> RolledBackMessage:
+    """The message of a `rolled_back`."""
+    return RolledBackMessage(
+        **_head(m),
+        snapshot_id=m.get("snapshot_id"),
+        report=m.get("report") or "",
+        exact=m.get("exact", False),
+        reason=m.get("reason") or "",
+        duration=m.get("duration", 0.0),
+        execution_count=m.get("execution_count", 0),
+    )
+
+
+def branched(m: Json) -> BranchedMessage:
+    """The message of a `branched`."""
+    branches = [
+        Branch(
+            session_id=each["session_id"], parent=each["parent"], branched_at=each["branched_at"], python=_python(each)
+        )
+        for each in m["branches"]
+    ]
+    return BranchedMessage(**_head(m), branches=branches)
+
+
+def evicted(m: Json) -> EvictedMessage:
+    """The message of an `evicted`."""
+    return EvictedMessage(
+        **_head(m),
+        snapshot_id=m["snapshot_id"],
+        name=m.get("name"),
+        kind=m.get("kind", "named"),
+        reason=m.get("reason") or "",
+    )
+
+
+def snapshots(m: Json) -> list[Snapshot]:
+    """The snapshots of a `reply` to `snapshots`."""
+    return [
+        Snapshot(
+            snapshot_id=each["snapshot_id"],
+            name=each.get("name"),
+            kind=each["kind"],
+            created_at=each["created_at"],
+            age=each["age"],
+            execution_count=each["execution_count"],
+            memory=each.get("memory"),
+        )
+        for each in m["data"]
+    ]
+
+
+def _head(m: Json) -> Json:
+    return {
+        "id": m["id"],
+        "timestamp": m["timestamp"],
+        "session_id": m.get("session_id"),
+        "execution_id": m.get("execution_id"),
+    }
 
 
 def _changes(m: Json) -> Changes:

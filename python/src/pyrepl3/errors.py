@@ -57,7 +57,8 @@ def _unpickle(cls: type[Pyrepl3Error], state: dict[str, Any]) -> Pyrepl3Error:
 class ExecutionError(Pyrepl3Error):
     """The executed code did not complete: it raised, was interrupted, timed out, crashed or was cancelled.
 
-    `message` is the `ErrorMessage` that ended it; `execution` is the `Execution` (None once pickled).
+    `message` is the `ErrorMessage` that ended it; `execution` is the `Execution` (None once pickled). The text
+    says "(rolled back)" where what it had changed was undone.
     """
 
     message: ErrorMessage
@@ -65,6 +66,8 @@ class ExecutionError(Pyrepl3Error):
 
     def __init__(self, message: ErrorMessage, execution: Execution | None = None) -> None:
         head = f"{message.ename}: {message.evalue}" if message.evalue else message.ename
+        if message.rolled_back:
+            head += " (rolled back)"
         super().__init__(head, code=f"execution_{message.status}")
         self.message = message
         self.execution = execution
@@ -140,10 +143,28 @@ class SnapshotNotFound(Pyrepl3Error):
     default_code = "snapshot_not_found"
 
 
+class SnapshotRefused(Pyrepl3Error):
+    """The session cannot be frozen or copied as it is: it uses what no copy could (a GPU, say)."""
+
+    default_code = "snapshot_refused"
+
+
 class NoTransaction(Pyrepl3Error):
-    """No explicit transaction is open."""
+    """No explicit transaction is open, or not the one that was meant."""
 
     default_code = "no_transaction"
+
+
+class TransactionOpen(Pyrepl3Error):
+    """An explicit transaction is open already."""
+
+    default_code = "transaction_open"
+
+
+class NothingToUndo(Pyrepl3Error):
+    """There is nothing that `undo` (code ``nothing_to_undo``) or `redo` (``nothing_to_redo``) could return to."""
+
+    default_code = "nothing_to_undo"
 
 
 class PoolTimeout(Pyrepl3Error, TimeoutError):
@@ -180,7 +201,10 @@ _BY_CODE: dict[str, type[Pyrepl3Error]] = {
         UnknownInput,
         CheckpointNotFound,
         SnapshotNotFound,
+        SnapshotRefused,
         NoTransaction,
+        TransactionOpen,
+        NothingToUndo,
         PoolTimeout,
         PoolClosed,
         ProtocolError,
@@ -188,6 +212,7 @@ _BY_CODE: dict[str, type[Pyrepl3Error]] = {
     )
 }
 _BY_CODE["bad_request"] = BadValue
+_BY_CODE["nothing_to_redo"] = NothingToUndo
 
 
 def from_failure(failure: dict[str, Any]) -> Pyrepl3Error:
@@ -206,5 +231,5 @@ def later(feature: str) -> Unsupported:
     """The error for a feature of the interface that this version does not have yet."""
     return Unsupported(
         f"{feature} is not available yet",
-        "this version runs embedded sessions under the policy commit_always; a later version brings it",
+        "this version runs embedded sessions, whose state lives as long as they do; a later version brings it",
     )

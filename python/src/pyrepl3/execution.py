@@ -44,6 +44,7 @@ class Execution(Coroutine[Any, Any, ResultMessage]):
         "_session",
         "_stderr",
         "_stdout",
+        "_warnings",
         "code",
         "id",
     )
@@ -60,6 +61,7 @@ class Execution(Coroutine[Any, Any, ResultMessage]):
         self._stdout = BoundedText()
         self._stderr = BoundedText()
         self._displays = BoundedDisplays()
+        self._warnings: list[str] = []
         self._message: ResultMessage | ErrorMessage | None = None
         self._failure: ErrorMaker | None = None
         self._input_failed: Exception | None = None
@@ -84,6 +86,11 @@ class Execution(Coroutine[Any, Any, ResultMessage]):
     def displays(self) -> list[DisplayMessage]:
         """What it showed so far: at most 16 MiB; a display in the middle says how many were left out."""
         return self._displays.list()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What it was warned of so far: what a rollback of it could not restore, say."""
+        return list(self._warnings)
 
     @property
     def message(self) -> ResultMessage | ErrorMessage | None:
@@ -190,14 +197,19 @@ class Execution(Coroutine[Any, Any, ResultMessage]):
                 text.append(f"\n[… {output.dropped:,} bytes are missing here …]\n")
             text.append(output.data)
         elif kind == "result":
-            received = self._message = _wire.result(message, self.stdout, self.stderr, self.displays)
+            received = self._message = _wire.result(
+                message, self.stdout, self.stderr, self.displays, self.warnings
+            )
         elif kind == "error":
-            received = self._message = _wire.error(message, self.stdout, self.stderr, self.displays)
+            received = self._message = _wire.error(message, self.stdout, self.stderr, self.displays, self.warnings)
         elif kind == "input":
             received = _wire.prompt(message)
         elif kind == "display":
             received = display = _wire.display(message)
             self._displays.append(display, size)
+        elif kind == "warning":
+            received = warning = _wire.warning(message)
+            self._warnings.append(warning.text)
         else:
             self._flow.skip(size)
             return None

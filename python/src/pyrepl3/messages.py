@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Literal
 
 from .options import TransactionPolicy
 
+SnapshotKind = Literal["named", "savepoint", "transaction", "undo", "redo", "execution"]
+
 
 class MessageType(str, Enum):
     """The `type` of a message."""
@@ -41,6 +43,7 @@ class MessageType(str, Enum):
     BRANCHED = "branched"
     PROGRESS = "progress"
     EVICTED = "evicted"
+    WARNING = "warning"
 
     def __str__(self) -> str:
         return self.value
@@ -85,6 +88,35 @@ class PythonInfo:
     executable: str
     prefix: str
     implementation: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A past of a session that it can return to, kept as a frozen process.
+
+    `kind`: "named" (made by `snapshot`), "savepoint", "transaction" (where the open one began), "undo", "redo", and
+    "execution" (before the one that runs). `created_at` is in Unix seconds, `age` in seconds, `memory` the bytes that
+    it alone holds, or None where the system does not say.
+    """
+
+    snapshot_id: str
+    name: str | None = None
+    kind: SnapshotKind
+    created_at: float
+    age: float
+    execution_count: int
+    memory: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch:
+    """One session of a `BranchedMessage`: `parent` is the id of the session that it was made from, `branched_at` how
+    many executions that had had."""
+
+    session_id: str
+    parent: str
+    branched_at: int
+    python: PythonInfo | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +225,7 @@ class ResultMessage(Message):
     `value` is exact for None, bool, int, finite float, str, and lists and string-keyed dicts of those, at
     most 1 MiB; for anything else it is None, and `repr`, `value_type` and the MIME bundle `data` describe it.
     `duration` is in seconds, `memory_delta` in bytes. `stdout`, `stderr` and `displays` are what the execution
-    printed and showed, within the limits of `Execution`.
+    printed and showed, within the limits of `Execution`; `warnings` what it was warned of.
     """
 
     type: ClassVar[MessageType] = MessageType.RESULT
@@ -210,13 +242,15 @@ class ResultMessage(Message):
     stdout: str = field(default="", repr=False)
     stderr: str = field(default="", repr=False)
     displays: list[DisplayMessage] = field(default_factory=list, repr=False)
+    warnings: list[str] = field(default_factory=list, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorMessage(Message):
     """An execution ended otherwise: `status` says how.
 
-    `error` is the exception's `str`, `traceback` what Python prints, `report` what was restored and how.
+    `error` is the exception's `str`, `traceback` what Python prints. `rolled_back`: what it had changed was undone,
+    and `report` says what was restored and what was not.
     `stopped_by` is the step that stopped it. `session_lost`: the namespace went with the process, and the
     session goes on with a fresh one; `exit` tells how the process ended. `exit_code` is that of a `SystemExit`.
     """
@@ -242,6 +276,7 @@ class ErrorMessage(Message):
     stdout: str = field(default="", repr=False)
     stderr: str = field(default="", repr=False)
     displays: list[DisplayMessage] = field(default_factory=list, repr=False)
+    warnings: list[str] = field(default_factory=list, repr=False)
 
 
 # ---- of a session ----------------------------------------------------------------------------------------
@@ -270,7 +305,16 @@ class SessionLostMessage(Message):
     recovered: bool = False
 
 
-# ---- of state: a later version of the engine sends and takes these -------------------------------------------
+@dataclass(frozen=True, kw_only=True)
+class WarningMessage(Message):
+    """Something to know beforehand: what a rollback of the execution could not restore, say."""
+
+    type: ClassVar[MessageType] = MessageType.WARNING
+
+    text: str
+
+
+# ---- of state ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,38 +328,53 @@ class SnapshotMessage(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class SnapshotCreatedMessage(Message):
-    """A snapshot was taken."""
+    """A snapshot or savepoint was taken. `warnings`: what a return to it could not restore. `duration` in seconds."""
 
     type: ClassVar[MessageType] = MessageType.SNAPSHOT_CREATED
 
     snapshot_id: str
     name: str | None = None
+    kind: SnapshotKind = "named"
+    warnings: list[str] = field(default_factory=list)
+    duration: float = 0.0
+    execution_count: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class CommitMessage(Message):
-    """Commits the open transaction."""
+    """Commits the open transaction, if it is the one that is named."""
 
     type: ClassVar[MessageType] = MessageType.COMMIT
+
+    transaction_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RollbackMessage(Message):
-    """Rolls the open transaction back, or the session to a snapshot."""
+    """Rolls the open transaction back, if it is the one that is named."""
 
     type: ClassVar[MessageType] = MessageType.ROLLBACK
 
-    snapshot_id: str | None = None
+    transaction_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RolledBackMessage(Message):
-    """State was restored; `report` says what and how."""
+    """An earlier state is back.
+
+    `report` says what was restored and what was not; `exact`: everything was. `reason` is what asked for it.
+    `snapshot_id`: the snapshot that was returned to, if it was one. `duration` is in seconds, `execution_count` that
+    of the state that is back. As an event of the session, it came by itself: a transaction's time limit passed, say.
+    """
 
     type: ClassVar[MessageType] = MessageType.ROLLED_BACK
 
     snapshot_id: str | None = None
-    report: str | None = None
+    report: str = ""
+    exact: bool = False
+    reason: str = ""
+    duration: float = 0.0
+    execution_count: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,11 +389,11 @@ class BranchMessage(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class BranchedMessage(Message):
-    """Branches were made."""
+    """Branches were made. `Session.branch` returns them as sessions."""
 
     type: ClassVar[MessageType] = MessageType.BRANCHED
 
-    session_ids: list[str] = field(default_factory=list)
+    branches: list[Branch] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -393,9 +452,11 @@ class ProgressMessage(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class EvictedMessage(Message):
-    """A snapshot was given up for want of room."""
+    """A snapshot was given up, and cannot be returned to any more: `reason` says why (want of room, say)."""
 
     type: ClassVar[MessageType] = MessageType.EVICTED
 
     snapshot_id: str
+    name: str | None = None
+    kind: SnapshotKind = "named"
     reason: str = ""

@@ -10,19 +10,20 @@ from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from typing import Any
 
-from .errors import BadType, BadValue, later
+from .errors import BadType, BadValue
 
 
 class TransactionPolicy(str, Enum):
-    """What becomes of the session's state when an execution ends. Plain strings are accepted everywhere.
-
-    This version runs everything under ``commit_always``; the others raise `Unsupported`.
-    """
+    """What becomes of the session's state when an execution ends. Plain strings are accepted everywhere."""
 
     COMMIT_ALWAYS = "commit_always"
+    """What it did stays, however it ended. The default."""
     COMMIT_ON_SUCCESS = "commit_on_success"
+    """What it did stays if it completed; else it is undone, also when it was interrupted."""
     ROLLBACK_ON_FAILURE = "rollback_on_failure"
+    """What it did is undone if it failed, a time limit included; interrupted, it stays as far as it got."""
     EXPLICIT = "explicit"
+    """It belongs to the open explicit transaction, also when it failed; it begins one if none is open."""
 
     def __str__(self) -> str:
         return self.value
@@ -42,20 +43,21 @@ class Limits:
     """Seconds that an execution has to stop after SIGINT before its process is killed; 5 by default."""
     queue: int | None = None
     """Requests that may wait in the session; 1,000 by default."""
+    snapshots: int | None = None
+    """Frozen processes that the session may keep, for snapshots, savepoints, transactions and undo; 64 by default."""
 
 
-def check_policy(policy: str | None, where: str) -> None:
-    """Refuses policies that do not exist (`BadValue`) or do not exist yet (`Unsupported`)."""
-    if policy is None or policy == TransactionPolicy.COMMIT_ALWAYS:
-        return
+def check_policy(policy: str | None, where: str) -> str | None:
+    """A policy as the protocol has it, or None. Refuses what is none (`BadType`, `BadValue`)."""
+    if policy is None:
+        return None
     if not isinstance(policy, str):
         raise BadType(f"{where} must be a TransactionPolicy or a string, not {type(policy).__name__}")
     try:
-        known = TransactionPolicy(policy)
+        return TransactionPolicy(policy).value
     except ValueError:
         names = ", ".join(each.value for each in TransactionPolicy)
         raise BadValue(f"{where}={policy!r} is no transaction policy", how=f"one of {names}") from None
-    raise later(f"the transaction policy {known.value}")
 
 
 def check_seconds(value: float | None, where: str, *, zero: bool = False) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from . import _engine
+from . import _engine, _wire
 from ._channel import Channel, OnInput
 from ._connection import Connection, ErrorMaker
 from ._flow import MessageIterator
@@ -19,7 +19,7 @@ from ._state import StateOperations
 from ._wire import Json
 from .errors import BadRequest, BadType, BadValue, Pyrepl3Error, SessionClosed, later
 from .execution import Execution
-from .messages import ExecuteMessage, PythonInfo
+from .messages import Branch, ExecuteMessage, PythonInfo
 from .options import (
     Environment,
     Limits,
@@ -53,7 +53,10 @@ class Session(StateOperations):
     * `on_input`: called with an `InputMessage` for each prompt that `inputs` do not answer, also for those
       of background threads; sync (it runs in the event loop, so it must not block) or async. None is
       end-of-file. If it raises, that is logged and the prompt gets end-of-file.
-    * `default_policy`: of executions that name none; only "commit_always" is available yet.
+    * `default_policy`: the `TransactionPolicy` of executions that name none; "commit_always" without it.
+    * `undo`: how many executions back `undo` can go; each keeps a frozen process.
+    * `transaction_timeout`: seconds after which an explicit transaction in which nothing is done any more rolls
+      back; 600 without it.
     * `url`, `token`, `from_checkpoint`, `autosave`: a later version brings them; they raise `Unsupported`.
 
     Belongs to the event loop that it was started in.
@@ -76,6 +79,8 @@ class Session(StateOperations):
         autosave: object = None,
         cwd: str | os.PathLike[str] | None = None,
         env: Mapping[str, str | None] | None = None,
+        undo: int = 0,
+        transaction_timeout: float | None = None,
     ) -> None:
         for feature, value in (
             ("Session(url=…)", url),
@@ -86,13 +91,24 @@ class Session(StateOperations):
             if value is not None:
                 raise later(feature)
         check_text(name, "name")
-        check_policy(default_policy, "default_policy")
         check_on_input(on_input)
+        check_count(undo, "undo", 0)
+        check_seconds(transaction_timeout, "transaction_timeout")
         self.name = name
         self.on_input = on_input
+        self.parent: str | None = None
+        """Of a branch: the id of the session that it was made from."""
+        self.branched_at: int | None = None
+        """Of a branch: the execution count of its parent at that moment."""
         self._environment = Environment.check(
             python=python, preload=preload, isolation=isolation, limits=limits, cwd=cwd, env=env
         )
+        self._options: Json = {
+            "name": name,
+            "default_policy": check_policy(default_policy, "default_policy"),
+            "undo": undo or None,
+            "transaction_timeout": transaction_timeout,
+        }
         self._data = path_text(data, "data")
         self._channel: Channel | None = None
         self._starting = False
@@ -156,8 +172,7 @@ class Session(StateOperations):
 
     async def _open(self, connection: Connection) -> Channel:
         options = self._environment.on_wire()
-        if self.name is not None:
-            options["name"] = self.name
+        options.update({name: value for name, value in self._options.items() if value is not None})
         channel = Channel(connection, input_of(self))
         request: Json = {"type": "start", "options": options}
         await channel.open(request, undo={"type": "shutdown"})
@@ -171,6 +186,22 @@ class Session(StateOperations):
         goodbye = channel.goodbye if pool is None else partial(channel.goodbye_to_pool, pool.id)
         self._finalizer = weakref.finalize(self, _engine.collected, channel.connection, goodbye, pool is None)
         self._finalizer.atexit = False
+
+    def _branches(self, message: Json) -> list[Session]:
+        """The sessions of a `branched`, while it is dispatched, so that nothing is missed that follows it."""
+        return [self._branch(each) for each in _wire.branched(message).branches]
+
+    def _branch(self, branch: Branch) -> Session:
+        assert self._channel is not None
+        connection = self._channel.connection
+        session = Session(name=self.name, on_input=self.on_input)
+        session._environment, session._options, session._data = self._environment, self._options, self._data
+        session.parent, session.branched_at = branch.parent, branch.branched_at
+        channel = Channel(connection, input_of(session))
+        channel.enter(branch.session_id, branch.python or self.python)
+        _engine.share(connection)
+        session._adopt(channel)
+        return session
 
     async def shutdown(self) -> None:
         """Ends it. Returns when its processes are gone, and the engine's if it was the last. May be repeated.
@@ -243,11 +274,36 @@ class Session(StateOperations):
         * `inputs`: answers to its prompts, in order; when used up, prompts get end-of-file.
         * `stop_on_error`: if it fails, what is queued behind it is cancelled.
         * `idempotency_key`: with a key that was used before, the code does not run again; it ends as the first did.
-        * `transaction_policy`, `salvage`: a later version brings more than "commit_always".
+        * `transaction_policy`: what becomes of what it changes, a `TransactionPolicy` or its text; the session's
+          `default_policy` without it. "explicit" begins an explicit transaction if none is open.
+        * `salvage`: a later version brings it.
 
         Raises `SessionClosed`, `SessionLost`, `BadType`, `BadValue`, `Unsupported`. What the engine refuses
-        (``duplicate_id``, say) is raised by awaiting the execution.
+        (``duplicate_id``, `SnapshotRefused`) is raised by awaiting the execution.
         """
+        return self._send(
+            code,
+            transaction_policy,
+            None,
+            timeout=timeout,
+            inputs=inputs,
+            salvage=salvage,
+            stop_on_error=stop_on_error,
+            idempotency_key=idempotency_key,
+        )
+
+    def _send(
+        self,
+        code: str | ExecuteMessage,
+        transaction_policy: TransactionPolicy | str | None,
+        transaction_id: str | None,
+        *,
+        timeout: float | None,
+        inputs: Iterable[str] | None,
+        salvage: Iterable[str],
+        stop_on_error: bool,
+        idempotency_key: str | None,
+    ) -> Execution:
         name: str | None = None
         stamp: float | None = None
         if isinstance(code, ExecuteMessage):
@@ -265,7 +321,9 @@ class Session(StateOperations):
             "code": code,
         }
         if transaction_policy is not None:
-            check_policy(transaction_policy, "transaction_policy")
+            message["transaction_policy"] = check_policy(transaction_policy, "transaction_policy")
+        if transaction_id is not None:
+            message["transaction_id"] = transaction_id
         if timeout is not None:
             check_seconds(timeout, "timeout")
             message["timeout"] = timeout
@@ -332,8 +390,10 @@ class Session(StateOperations):
         return dict(await self._usable().request("status"))
 
     def events(self) -> MessageIterator:
-        """What the session says outside executions: output, displays and prompts of what user code left running,
-        and `SessionLostMessage`. An async iterator, which ends with the session.
+        """What the session says outside executions. An async iterator, which ends with the session.
+
+        Output, displays and prompts of what user code left running; `SessionLostMessage`; of its state what nobody
+        asked for: `EvictedMessage`, `RolledBackMessage` (a transaction's time limit passed), `WarningMessage`.
 
         It begins with what was said before, of which 1 MiB is kept. Raises `SessionClosed` before the start.
         """

@@ -17,35 +17,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from . import _portal
 from . import pool as _pool
 from . import session as _session
 from ._flow import MessageIterator
-from ._portal import Call, Make, Portal
+from ._portal import Call, Make, Portal, like
 from ._prompts import Prompts
+from ._sync_transaction import Transaction
+from ._transaction import SnapshotRef
 from .errors import Pyrepl3Error, later
 from .execution import Execution
-from .messages import Message, PythonInfo, ResultMessage
+from .messages import Message, PythonInfo, ResultMessage, RolledBackMessage, Snapshot, SnapshotCreatedMessage
 from .pool import PoolConfig
 
-__all__ = ["PoolConfig", "Session", "SessionPool"]
+__all__ = ["PoolConfig", "Session", "SessionPool", "Transaction"]
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 _BATCH = 256
 """Messages that `stream` fetches at once, where as many are there: a fetch costs two changes of threads."""
-
-
-def _like(_: Callable[Concatenate[Any, P], object]) -> Callable[[Callable[..., R]], Callable[Concatenate[Any, P], R]]:
-    """Gives a method the parameters of its asynchronous counterpart, for type checkers."""
-
-    def same(method: Callable[..., R]) -> Callable[Concatenate[Any, P], R]:
-        return method
-
-    return same
 
 
 class Session:
@@ -58,7 +50,7 @@ class Session:
 
     _inner: _session.Session
 
-    @_like(_session.Session.__init__)
+    @like(_session.Session.__init__)
     def __init__(self, *args: Any, **options: Any) -> None:
         self._prompts = Prompts(options.pop("on_input", None))
         self._inner = _session.Session(*args, on_input=self._prompts.handler(), **options)
@@ -93,6 +85,16 @@ class Session:
         return self._inner.python
 
     @property
+    def parent(self) -> str | None:
+        """Of a branch: the id of the session that it was made from."""
+        return self._inner.parent
+
+    @property
+    def branched_at(self) -> int | None:
+        """Of a branch: the execution count of its parent at that moment."""
+        return self._inner.branched_at
+
+    @property
     def closed(self) -> bool:
         """Whether it was shut down, was given back to its pool, or has ended otherwise."""
         return self._inner.closed
@@ -123,40 +125,46 @@ class Session:
 
     # ---- execution -------------------------------------------------------------------------------------
 
-    @_like(_session.Session.execute)
+    @like(_session.Session.execute)
     def execute(self, *args: Any, **options: Any) -> ResultMessage:
         """Runs code and returns its `ResultMessage`, or raises `ExecutionError`.
 
         Takes the arguments of `pyrepl3.Session.execute`.
         """
+        return self._execute(self._inner.execute, *args, **options)
+
+    def _execute(self, send: Callable[..., Execution], *args: Any, **options: Any) -> ResultMessage:
         call = Call()
         started: list[Execution] = []
 
         async def run() -> ResultMessage:
-            started.append(self._inner.execute(*args, **options))
+            started.append(send(*args, **options))
             self._prompts.calls[started[0].id] = call
             return await started[0]
 
         return self._entered().run(run, call, partial(_stop, started))
 
-    @_like(_session.Session.execute)
+    @like(_session.Session.execute)
     def stream(self, *args: Any, **options: Any) -> Iterator[Message]:
         """Sends code, at once, and yields every message of it, ending with `ResultMessage` or `ErrorMessage`.
 
         Takes the arguments of `pyrepl3.Session.execute`. Does not raise for the user's errors. Leaving the loop
         leaves the code running.
         """
+        return self._stream(self._inner.execute, *args, **options)
+
+    def _stream(self, send: Callable[..., Execution], *args: Any, **options: Any) -> Iterator[Message]:
         portal = self._entered()
         call = Call()
         started: list[Execution] = []
 
-        async def send() -> MessageIterator:
-            started.append(self._inner.execute(*args, **options))
+        async def begin() -> MessageIterator:
+            started.append(send(*args, **options))
             self._prompts.calls[started[0].id] = call
             return started[0].__aiter__()
 
         stop = partial(_stop, started)
-        messages = portal.run(send, stop=stop)
+        messages = portal.run(begin, stop=stop)
 
         def stream() -> Iterator[Message]:
             try:
@@ -206,8 +214,70 @@ class Session:
         """As `pyrepl3.Session.status`."""
         return self._entered().run(self._inner.status)
 
+    # ---- state -----------------------------------------------------------------------------------------
+
+    def transaction(self, timeout: float | None = None) -> Transaction:
+        """As `pyrepl3.Session.transaction`: ``with session.transaction() as tx:``."""
+        return Transaction(self, timeout)
+
+    def commit(self) -> None:
+        """As `pyrepl3.Session.commit`."""
+        self._entered().run(self._inner.commit)
+
+    def rollback(self) -> RolledBackMessage:
+        """As `pyrepl3.Session.rollback`."""
+        return self._entered().run(self._inner.rollback)
+
+    def snapshot(self, name: str | None = None) -> SnapshotCreatedMessage:
+        """As `pyrepl3.Session.snapshot`."""
+        return self._entered().run(lambda: self._inner.snapshot(name))
+
+    def snapshots(self) -> list[Snapshot]:
+        """As `pyrepl3.Session.snapshots`."""
+        return self._entered().run(self._inner.snapshots)
+
+    def drop_snapshot(self, snapshot: SnapshotRef) -> None:
+        """As `pyrepl3.Session.drop_snapshot`."""
+        self._entered().run(lambda: self._inner.drop_snapshot(snapshot))
+
+    def rollback_to(self, snapshot: SnapshotRef) -> RolledBackMessage:
+        """As `pyrepl3.Session.rollback_to`."""
+        return self._entered().run(lambda: self._inner.rollback_to(snapshot))
+
+    def undo(self) -> RolledBackMessage:
+        """As `pyrepl3.Session.undo`."""
+        return self._entered().run(self._inner.undo)
+
+    def redo(self) -> RolledBackMessage:
+        """As `pyrepl3.Session.redo`."""
+        return self._entered().run(self._inner.redo)
+
+    def branch(self, count: int = 1, *, random: str = "same") -> list[Session]:
+        """As `pyrepl3.Session.branch`. Each of them asks the same `on_input` as this one."""
+        portal = self._entered()
+        prompts: list[Prompts] = []
+
+        async def branch() -> list[_session.Session]:
+            made = await self._inner.branch(count, random=random)
+            for inner in made:
+                prompts.append(Prompts(self._prompts.on_input))
+                inner.on_input = prompts[-1].handler()
+            return made
+
+        # Held while they are made: the last other user may leave meanwhile.
+        _portal.share(portal, 1)
+        try:
+            made = portal.run(branch)
+            _portal.share(portal, len(made))
+        finally:
+            _portal.leave(portal)
+        sessions = [Session._lent(inner, portal, own) for inner, own in zip(made, prompts, strict=True)]
+        for session in sessions:
+            session._finalizer = _watch(session, portal, session._inner)
+        return sessions
+
     def __getattr__(self, name: str) -> Any:
-        # Only for what is not found otherwise: the operations on state.
+        # Only for what is not found otherwise: what a later version brings.
         if not name.startswith("_") and hasattr(_session.Session, name):
             return partial(_later, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

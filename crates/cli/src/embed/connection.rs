@@ -18,16 +18,28 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 /// What this engine can do.
-const CAPABILITIES: &[&str] =
-    &["execute", "input", "interrupt", "cancel", "display", "introspection", "idempotency", "pool"];
+const CAPABILITIES: &[&str] = &[
+    "execute",
+    "input",
+    "interrupt",
+    "cancel",
+    "display",
+    "introspection",
+    "idempotency",
+    "pool",
+    "transactions",
+    "snapshots",
+    "undo",
+    "branches",
+];
 
 pub(super) struct Connection {
     engine: Engine,
-    held: Held,
+    pub(super) held: Held,
     writer: Mutex<Pin<Box<dyn AsyncWrite + Send>>>,
 }
 
-fn now() -> f64 {
+pub(super) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
 
@@ -84,7 +96,7 @@ impl Connection {
         drop(leases);
     }
 
-    async fn send(&self, message: &Message) -> u64 {
+    pub(super) async fn send(&self, message: &Message) -> u64 {
         let frame = message.to_json().and_then(|json| frame::encode(&json));
         let frame = match frame {
             Ok(frame) => frame,
@@ -105,7 +117,7 @@ impl Connection {
         frame.len() as u64
     }
 
-    async fn refuse(&self, reply_to: Option<String>, failure: &Failure) {
+    pub(super) async fn refuse(&self, reply_to: Option<String>, failure: &Failure) {
         self.send(&failed(reply_to, failure)).await;
     }
 
@@ -129,7 +141,7 @@ impl Connection {
     }
 
     /// Answers in a task of its own.
-    fn spawn<F>(
+    pub(super) fn spawn<F>(
         self: Arc<Self>,
         tasks: &mut JoinSet<()>,
         id: String,
@@ -204,6 +216,17 @@ impl Connection {
             | Message::PoolRelease(_)
             | Message::PoolStats(_)
             | Message::PoolShutdown(_) => self.take_pool(message, tasks),
+            Message::Begin(_)
+            | Message::Commit(_)
+            | Message::Rollback(_)
+            | Message::RollbackTo(_)
+            | Message::Undo(_)
+            | Message::Redo(_)
+            | Message::Savepoint(_)
+            | Message::TakeSnapshot(_)
+            | Message::Snapshots(_)
+            | Message::DropSnapshot(_)
+            | Message::BranchRequest(_) => self.take_state(session, message, tasks),
             other => {
                 let failure = Failure::new(
                     Code::BadRequest,
@@ -303,6 +326,12 @@ impl Connection {
         let loan = matches!(place, Place::Loan { .. });
         self.held.put_session(&id, place);
         self.send(&Message::Ready(ready(Some(reply_to), Some(&session)))).await;
+        self.listen(session, loan).await;
+    }
+
+    /// Sends what happens in a session outside executions, until it ends. `loan`: or until it is given back.
+    pub(super) async fn listen(self: Arc<Self>, session: Session, loan: bool) {
+        let id = session.id().to_owned();
         let mut events = session.events();
         let flow = self.held.flow(&id, None);
         // The session's life does not depend on who listens to it.
@@ -340,13 +369,14 @@ fn begin(session: &Session, message: &Execute) -> Result<Execution, Failure> {
         return Err(Failure::new(
             Code::Unsupported,
             "salvage is not available",
-            "it carries values out of a state that is undone; transactions come with a later version",
+            "it carries values out of a state that is undone; it comes with a later version",
             "leave it out",
         ));
     }
     let mut request = ExecuteRequest::new(Source::Text(message.code.clone()));
     request.id = (!message.id.is_empty()).then(|| message.id.clone());
     request.policy = message.transaction_policy;
+    request.transaction.clone_from(&message.transaction_id);
     request.timeout = message.timeout.map(|seconds| time(seconds, "timeout")).transpose()?;
     request.inputs.clone_from(&message.inputs);
     request.stop_on_error = message.stop_on_error;
@@ -354,7 +384,7 @@ fn begin(session: &Session, message: &Execute) -> Result<Execution, Failure> {
     session.execute(request)
 }
 
-fn time(seconds: f64, name: &str) -> Result<Duration, Failure> {
+pub(super) fn time(seconds: f64, name: &str) -> Result<Duration, Failure> {
     if seconds.is_finite() && seconds >= 0.0 {
         return Ok(Duration::from_secs_f64(seconds.min(1e9)));
     }
@@ -366,7 +396,7 @@ fn time(seconds: f64, name: &str) -> Result<Duration, Failure> {
     ))
 }
 
-fn json(value: &impl serde::Serialize) -> Result<Option<Box<RawValue>>, Failure> {
+pub(super) fn json(value: &impl serde::Serialize) -> Result<Option<Box<RawValue>>, Failure> {
     to_raw_value(value)
         .map(Some)
         .map_err(|error| Failure::new(Code::Internal, "an answer could not be written", error.to_string(), ""))

@@ -4,6 +4,7 @@
 mod connection;
 mod flow;
 mod held;
+mod state;
 
 use crate::args::EngineArgs;
 use crate::{exit, message};

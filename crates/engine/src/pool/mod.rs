@@ -251,6 +251,10 @@ impl Lease {
                 "wait for it, or interrupt it, and release then",
             ));
         }
+        if self.pool.options.reset == Reset::Keep {
+            // What was pending is not the next user's, nor are snapshots.
+            self.session.settle().await?;
+        }
         self.give_back();
         Ok(())
     }
@@ -394,7 +398,6 @@ impl Inner {
         };
         match started.await {
             Ok(session) => {
-                self.engine.remember(&session);
                 let mut state = self.lock();
                 state.record.started(began.elapsed());
                 state.sessions.insert(slot, session);

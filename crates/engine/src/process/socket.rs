@@ -7,6 +7,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType,
 };
+use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use tokio::io::Interest;
@@ -91,6 +92,8 @@ pub(crate) fn receive_with_peer(
 pub(crate) struct FrameWriter {
     rest: Vec<u8>,
     written: usize,
+    /// Descriptors, and the byte that they go with: the first of their frame.
+    fds: VecDeque<(usize, Vec<OwnedFd>)>,
 }
 
 impl FrameWriter {
@@ -98,6 +101,12 @@ impl FrameWriter {
     pub(crate) fn send(&mut self, stream: &UnixStream, json: &[u8]) -> io::Result<()> {
         frame::encode_into(json, &mut self.rest).map_err(io::Error::other)?;
         self.flush(stream)
+    }
+
+    /// The same, with descriptors.
+    pub(crate) fn send_with(&mut self, stream: &UnixStream, json: &[u8], fds: Vec<OwnedFd>) -> io::Result<()> {
+        self.fds.push_back((self.rest.len(), fds));
+        self.send(stream, json)
     }
 
     /// Whether something waits for the socket to take more.
@@ -108,17 +117,39 @@ impl FrameWriter {
     /// Sends what waits, as far as the socket takes it.
     pub(crate) fn flush(&mut self, stream: &UnixStream) -> io::Result<()> {
         while self.is_waiting() {
-            match stream.try_write(&self.rest[self.written..]) {
+            match self.write_some(stream) {
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
         self.written = 0;
+        self.fds.clear();
         if self.rest.capacity() > 64 << 10 {
             self.rest = Vec::new();
         }
         self.rest.clear();
         Ok(())
+    }
+
+    /// Writes as far as the next descriptors, which go with the first byte of their frame.
+    fn write_some(&mut self, stream: &UnixStream) -> io::Result<usize> {
+        let end = self.fds.iter().map(|(at, _)| *at).find(|at| *at > self.written).unwrap_or(self.rest.len());
+        let bytes = &self.rest[self.written..end];
+        let Some((_, fds)) = self.fds.front().filter(|(at, _)| *at == self.written) else {
+            return stream.try_write(bytes);
+        };
+        let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+        let sent = stream.try_io(Interest::WRITABLE, || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+                return Err(io::Error::other("too many descriptors in one message"));
+            }
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            Ok(rustix::net::sendmsg(stream.as_fd(), &[IoSlice::new(bytes)], &mut control, flags)?)
+        })?;
+        self.fds.pop_front();
+        Ok(sent)
     }
 }

@@ -11,6 +11,7 @@
 //! comes before its end.
 
 use super::ends::Report;
+use super::frozen::Frozen;
 use super::handle::{ExecuteRequest, PendingInput, Shared, Status, StatusState};
 use super::keys::{Keys, SeenIds};
 use super::link::{InitLink, WorkerLink};
@@ -18,7 +19,8 @@ use super::machine::{Event, Machine, Phase, Said, Token};
 use super::messages;
 use super::outbox::Outbox;
 use super::start::{Origin, Setup};
-use pyrepl3_protocol::message::{DisplayMessage, Message, ProcessExit};
+use super::timeline::{Bounds, Mark};
+use pyrepl3_protocol::message::{DisplayMessage, Message, ProcessExit, Snapshot};
 use pyrepl3_protocol::worker::{self, InitEvent, Request};
 use pyrepl3_protocol::{Code, Failure, JsonText};
 use serde_json::value::RawValue;
@@ -27,8 +29,15 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
+mod branch;
+mod operations;
 mod perform;
 mod requests;
+mod returns;
+
+use operations::PendingOperation;
+pub(crate) use operations::{Operation, Outcome};
+pub(crate) use returns::Returned;
 
 /// How long a worker may take to say hello.
 const HELLO_LIMIT: Duration = Duration::from_secs(60);
@@ -84,6 +93,20 @@ pub(crate) enum Command {
     Status {
         reply: Reply<Status>,
     },
+    Operate {
+        operation: Operation,
+        reply: Reply<Outcome>,
+    },
+    /// The pid tells where memory can be asked.
+    Snapshots {
+        reply: Reply<Vec<(Snapshot, Option<i32>)>>,
+    },
+    DropSnapshot {
+        snapshot: String,
+        reply: Reply<()>,
+    },
+    /// The engine has too many frozen processes: one of this session's is to go.
+    MakeRoom,
     /// `exit`: let the worker leave by itself first, with a code, joining its threads or not.
     Close {
         exit: Option<(i32, bool)>,
@@ -113,6 +136,7 @@ pub(crate) struct Place {
 enum Pending {
     Execute(Box<PendingExecution>),
     Query { query: Query, reply: Reply<Box<RawValue>> },
+    Operate(Box<PendingOperation>),
 }
 
 #[derive(Debug)]
@@ -120,6 +144,8 @@ struct PendingExecution {
     id: String,
     request: ExecuteRequest,
     outbox: Arc<Outbox>,
+    /// Tells why it never ran, where that is found out only when its turn has come.
+    refuse: Option<oneshot::Sender<Failure>>,
     answers: Option<VecDeque<JsonText>>,
     count: u64,
     started: Option<Instant>,
@@ -153,7 +179,7 @@ pub(crate) struct Actor {
     seen: SeenIds,
     keys: Keys,
     next_token: Token,
-    count: u64,
+    pub(super) count: u64,
     incarnation: u32,
     exit: Option<ProcessExit>,
     /// Why the session ends, if not because it was asked to.
@@ -166,6 +192,19 @@ pub(crate) struct Actor {
     /// Until when output is left in its pipes, for more to come.
     pace: Option<Instant>,
     closers: Vec<Reply<()>>,
+    /// Frozen processes by their marks.
+    frozen: HashMap<Mark, Frozen>,
+    /// A fork that makes branches.
+    brancher: Option<Frozen>,
+    /// The return to a mark that is under way, and the last that is complete.
+    returning: Option<returns::Returning>,
+    last_return: Option<Returned>,
+    /// Why the worker could not be frozen, and what to do.
+    unfrozen: Option<(String, String)>,
+    /// The process that was woken: who else speaks on its channel is none of ours.
+    expected: Option<i32>,
+    /// What happened while actions were performed.
+    later: VecDeque<Event>,
 }
 
 enum Turn {
@@ -191,8 +230,16 @@ impl Actor {
         let limits = &place.setup.options.limits;
         let grace = Duration::from_secs_f64(limits.interrupt_grace.unwrap_or(GRACE));
         let queue = limits.queue.unwrap_or(QUEUE) as usize;
+        let options = &place.setup.options;
+        let known = Bounds::default();
+        let bounds = Bounds {
+            marks: limits.snapshots.map_or(known.marks, |limit| limit as usize),
+            undo: options.undo as usize,
+            transaction: options.transaction_timeout.map_or(known.transaction, Duration::from_secs_f64),
+            ..known
+        };
         Actor {
-            machine: Machine::new(grace, queue),
+            machine: Machine::new(grace, queue, bounds),
             place,
             init,
             init_gone: false,
@@ -215,10 +262,24 @@ impl Actor {
             leave: None,
             pace: None,
             closers: Vec::new(),
+            frozen: HashMap::new(),
+            brancher: None,
+            returning: None,
+            last_return: None,
+            unfrozen: None,
+            expected: None,
+            later: VecDeque::new(),
         }
     }
 
+    /// The session's id.
+    pub(crate) fn id(&self) -> String {
+        self.place.shared.id.clone()
+    }
+
     pub(crate) async fn run(mut self) {
+        // A branch has spoken already.
+        self.told().await;
         while self.machine.phase() != Phase::Closing {
             let turn = self.wait().await;
             self.take(turn).await;
@@ -262,6 +323,9 @@ impl Actor {
         if self.machine.is_stopping() || self.machine.phase() == Phase::Closing {
             return true;
         }
+        if self.returning.is_some() {
+            return true;
+        }
         match self.running() {
             Some(execution) => !execution.outbox.is_full(),
             None => !self.place.shared.events.is_full(),
@@ -271,7 +335,7 @@ impl Actor {
     fn running(&self) -> Option<&PendingExecution> {
         match self.pending.get(&self.machine.current()?)? {
             Pending::Execute(execution) => Some(execution),
-            Pending::Query { .. } => None,
+            Pending::Query { .. } | Pending::Operate(_) => None,
         }
     }
 
@@ -345,16 +409,19 @@ impl Actor {
     async fn worker_event(&mut self, event: worker::Event) {
         match event {
             worker::Event::Hello(hello) => {
-                if self.up {
+                if self.up || self.returning.is_some() {
                     return self.violation("the worker said hello twice".into()).await;
                 }
-                self.up = true;
-                self.patience = None;
-                *self.place.shared.python.lock().unwrap_or_else(PoisonError::into_inner) = Some(hello.python);
-                if let Some(ready) = self.ready.take() {
-                    _ = ready.send(Ok(()));
+                self.hello(hello.python).await;
+            }
+            worker::Event::Awake(awake) => {
+                let branch = self.ready.is_some() && self.place.shared.lineage.is_some();
+                let woken = self.returning.is_some()
+                    && self.worker.process.as_ref().map(crate::process::Process::pid) == self.expected;
+                if self.up || !(branch || woken) {
+                    return self.violation("a process woke that nobody had asked to".into()).await;
                 }
-                self.feed(Event::Up).await;
+                self.awake(awake).await;
             }
             worker::Event::Refused(refused) if !self.up => {
                 self.fault = Some(Failure::new(Code::Internal, "the worker could not be started", refused.why, ""));
@@ -364,6 +431,17 @@ impl Actor {
                 self.violation("the worker refused to start after it had started".into()).await;
             }
             _ if !self.up => self.violation("the worker spoke before it said hello".into()).await,
+            worker::Event::Frozen(frozen) => self.warn(frozen),
+            worker::Event::Unfrozen(refused) => {
+                self.unfrozen = Some((returns::bounded(&refused.why), returns::bounded(&refused.how)));
+                self.feed(Event::Ended { token: refused.id, said: Said::Unfrozen }).await;
+            }
+            worker::Event::Wait(wait) => {
+                if self.init.ask_status(wait.input, wait.pid, wait.nohang).await.is_err() {
+                    let unknown = JsonText::from("unknown");
+                    self.tell(&Request::Answer { input: wait.input, value: Some(&unknown) });
+                }
+            }
             worker::Event::Input(prompt) => self.prompt(prompt).await,
             worker::Event::InputClosed(closed) => {
                 self.prompts.retain(|_, prompt| prompt.number != closed.input);
@@ -392,6 +470,8 @@ impl Actor {
                     && let Some(Pending::Query { reply, .. }) = self.pending.remove(&answer.id)
                 {
                     _ = reply.send(query_result(answer.data));
+                } else if fits {
+                    self.note_warnings(answer.id, &answer.data);
                 }
                 self.feed(Event::Ended { token: answer.id, said: Said::Reply }).await;
             }
@@ -417,7 +497,17 @@ impl Actor {
     async fn init_event(&mut self, event: Option<InitEvent>) {
         match event {
             Some(InitEvent::Up {} | InitEvent::Ended {}) => {}
-            Some(InitEvent::Exit { code, signal }) => self.worker_exited(code, signal).await,
+            Some(InitEvent::Exit { pid, code, signal }) => {
+                // One that was rolled back is of no interest any more.
+                if self.expected.is_none_or(|expected| expected == pid) {
+                    self.worker_exited(code, signal).await;
+                }
+            }
+            Some(InitEvent::Swept { ended }) => self.swept(ended).await,
+            Some(InitEvent::Status { number, status }) => {
+                let status = JsonText::from(status.as_str());
+                self.tell(&Request::Answer { input: number, value: Some(&status) });
+            }
             None => {
                 self.init_gone = true;
                 self.violation("session init was killed".into()).await;
@@ -442,6 +532,12 @@ impl Actor {
             && !self.killed_by_us
             && matches!((self.oom_kills, crate::process::out_of_memory_kills()), (Some(before), Some(now)) if now > before);
         let exit = ProcessExit { code, signal, out_of_memory };
+        if self.returning.take().is_some() {
+            // The woken process died before it was ready: to an earlier one, if there is one.
+            self.exit = Some(exit);
+            self.patience = None;
+            return self.feed(Event::RevertFailed { dead: true }).await;
+        }
         if !self.up && self.fault.is_none() {
             self.fault = Some(Failure::new(
                 Code::Internal,
@@ -459,6 +555,12 @@ impl Actor {
         let now = Instant::now();
         if self.patience.is_some_and(|at| at <= now) {
             self.patience = None;
+            if self.returning.take().is_some() {
+                if let Some(process) = &self.worker.process {
+                    process.kill();
+                }
+                return self.feed(Event::RevertFailed { dead: true }).await;
+            }
             if !self.up {
                 self.fault = Some(Failure::new(
                     Code::Internal,
@@ -473,6 +575,27 @@ impl Actor {
             }
         }
         self.feed(Event::Timer).await;
+    }
+
+    async fn hello(&mut self, python: pyrepl3_protocol::message::PythonInfo) {
+        self.up = true;
+        self.patience = None;
+        *self.place.shared.python.lock().unwrap_or_else(PoisonError::into_inner) = Some(python);
+        if let Some(ready) = self.ready.take() {
+            _ = ready.send(Ok(()));
+        }
+        self.feed(Event::Up).await;
+    }
+
+    /// What a rollback of the running execution will not restore: told now, before it is relied on.
+    fn warn(&mut self, frozen: worker::Frozen) {
+        if self.machine.current() != Some(frozen.id) {
+            return;
+        }
+        for text in frozen.warnings.iter().take(30) {
+            let message = messages::warning(&self.place.shared.id, returns::bounded(text));
+            self.deliver(Message::Warning(message));
+        }
     }
 
     async fn violation(&mut self, why: String) {
@@ -493,7 +616,9 @@ impl Actor {
             Phase::Starting | Phase::Respawning => StatusState::Starting,
             Phase::Closing | Phase::Closed => StatusState::Closed,
             Phase::Ready if self.machine.is_stopping() => StatusState::Stopping,
-            Phase::Ready if self.machine.current().is_some() => StatusState::Running,
+            Phase::Ready if self.machine.current().is_some() || self.machine.reverting().is_some() => {
+                StatusState::Running
+            }
             Phase::Ready => StatusState::Idle,
         };
         let name_of = |token: Token| match self.pending.get(&token) {
@@ -505,6 +630,8 @@ impl Actor {
             name: self.place.setup.options.name.clone(),
             state,
             running: self.running().map(|execution| execution.id.clone()),
+            transaction: self.machine.timeline().open().map(|open| operations::transaction_id(open.number)),
+            snapshots: self.machine.timeline().len(),
             queued: self.machine.queued().filter_map(name_of).collect(),
             inputs: self.prompts.values().map(|prompt| prompt.shown.clone()).collect(),
             execution_count: self.count,

@@ -1,10 +1,11 @@
 //! The last message of an execution, from what the machine decided and what the worker said.
 
-use super::machine::Verdict;
+use super::machine::{State, Verdict, Why};
 use super::messages::error;
 use pyrepl3_protocol::id::{self, Kind};
 use pyrepl3_protocol::message::{EndStatus, ErrorMessage, Message, ProcessExit, ResultMessage, StopStep};
 use pyrepl3_protocol::worker::{Done, Raised};
+use pyrepl3_protocol::{Code, Failure};
 use std::time::Duration;
 
 /// What the worker said of an execution's end.
@@ -24,6 +25,10 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) ran_for: Option<Duration>,
     pub(crate) execution_count: u64,
     pub(crate) exit: Option<&'a ProcessExit>,
+    /// What became of the state.
+    pub(crate) state: State,
+    /// What was restored, where it was undone.
+    pub(crate) report: Option<String>,
     /// What broke the protocol, if something did.
     pub(crate) violation: Option<&'a str>,
 }
@@ -51,14 +56,33 @@ pub(crate) fn last_message(verdict: Verdict, report: Report, known: &Circumstanc
             message.session_lost = true;
             message
         }
-        (Verdict::Closed | Verdict::Reported | Verdict::Interrupted, _) => {
-            error(EndStatus::Cancelled, "Cancelled", "the session was shut down".into())
-        }
+        (
+            Verdict::Closed
+            | Verdict::Reported
+            | Verdict::Interrupted
+            | Verdict::Done
+            | Verdict::Begun(_)
+            | Verdict::Refused(_),
+            _,
+        ) => error(EndStatus::Cancelled, "Cancelled", "the session was shut down".into()),
     };
     Message::ErrorMessage(finish(message, known))
 }
 
 fn finish(mut message: ErrorMessage, known: &Circumstances<'_>) -> ErrorMessage {
+    match known.state {
+        State::Kept | State::Lost => {}
+        State::Undone => {
+            message.rolled_back = true;
+            message.report.clone_from(&known.report);
+        }
+        State::Stuck => {
+            message.report = Some(
+                "its effects could not be undone: the process of its snapshot had ended. The state is as it left it"
+                    .into(),
+            );
+        }
+    }
     message.execution_count = known.execution_count;
     if message.duration == 0.0 {
         message.duration = known.ran_for.map_or(0.0, |time| time.as_secs_f64());
@@ -158,26 +182,84 @@ fn killed(timed_out: bool, known: &Circumstances<'_>) -> ErrorMessage {
         error(
             EndStatus::TimedOut,
             "TimeoutError",
-            format!(
-                "the execution exceeded its time limit of {limit}; {how}; the session goes on with a fresh namespace"
-            ),
+            format!("the execution exceeded its time limit of {limit}; {how}; {}", goes_on(known)),
         )
     } else {
-        error(EndStatus::Interrupted, "KeyboardInterrupt", format!("{how}; the session goes on with a fresh namespace"))
+        error(EndStatus::Interrupted, "KeyboardInterrupt", format!("{how}; {}", goes_on(known)))
     };
     message.stopped_by = Some(if by_us { StopStep::Kill } else { StopStep::Interrupt });
-    message.session_lost = true;
+    message.session_lost = known.state == State::Lost;
     message.exit = known.exit.cloned();
     message
 }
 
 fn crashed(known: &Circumstances<'_>) -> ErrorMessage {
     let how = known.exit.map_or_else(|| "ended in a way that could not be seen".to_owned(), ToString::to_string);
-    let text = format!("the worker process {how}; the session goes on with a fresh namespace");
+    let text = format!("the worker process {how}; {}", goes_on(known));
     let mut message = error(EndStatus::Crashed, "WorkerDied", text);
-    message.session_lost = true;
+    message.session_lost = known.state == State::Lost;
     message.exit = known.exit.cloned();
     message
+}
+
+fn goes_on(known: &Circumstances<'_>) -> &'static str {
+    if known.state == State::Undone {
+        "the session is back in an earlier state"
+    } else {
+        "the session goes on with a fresh namespace"
+    }
+}
+
+/// Why a task did not happen when its turn had come. `unfrozen`: what the worker said.
+pub(crate) fn refused(why: Why, unfrozen: Option<(String, String)>) -> Failure {
+    match why {
+        Why::NoTransaction => Failure::new(
+            Code::NoTransaction,
+            "no such transaction is open",
+            "none was begun, or it was committed, rolled back, or its time limit passed",
+            "begin one, or leave the transaction out",
+        ),
+        Why::TransactionOpen => Failure::new(
+            Code::TransactionOpen,
+            "a transaction is open already",
+            "a session has one explicit transaction at a time",
+            "commit it or roll it back first; use savepoints inside it",
+        ),
+        Why::NoSnapshot => Failure::new(
+            Code::SnapshotNotFound,
+            "there is no such snapshot any more",
+            "it was dropped, discarded by a return to an earlier one, or evicted",
+            "list the snapshots to see which there are",
+        ),
+        Why::NothingToUndo => Failure::new(
+            Code::NothingToUndo,
+            "there is nothing to undo",
+            "no execution that has ended left a snapshot from before it, or all of them are undone",
+            "start the session with `undo` set to the number of steps to keep",
+        ),
+        Why::NothingToRedo => Failure::new(
+            Code::NothingToRedo,
+            "there is nothing to redo",
+            "nothing was undone, or something else was executed since",
+            "",
+        ),
+        Why::NoRoom => Failure::new(
+            Code::TooMany,
+            "there is no room for another snapshot",
+            "the session has as many as its limit allows, and every one is needed",
+            "drop snapshots, end the transaction, or raise the limit `snapshots`",
+        ),
+        Why::Unfrozen => {
+            let (why, how) = unfrozen.unwrap_or_default();
+            Failure::new(Code::SnapshotRefused, "no snapshot could be taken, so nothing was run", why, how)
+        }
+        Why::SnapshotDied => Failure::new(
+            Code::SnapshotNotFound,
+            "the snapshot cannot be returned to",
+            "its process has ended: something killed it",
+            "return to an earlier one; the session is as it was",
+        ),
+    }
 }
 
 fn seconds(time: Option<Duration>) -> String {

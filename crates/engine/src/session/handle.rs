@@ -21,6 +21,8 @@ pub struct ExecuteRequest {
     pub source: Source,
     /// Name of the source in tracebacks; `<execution N>` without it.
     pub file: Option<String>,
+    /// The explicit transaction that it belongs to: refused unless that is the open one.
+    pub transaction: Option<String>,
     /// What becomes of the state when it ends.
     pub policy: Option<TransactionPolicy>,
     /// Wall time, waits for input included.
@@ -55,6 +57,7 @@ impl ExecuteRequest {
             id: None,
             source,
             file: None,
+            transaction: None,
             policy: None,
             timeout: None,
             inputs: None,
@@ -123,6 +126,10 @@ pub struct Status {
     pub running: Option<String>,
     /// Executions that wait.
     pub queued: Vec<String>,
+    /// The explicit transaction that is open.
+    pub transaction: Option<String>,
+    /// Frozen processes that the session keeps.
+    pub snapshots: usize,
     /// Prompts that wait.
     pub inputs: Vec<PendingInput>,
     /// Executions so far.
@@ -142,6 +149,16 @@ pub(crate) struct Shared {
     pub(crate) events: Arc<Outbox>,
     pub(crate) room: Arc<Notify>,
     pub(crate) python: Mutex<Option<PythonInfo>>,
+    pub(crate) lineage: Option<Lineage>,
+}
+
+/// Where a branch comes from.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Lineage {
+    /// The session that it was branched from.
+    pub parent: String,
+    /// Executions of the parent until then.
+    pub branched_at: u64,
 }
 
 /// A handle to a session. Clones share it; the session ends when the last is dropped.
@@ -209,9 +226,6 @@ impl Session {
                 )
             })?;
         }
-        if let Some(policy) = request.policy.or(self.shared.options.default_policy) {
-            check_policy(policy)?;
-        }
         if request.timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(Failure::new(
                 Code::BadRequest,
@@ -230,7 +244,7 @@ impl Session {
         Ok(execution)
     }
 
-    fn send(&self, command: Command) -> Result<(), Failure> {
+    pub(super) fn send(&self, command: Command) -> Result<(), Failure> {
         if self.revoked.load(Ordering::Acquire) {
             return Err(Failure::new(
                 Code::SessionClosed,
@@ -242,7 +256,10 @@ impl Session {
         self.commands.send(command).map_err(|_| closed(&self.shared.id))
     }
 
-    async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<Result<T, Failure>>) -> Command) -> Result<T, Failure> {
+    pub(super) async fn ask<T>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<Result<T, Failure>>) -> Command,
+    ) -> Result<T, Failure> {
         let (reply, answer) = oneshot::channel();
         self.send(make(reply))?;
         answer.await.unwrap_or_else(|_| Err(closed(&self.shared.id)))
@@ -338,19 +355,6 @@ impl Session {
     pub fn is_closed(&self) -> bool {
         self.commands.is_closed() || self.revoked.load(Ordering::Acquire)
     }
-}
-
-/// Only `commit_always` exists yet; nothing else is silently treated as it.
-pub(crate) fn check_policy(policy: TransactionPolicy) -> Result<(), Failure> {
-    if policy == TransactionPolicy::CommitAlways {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Code::Unsupported,
-        format!("the transaction policy {policy:?} is not available"),
-        "this version runs every execution under commit_always; transactions come with a later one",
-        "leave the policy out",
-    ))
 }
 
 /// The messages of a session that belong to no execution.

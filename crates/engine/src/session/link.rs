@@ -33,6 +33,10 @@ pub(crate) struct WorkerFds {
 }
 
 impl WorkerFds {
+    pub(crate) fn into_all(self) -> Vec<OwnedFd> {
+        vec![self.control, self.stdout, self.stderr, self.stdin]
+    }
+
     pub(crate) fn borrow(&self) -> [BorrowedFd<'_>; 4] {
         [self.control.as_fd(), self.stdout.as_fd(), self.stderr.as_fd(), self.stdin.as_fd()]
     }
@@ -41,6 +45,13 @@ impl WorkerFds {
 impl WorkerLink {
     /// A link to a worker that is about to be made from the descriptors. Its first request waits for it already.
     pub(crate) fn new(setup: &Request<'_>, stdin: Option<BorrowedFd<'_>>) -> io::Result<(WorkerLink, WorkerFds)> {
+        let (mut link, fds) = WorkerLink::unasked(stdin)?;
+        link.send(setup)?;
+        Ok((link, fds))
+    }
+
+    /// A link to a worker that is about to be made and needs no setting up: a branch.
+    pub(crate) fn unasked(stdin: Option<BorrowedFd<'_>>) -> io::Result<(WorkerLink, WorkerFds)> {
         let (control, theirs) = connected_pair()?;
         let (stdout, stdout_fd) = output_pipe()?;
         let (stderr, stderr_fd) = output_pipe()?;
@@ -48,7 +59,7 @@ impl WorkerLink {
             Some(fd) => fd.try_clone_to_owned()?,
             None => std::fs::File::open("/dev/null")?.into(),
         };
-        let mut link = WorkerLink {
+        let link = WorkerLink {
             control,
             decoder: Decoder::new(MAX_WORKER_FRAME),
             writer: FrameWriter::default(),
@@ -59,7 +70,6 @@ impl WorkerLink {
             closed: false,
             buffer: vec![0; 16 << 10].into(),
         };
-        link.send(setup)?;
         Ok((link, WorkerFds { control: theirs, stdout: stdout_fd, stderr: stderr_fd, stdin }))
     }
 
@@ -67,6 +77,25 @@ impl WorkerLink {
     pub(crate) fn send(&mut self, request: &Request<'_>) -> io::Result<()> {
         let json = serde_json::to_vec(request)?;
         self.writer.send(&self.control, &json)
+    }
+
+    /// Sends a request with a descriptor.
+    pub(crate) fn send_with(&mut self, request: &Request<'_>, fd: OwnedFd) -> io::Result<()> {
+        let json = serde_json::to_vec(request)?;
+        self.writer.send_with(&self.control, &json, vec![fd])
+    }
+
+    /// From now on another process is the worker: a frozen one that is being woken. The pipes stay. Returns the end of
+    /// the new channel that it is to have.
+    pub(crate) fn reincarnate(&mut self) -> io::Result<OwnedFd> {
+        let (control, theirs) = connected_pair()?;
+        self.control = control;
+        self.decoder = Decoder::new(MAX_WORKER_FRAME);
+        self.writer = FrameWriter::default();
+        self.seq = 0;
+        self.process = None;
+        self.closed = false;
+        Ok(theirs)
     }
 
     /// Whether [`WorkerLink::flush`] has something to do once the channel is writable.
@@ -192,7 +221,22 @@ impl InitLink {
         self.send(&InitRequest::End {}, &[]).await
     }
 
-    async fn send(&self, request: &InitRequest, fds: &[BorrowedFd<'_>]) -> Result<(), Failure> {
+    /// A frozen process is the worker now.
+    pub(crate) async fn rolled(&self, worker: i32, keep: &[i32]) -> Result<(), Failure> {
+        self.send(&InitRequest::Rolled { worker, keep }, &[]).await
+    }
+
+    /// A branch joins the family: its own channel, and its worker.
+    pub(crate) async fn member(&self, channel: &OwnedFd, worker: i32) -> Result<(), Failure> {
+        self.send(&InitRequest::Member { worker }, &[channel.as_fd()]).await
+    }
+
+    /// Asks how a process ended.
+    pub(crate) async fn ask_status(&self, number: u64, pid: i32, nohang: bool) -> Result<(), Failure> {
+        self.send(&InitRequest::Wait { number, pid, nohang }, &[]).await
+    }
+
+    async fn send(&self, request: &InitRequest<'_>, fds: &[BorrowedFd<'_>]) -> Result<(), Failure> {
         let refused = |error: io::Error| Failure::os("session init could not be reached", &error);
         let json = serde_json::to_vec(request).map_err(|error| refused(error.into()))?;
         crate::process::send_with_fds(&self.control, &json, fds).await.map_err(refused)

@@ -1,6 +1,6 @@
 //! The life of a session, as a pure state machine: `(state, event, now) → (state, actions)`.
 //!
-//! It knows tokens and times, no processes, no payloads. The actor performs its actions and feeds it events.
+//! It knows tokens, marks and times, no processes, no payloads. The actor performs its actions and feeds it events.
 //!
 //! ```text
 //! Starting -- Up -------> Ready -- Close -----> Closing -- Gone --> Closed
@@ -10,33 +10,81 @@
 //!     |                 Respawning -- Failed ------|
 //!     +-- Failed, Violation (from any) ------------+
 //!
-//! a task:   queued -- turn --> sent -- Ended --> reported
+//! a task:   queued -- turn --> sent -- Ended --> reported, or undone first: Revert -- Reverted --> reported
 //!                                |-- Interrupt, deadline --> interrupted -- grace/2 --> interrupted once more
 //!                                                                        -- grace --> killed -- Exited --> ended
 //! ```
+//!
+//! `turns` decides what a task does when its turn has come, `returns` how the session goes back to a mark, `timeline`
+//! keeps the marks.
 
+mod returns;
+mod turns;
+
+use super::timeline::{Bounds, Mark, Timeline};
+use pyrepl3_protocol::message::TransactionPolicy;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Names a task to the machine.
 pub(crate) type Token = u64;
 
-/// What kind of end a task can have.
+/// What a task is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Runs code; ends with a result or an error.
     Execute,
     /// Asks the worker; ends with a reply.
     Query,
+    /// Takes a snapshot.
+    Freeze(Purpose),
+    /// Splits the session.
+    Branch,
+    /// Keeps the effects of the open transaction.
+    Commit,
+    /// Undoes the open transaction.
+    Rollback,
+    /// Returns to a mark.
+    ReturnTo(Mark),
+    /// Returns to the state before the last execution.
+    Undo,
+    /// Returns to what undo left.
+    Redo,
+    /// Undoes the open transaction, if there is one, and drops every mark.
+    Settle,
 }
 
-/// Something for the worker to do.
+/// What a snapshot that a client asks for is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Named,
+    Savepoint,
+    Begin(Option<Duration>),
+}
+
+/// Something to do.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Task {
     pub(crate) token: Token,
     pub(crate) kind: Kind,
     pub(crate) timeout: Option<Duration>,
     pub(crate) stop_on_error: bool,
+    pub(crate) policy: TransactionPolicy,
+    /// The explicit transaction that it belongs to, if it says so.
+    pub(crate) transaction: Option<u64>,
+}
+
+impl Task {
+    pub(crate) fn new(token: Token, kind: Kind) -> Self {
+        Task {
+            token,
+            kind,
+            timeout: None,
+            stop_on_error: false,
+            policy: TransactionPolicy::CommitAlways,
+            transaction: None,
+        }
+    }
 }
 
 /// How the worker says that a task ended.
@@ -45,6 +93,8 @@ pub(crate) enum Said {
     Result,
     Error,
     Reply,
+    /// It could not be frozen, so what asked for it did not happen.
+    Unfrozen,
 }
 
 /// What happened.
@@ -60,10 +110,18 @@ pub(crate) enum Event {
     Exited,
     /// The worker broke the protocol, or its session init is gone.
     Violation,
+    /// The return to a mark is complete.
+    Reverted,
+    /// The frozen process could not be woken. `dead`: the worker that was live before is gone, too.
+    RevertFailed { dead: bool },
     /// A client interrupts what runs.
     Interrupt,
     /// A client cancels a task.
     Cancel(Token),
+    /// A client drops a mark.
+    DropMark(Mark),
+    /// Another session needs room: a mark that can go is to go.
+    MakeRoom,
     /// A time that [`Machine::deadline`] named has come.
     Timer,
     /// The session is to end.
@@ -73,22 +131,53 @@ pub(crate) enum Event {
 }
 
 /// What to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Give a task to the worker.
-    Send(Token),
+    /// Give a task to the worker; first freeze the present as a mark, if there is one.
+    Send(Token, Option<Mark>),
+    /// Ask the worker for branches.
+    Branch(Token),
+    /// Wake the frozen process of a mark in place of the worker, which ends. `keep`: the mark stays usable. The marks
+    /// that are discarded end with it.
+    Revert { mark: Mark, keep: bool, discard: Vec<Mark> },
+    /// End the frozen processes of these marks.
+    Drop(Vec<Mark>),
+    /// The same, for want of room: tell clients.
+    Evict(Vec<Mark>),
     /// Tell the worker which task is meant, and send SIGINT.
     Interrupt(Token),
     /// Send SIGKILL to the worker.
     Kill,
-    /// A task has ended; tell its client how.
-    End(Token, Verdict),
+    /// A task has ended; tell its client how, and what became of the state.
+    End(Token, Verdict, State),
+    /// The worker died while nothing ran, and the session is back at a mark; or its transaction's time was up.
+    CameBack(Cause),
     /// The worker died: tell that the state is lost.
     Lost { running: bool },
     /// Start another worker in the same session.
     Respawn,
     /// End every process of the session.
     Teardown,
+}
+
+/// Why a session went back without being asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Died,
+    Expired,
+}
+
+/// What became of the session's state when a task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// As the task left it.
+    Kept,
+    /// As it was at a mark.
+    Undone,
+    /// As the task left it, although it should have been undone: its snapshot was gone.
+    Stuck,
+    /// Gone with the process.
+    Lost,
 }
 
 /// How a task ended.
@@ -115,6 +204,27 @@ pub(crate) enum Verdict {
     Closed,
     /// The worker broke the protocol.
     Violation,
+    /// It was done.
+    Done,
+    /// It began the explicit transaction with this number.
+    Begun(u64),
+    /// It never ran: why.
+    Refused(Why),
+}
+
+/// Why a task was refused when its turn had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    NoTransaction,
+    TransactionOpen,
+    NoSnapshot,
+    NothingToUndo,
+    NothingToRedo,
+    NoRoom,
+    /// The worker said why.
+    Unfrozen,
+    /// The frozen process has died.
+    SnapshotDied,
 }
 
 /// Why a task is not taken.
@@ -140,6 +250,10 @@ pub(crate) enum Phase {
 #[derive(Debug, Clone, Copy)]
 struct Current {
     task: Task,
+    /// The mark that was made for it.
+    mark: Option<Mark>,
+    /// Whether it began the explicit transaction.
+    began: bool,
     deadline: Option<Instant>,
     stop: Option<Stop>,
 }
@@ -160,25 +274,33 @@ pub(crate) struct Machine {
     phase: Phase,
     queue: VecDeque<Task>,
     current: Option<Current>,
+    /// The return that is under way. Nothing is sent meanwhile.
+    reverting: Option<returns::Reverting>,
+    timeline: Timeline,
     grace: Duration,
     limit: usize,
     violated: bool,
     /// Whether this worker was given anything to do: else its death loses nothing.
     used: bool,
+    /// Whether an execution has begun since the newest mark.
+    dirty: bool,
     lost_unseen: bool,
 }
 
 impl Machine {
     /// A session whose worker is being started. `grace`: between SIGINT and SIGKILL; `limit`: tasks that may wait.
-    pub(crate) fn new(grace: Duration, limit: usize) -> Self {
+    pub(crate) fn new(grace: Duration, limit: usize, bounds: Bounds) -> Self {
         Machine {
             phase: Phase::Starting,
             queue: VecDeque::new(),
             current: None,
+            reverting: None,
+            timeline: Timeline::new(bounds),
             grace,
             limit,
             violated: false,
             used: false,
+            dirty: false,
             lost_unseen: false,
         }
     }
@@ -197,14 +319,27 @@ impl Machine {
         self.current.is_some_and(|current| current.stop.is_some())
     }
 
+    /// Whether the session is on its way back to a mark, and the task that waits for it.
+    pub(crate) fn reverting(&self) -> Option<Option<Token>> {
+        self.reverting.as_ref().map(returns::Reverting::token)
+    }
+
     /// Tasks that wait.
     pub(crate) fn queued(&self) -> impl Iterator<Item = Token> + '_ {
         self.queue.iter().map(|task| task.token)
     }
 
+    /// The marks, and the open transaction.
+    pub(crate) fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
     /// When to feed [`Event::Timer`] next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let current = self.current?;
+        let Some(current) = self.current else {
+            let waits = self.phase == Phase::Ready && self.reverting.is_none();
+            return self.timeline.open().filter(|_| waits).map(|open| open.deadline);
+        };
         match current.stop {
             Some(stop) if stop.killed => None,
             Some(stop) => Some(stop.again_at.unwrap_or(stop.kill_at)),
@@ -220,14 +355,20 @@ impl Machine {
         if matches!(self.phase, Phase::Closing | Phase::Closed) {
             return Err(Refusal::Closed);
         }
-        if std::mem::take(&mut self.lost_unseen) {
+        // To go back to a snapshot is what one does about it.
+        let cures = matches!(task.kind, Kind::ReturnTo(_) | Kind::Settle);
+        if std::mem::take(&mut self.lost_unseen) && !cures {
             return Err(Refusal::Lost);
         }
-        if self.queue.len() >= self.limit {
+        if self.queue.len() >= self.limit && !cures {
             return Err(Refusal::Full);
         }
-        self.queue.push_back(task);
         let mut actions = Vec::new();
+        if matches!(task.kind, Kind::ReturnTo(_)) {
+            self.drop_queue(Verdict::Cancelled, &mut actions);
+            self.stop(false, now, &mut actions);
+        }
+        self.queue.push_back(task);
         self.turn(now, &mut actions);
         Ok(actions)
     }
@@ -248,14 +389,27 @@ impl Machine {
             Event::Ended { token, said } => self.ended(token, said, now, &mut actions),
             Event::Exited => self.exited(&mut actions),
             Event::Violation => self.violation(&mut actions),
+            Event::Reverted => self.reverted(now, &mut actions),
+            Event::RevertFailed { dead } => self.revert_failed(dead, now, &mut actions),
             Event::Interrupt => self.stop(false, now, &mut actions),
             Event::Cancel(token) => self.cancel(token, now, &mut actions),
+            Event::DropMark(mark) => {
+                if self.timeline.take(mark, super::timeline::Role::Named) {
+                    actions.push(Action::Drop(vec![mark]));
+                }
+            }
+            Event::MakeRoom => {
+                if let Some(mark) = self.timeline.evict() {
+                    actions.push(Action::Evict(vec![mark]));
+                }
+            }
             Event::Timer => self.timer(now, &mut actions),
             Event::Close => self.close(&mut actions),
             Event::Gone => {
-                if let Some(current) = self.current.take() {
+                let waits = self.reverting.take().and_then(|reverting| reverting.token());
+                if let Some(token) = self.current.take().map(|current| current.task.token).or(waits) {
                     let verdict = if self.violated { Verdict::Violation } else { Verdict::Closed };
-                    actions.push(Action::End(current.task.token, verdict));
+                    actions.push(Action::End(token, verdict, State::Lost));
                 }
                 self.drop_queue(Verdict::Closed, &mut actions);
                 self.phase = Phase::Closed;
@@ -264,67 +418,12 @@ impl Machine {
         actions
     }
 
-    fn turn(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        if self.phase == Phase::Ready
-            && self.current.is_none()
-            && let Some(task) = self.queue.pop_front()
-        {
-            let deadline = task.timeout.and_then(|timeout| now.checked_add(timeout));
-            self.current = Some(Current { task, deadline, stop: None });
-            self.used |= task.kind == Kind::Execute;
-            actions.push(Action::Send(task.token));
-        }
-    }
-
-    fn ended(&mut self, token: Token, said: Said, now: Instant, actions: &mut Vec<Action>) {
-        if matches!(self.phase, Phase::Closing | Phase::Closed) {
-            return;
-        }
-        let fits = self.current.filter(|current| {
-            current.task.token == token && (current.task.kind == Kind::Query) == (said == Said::Reply)
-        });
-        let Some(current) = fits else { return self.violation(actions) };
-        let verdict = match current.stop {
-            Some(stop) if stop.timed_out => Verdict::TimedOut,
-            // User code swallowed the interrupt and completed: that is a success.
-            Some(_) if said == Said::Error => Verdict::Interrupted,
-            _ => Verdict::Reported,
-        };
-        if current.stop.is_some_and(|stop| stop.killed) {
-            // It ended just before SIGKILL hit, but its process is dying: the exit tells what became of it.
-            return;
-        }
-        self.current = None;
-        actions.push(Action::End(token, verdict));
-        if current.task.stop_on_error && (said == Said::Error || verdict == Verdict::TimedOut) {
-            self.drop_queue(Verdict::CancelledByError, actions);
-        }
-        self.turn(now, actions);
-    }
-
     fn exited(&mut self, actions: &mut Vec<Action>) {
         match self.phase {
             Phase::Closing | Phase::Closed => {}
             Phase::Starting | Phase::Respawning => self.close(actions),
-            Phase::Ready => {
-                let current = self.current.take();
-                if let Some(current) = current {
-                    let verdict = match current.stop {
-                        Some(stop) => Verdict::Killed { timed_out: stop.timed_out },
-                        None => Verdict::Crashed,
-                    };
-                    actions.push(Action::End(current.task.token, verdict));
-                    if current.task.stop_on_error {
-                        self.drop_queue(Verdict::CancelledByError, actions);
-                    }
-                } else {
-                    self.lost_unseen = self.used && self.queue.is_empty();
-                }
-                self.used = false;
-                self.phase = Phase::Respawning;
-                actions.push(Action::Lost { running: current.is_some() });
-                actions.push(Action::Respawn);
-            }
+            Phase::Ready if self.reverting.is_some() => {}
+            Phase::Ready => self.died(actions),
         }
     }
 
@@ -359,7 +458,7 @@ impl Machine {
         }
         if let Some(at) = self.queue.iter().position(|task| task.token == token) {
             self.queue.remove(at);
-            actions.push(Action::End(token, Verdict::Cancelled));
+            actions.push(Action::End(token, Verdict::Cancelled, State::Kept));
         }
     }
 
@@ -367,7 +466,7 @@ impl Machine {
         if matches!(self.phase, Phase::Closing | Phase::Closed) {
             return;
         }
-        let Some(current) = &mut self.current else { return };
+        let Some(current) = &mut self.current else { return self.expire(now, actions) };
         match &mut current.stop {
             None if current.deadline.is_some_and(|deadline| deadline <= now) => self.stop(true, now, actions),
             Some(stop) if !stop.killed && stop.kill_at <= now => {
@@ -393,7 +492,7 @@ impl Machine {
     }
 
     fn drop_queue(&mut self, verdict: Verdict, actions: &mut Vec<Action>) {
-        actions.extend(self.queue.drain(..).map(|task| Action::End(task.token, verdict)));
+        actions.extend(self.queue.drain(..).map(|task| Action::End(task.token, verdict, State::Kept)));
     }
 }
 

@@ -1,11 +1,13 @@
 //! Messages with their common fields filled in.
 
+use super::actor::Returned;
 use base64::Engine as _;
 use pyrepl3_protocol::id::{self, Kind};
 use pyrepl3_protocol::message::{
-    Changes, EndStatus, ErrorMessage, InputMessage, OutputMessage, ProcessExit, SessionLost, Stream,
+    Changes, EndStatus, ErrorMessage, Evicted, InputMessage, OutputMessage, ProcessExit, RolledBack, SessionLost,
+    SnapshotCreated, SnapshotKind, Stream, Warning,
 };
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Unix time in seconds.
 pub(crate) fn now() -> f64 {
@@ -60,6 +62,75 @@ pub(crate) fn error(status: EndStatus, ename: &str, evalue: String) -> ErrorMess
         changes: Changes::default(),
         execution_count: 0,
         replayed: false,
+    }
+}
+
+pub(crate) fn snapshot_created(
+    session: &str,
+    snapshot: &str,
+    name: Option<String>,
+    kind: SnapshotKind,
+    warnings: Vec<String>,
+    took: Duration,
+    execution_count: u64,
+) -> SnapshotCreated {
+    SnapshotCreated {
+        id: id::new(Kind::Message),
+        timestamp: now(),
+        session_id: Some(session.to_owned()),
+        execution_id: None,
+        reply_to: None,
+        snapshot_id: snapshot.to_owned(),
+        name,
+        kind,
+        warnings,
+        duration: took.as_secs_f64(),
+        execution_count,
+    }
+}
+
+pub(crate) fn rolled_back(session: &str, snapshot: Option<String>, returned: &Returned, reason: String) -> RolledBack {
+    RolledBack {
+        id: id::new(Kind::Message),
+        timestamp: now(),
+        session_id: Some(session.to_owned()),
+        execution_id: None,
+        reply_to: None,
+        snapshot_id: snapshot,
+        report: returned.report.clone(),
+        exact: returned.exact,
+        reason,
+        duration: returned.took.as_secs_f64(),
+        execution_count: returned.count,
+    }
+}
+
+pub(crate) fn evicted(
+    session: &str,
+    snapshot: &str,
+    name: Option<String>,
+    kind: SnapshotKind,
+    reason: &str,
+) -> Evicted {
+    Evicted {
+        id: id::new(Kind::Message),
+        timestamp: now(),
+        session_id: Some(session.to_owned()),
+        execution_id: None,
+        snapshot_id: snapshot.to_owned(),
+        name,
+        kind,
+        reason: reason.to_owned(),
+    }
+}
+
+pub(crate) fn warning(session: &str, text: String) -> Warning {
+    Warning {
+        id: id::new(Kind::Message),
+        timestamp: now(),
+        session_id: Some(session.to_owned()),
+        execution_id: None,
+        text,
     }
 }
 

@@ -4,15 +4,20 @@
 mod actor;
 mod ends;
 mod execution;
+mod frozen;
 mod handle;
 mod keys;
 pub(crate) mod link;
 mod machine;
 mod messages;
 mod outbox;
+mod roster;
 mod start;
+mod state;
+mod timeline;
 
 pub(crate) use actor::Command;
 pub use execution::{Execution, ExecutionError};
-pub use handle::{ExecuteRequest, PendingInput, Script, Session, SessionEvents, Source, Status, StatusState};
-pub(crate) use start::{Alive, Origin, check, start};
+pub use handle::{ExecuteRequest, Lineage, PendingInput, Script, Session, SessionEvents, Source, Status, StatusState};
+pub(crate) use roster::Roster;
+pub(crate) use start::{Origin, check, start};

@@ -1,9 +1,10 @@
 //! Starting a session from a process that serves forks.
 
 use super::actor::{Actor, Place};
-use super::handle::{Script, Session, Shared, check_policy};
+use super::handle::{Script, Session, Shared};
 use super::link::{InitLink, WorkerLink};
 use super::outbox::Outbox;
+use super::roster::Roster;
 use crate::zygote::ForkServer;
 use pyrepl3_protocol::id::{self, Kind};
 use pyrepl3_protocol::message::SessionOptions;
@@ -11,7 +12,6 @@ use pyrepl3_protocol::worker::{Mode, Request};
 use pyrepl3_protocol::{Code, Failure};
 use rustix::fd::OwnedFd;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -42,27 +42,7 @@ impl Setup {
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
     pub(crate) server: Arc<ForkServer>,
-    pub(crate) alive: Arc<Alive>,
-}
-
-/// How many sessions have processes, those that are ending included.
-#[derive(Debug, Default)]
-pub(crate) struct Alive {
-    count: AtomicUsize,
-    fewer: Notify,
-}
-
-impl Alive {
-    /// Waits until there are none.
-    pub(crate) async fn none(&self) {
-        loop {
-            let fewer = self.fewer.notified();
-            if self.count.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            fewer.await;
-        }
-    }
+    pub(crate) alive: Arc<Roster>,
 }
 
 fn mode(script: &Script) -> Mode {
@@ -107,7 +87,30 @@ pub(crate) fn check(options: &SessionOptions) -> Result<(), Failure> {
             "give seconds from 0 to 86400",
         ));
     }
-    options.default_policy.map_or(Ok(()), check_policy)
+    if let Some(seconds) = options.transaction_timeout
+        && !(seconds.is_finite() && seconds > 0.0 && seconds <= 1e9)
+    {
+        return Err(Failure::new(
+            Code::BadRequest,
+            "transaction_timeout cannot be used",
+            format!("it is {seconds}"),
+            "give seconds above 0",
+        ));
+    }
+    Ok(())
+}
+
+/// Runs a session's task.
+pub(crate) fn run_actor(actor: Actor, alive: Arc<Roster>, on_end: Option<OnEnd>) {
+    alive.begun();
+    let id = actor.id();
+    tokio::spawn(async move {
+        actor.run().await;
+        alive.ended(&id);
+        if let Some(on_end) = on_end {
+            on_end();
+        }
+    });
 }
 
 /// Called when a session has ended, however.
@@ -136,23 +139,18 @@ pub(crate) async fn start(
         events: Arc::new(Outbox::new(room.clone())),
         room,
         python: Mutex::default(),
+        lineage: None,
     });
     let (commands, inbox) = mpsc::unbounded_channel();
     let (ready, is_ready) = oneshot::channel();
     let alive = origin.alive.clone();
     let place = Place { setup, origin, shared: shared.clone() };
+    let session = Session::new(shared, commands);
+    alive.remember(&session);
     let actor = Actor::new(place, init, worker, inbox, ready);
-    alive.count.fetch_add(1, Ordering::AcqRel);
-    tokio::spawn(async move {
-        actor.run().await;
-        alive.count.fetch_sub(1, Ordering::AcqRel);
-        alive.fewer.notify_waiters();
-        if let Some(on_end) = on_end {
-            on_end();
-        }
-    });
+    run_actor(actor, alive, on_end);
     match is_ready.await {
-        Ok(Ok(())) => Ok(Session::new(shared, commands)),
+        Ok(Ok(())) => Ok(session),
         Ok(Err(failure)) => Err(failure),
         Err(_) => Err(Failure::new(Code::Internal, "the session could not be started", "its task ended", "")),
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What becomes of the state when an execution ends. Only `commit_always` is available yet.
+/// What becomes of the state when an execution ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -18,6 +18,71 @@ pub enum TransactionPolicy {
     RollbackOnFailure,
     /// Effects wait for `commit` or `rollback`.
     Explicit,
+}
+
+/// What becomes of random state in branches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RandomState {
+    /// Every branch draws the same numbers, as the parent will.
+    #[default]
+    Same,
+    /// Every branch draws its own, reproducibly.
+    Split,
+}
+
+/// What a snapshot is kept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotKind {
+    /// A client asked for it.
+    Named,
+    /// Inside the open transaction.
+    Savepoint,
+    /// Before the open transaction.
+    Transaction,
+    /// Before an execution that `undo` can go back beyond.
+    Undo,
+    /// A present that `undo` left, and that `redo` returns to.
+    Redo,
+    /// Before the execution that runs.
+    Execution,
+}
+
+/// A snapshot of a session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Snapshot {
+    /// Its id.
+    pub snapshot_id: String,
+    /// Its name, if it was given one.
+    pub name: Option<String>,
+    /// What it is kept for.
+    pub kind: SnapshotKind,
+    /// When it was taken: Unix time in seconds.
+    pub created_at: f64,
+    /// Seconds since.
+    pub age: f64,
+    /// Executions before it.
+    pub execution_count: u64,
+    /// Bytes that it holds alone, page tables included; null where that cannot be told.
+    pub memory: Option<u64>,
+}
+
+/// A session that was branched off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Branch {
+    /// Its id.
+    pub session_id: String,
+    /// Its interpreter.
+    pub python: Option<PythonInfo>,
+    /// The session that it was branched from.
+    pub parent: String,
+    /// Executions of the parent until then.
+    pub branched_at: u64,
 }
 
 /// An output stream.
@@ -179,6 +244,9 @@ pub struct Limits {
     /// Requests that may wait in the session; 1,000 without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<u32>,
+    /// Frozen processes (snapshots, of whatever kind) that the session may have; 64 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshots: Option<u32>,
 }
 
 /// What a session is started with. All of it has a default.
@@ -209,6 +277,16 @@ pub struct SessionOptions {
     /// Policy of executions that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_policy: Option<TransactionPolicy>,
+    /// How many executions back `undo` can go, as far as the limits allow; 0 without it: no snapshot is taken for it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub undo: u32,
+    /// Seconds after which an explicit transaction in which nothing happens rolls back; 600 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction_timeout: Option<f64>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What becomes of a session that is given back to its pool.

@@ -1,15 +1,17 @@
 //! What the machine decides, done.
 
-use super::{Actor, BURY_LIMIT, HELLO_LIMIT, LEAVE_LIMIT, Pending, request_for};
-use crate::session::ends::{Circumstances, Report, last_message};
+use super::{Actor, BURY_LIMIT, HELLO_LIMIT, LEAVE_LIMIT, Operation, Pending, request_for};
+use crate::session::ends::{Circumstances, Report, last_message, refused};
 use crate::session::handle::{Source, closed};
 use crate::session::link::WorkerLink;
-use crate::session::machine::{Action, Event, Token, Verdict};
+use crate::session::machine::{Action, Event, State, Token, Verdict, Why};
 use crate::session::messages;
+use crate::session::timeline::Mark;
 use base64::Engine as _;
 use pyrepl3_protocol::message::{Message, Stream};
 use pyrepl3_protocol::worker::{InitEvent, Request, Source as WireSource};
 use pyrepl3_protocol::{Code, Failure};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 impl Actor {
@@ -19,10 +21,22 @@ impl Actor {
         self.perform(actions).await;
     }
 
+    /// Performs actions, and what follows from them.
     pub(super) async fn perform(&mut self, actions: Vec<Action>) {
-        for action in actions {
+        let mut todo = VecDeque::from(actions);
+        loop {
+            let Some(action) = todo.pop_front() else {
+                let Some(event) = self.later.pop_front() else { return };
+                todo.extend(self.machine.handle(event, Instant::now()));
+                continue;
+            };
             match action {
-                Action::Send(token) => self.send(token),
+                Action::Send(token, mark) => self.send(token, mark),
+                Action::Branch(token) => self.ask_for_branches(token),
+                Action::Revert { mark, keep, discard } => self.begin_return(mark, keep, discard).await,
+                Action::Drop(marks) => self.drop_marks(&marks),
+                Action::Evict(marks) => self.evict(&marks),
+                Action::CameBack(cause) => self.came_back(cause),
                 Action::Interrupt(token) => {
                     self.tell(&Request::Interrupt { id: token });
                     if let Some(process) = &self.worker.process {
@@ -35,7 +49,7 @@ impl Actor {
                         process.kill();
                     }
                 }
-                Action::End(token, verdict) => self.end(token, verdict),
+                Action::End(token, verdict, state) => self.end(token, verdict, state).await,
                 Action::Lost { running } => self.lost(running),
                 Action::Respawn => self.respawn().await,
                 // `run` leaves its loop and does it.
@@ -44,16 +58,43 @@ impl Actor {
         }
     }
 
-    fn send(&mut self, token: Token) {
+    fn send(&mut self, token: Token, mark: Option<Mark>) {
         // What was written until now belongs to the session, not to what starts.
         let current = self.machine.current();
         debug_assert_eq!(current, Some(token));
         self.drain_as_session();
         // The first thing that it prints is told at once.
         self.pace = None;
+        let name = match self.pending.get(&token) {
+            Some(Pending::Operate(operation)) => match &operation.operation {
+                Operation::Snapshot { name } => name.clone(),
+                _ => None,
+            },
+            _ => None,
+        };
+        let wake = match mark {
+            None => None,
+            Some(mark) => match self.freeze(token, mark, name) {
+                Some(wake) => Some(wake),
+                None => return,
+            },
+        };
         let Some(pending) = self.pending.get_mut(&token) else { return };
         let sent = match pending {
             Pending::Query { query, .. } => self.worker.send(&request_for(token, query)),
+            Pending::Operate(operation) => {
+                operation.sent = Some(Instant::now());
+                operation.mark = mark;
+                if let (Operation::Snapshot { .. } | Operation::Savepoint { .. }, Some(frozen)) =
+                    (&operation.operation, mark.and_then(|mark| self.frozen.get_mut(&mark)))
+                {
+                    frozen.asked_for = true;
+                }
+                match wake {
+                    Some(wake) => self.worker.send_with(&Request::Freeze { id: token, fds: 1 }, wake),
+                    None => Ok(()),
+                }
+            }
             Pending::Execute(execution) => {
                 self.count += 1;
                 execution.count = self.count;
@@ -75,7 +116,12 @@ impl Actor {
                         WireSource::Bytes { base64: base64::engine::general_purpose::STANDARD.encode(bytes) }
                     }
                 };
-                self.worker.send(&Request::Execute { id: token, count: self.count, file, code })
+                let fds = wake.is_some().then_some(1);
+                let request = Request::Execute { id: token, count: self.count, file, code, fds };
+                match wake {
+                    Some(wake) => self.worker.send_with(&request, wake),
+                    None => self.worker.send(&request),
+                }
             }
         };
         if sent.is_err() {
@@ -84,18 +130,23 @@ impl Actor {
     }
 
     /// Tells a client how its task ended.
-    fn end(&mut self, token: Token, verdict: Verdict) {
+    async fn end(&mut self, token: Token, verdict: Verdict, state: State) {
         let pending = self.pending.remove(&token);
         // The prompts of an execution's own thread were closed by the worker; those of other threads go on waiting.
         match pending {
             None => {}
+            Some(Pending::Operate(operation)) => Box::pin(self.end_operation(*operation, verdict, state)).await,
             Some(Pending::Query { reply, .. }) => {
                 let failure = match verdict {
                     Verdict::Crashed | Verdict::Killed { .. } => Failure::new(
                         Code::SessionLost,
                         "the worker died while it answered",
                         self.exit.as_ref().map(ToString::to_string).unwrap_or_default(),
-                        "the session goes on with a fresh namespace",
+                        if state == State::Undone {
+                            "the session is back in an earlier state; ask again"
+                        } else {
+                            "the session goes on with a fresh namespace"
+                        },
                     ),
                     Verdict::Violation => self.fault.clone().unwrap_or_else(|| closed(&self.place.shared.id)),
                     _ => closed(&self.place.shared.id),
@@ -103,6 +154,10 @@ impl Actor {
                 _ = reply.send(Err(failure));
             }
             Some(Pending::Execute(mut execution)) => {
+                if let Verdict::Refused(why) = verdict {
+                    return self.refuse_execution(*execution, why);
+                }
+                let report = (state == State::Undone).then(|| self.last_return.take()).flatten();
                 let known = Circumstances {
                     timeout: execution.request.timeout,
                     grace: Duration::from_secs_f64(
@@ -111,6 +166,8 @@ impl Actor {
                     ran_for: execution.started.map(|at| at.elapsed()),
                     execution_count: execution.count,
                     exit: self.exit.as_ref(),
+                    state,
+                    report: report.map(|returned| returned.report),
                     violation: self
                         .fault
                         .as_ref()
@@ -135,6 +192,24 @@ impl Actor {
                     _ = waiter.send(Ok(()));
                 }
             }
+        }
+    }
+
+    /// It never ran, as was found out when its turn had come.
+    fn refuse_execution(&mut self, mut execution: super::PendingExecution, why: Why) {
+        let failure = refused(why, self.unfrozen.take());
+        if let Some(key) = &execution.request.idempotency_key {
+            self.keys.forget(key);
+        }
+        if let Some(refuse) = execution.refuse.take() {
+            _ = refuse.send(failure.clone());
+        }
+        for (_, outbox) in execution.repeats.drain(..) {
+            outbox.finish(None);
+        }
+        execution.outbox.finish(None);
+        for waiter in execution.stopped.drain(..) {
+            _ = waiter.send(Err(failure.clone()));
         }
     }
 
@@ -192,6 +267,7 @@ impl Actor {
             Message::OutputMessage(part) => (part.session_id, part.execution_id) = (session, id),
             Message::DisplayMessage(part) => (part.session_id, part.execution_id) = (session, id),
             Message::InputMessage(part) => (part.session_id, part.execution_id) = (session, id),
+            Message::Warning(part) => (part.session_id, part.execution_id) = (session, id),
             _ => {}
         }
         match execution {
@@ -220,6 +296,7 @@ impl Actor {
     /// Another worker in the same session. Session init kills first what is left of the last one.
     async fn respawn(&mut self) {
         self.up = false;
+        self.expected = None;
         self.killed_by_us = false;
         self.incarnation += 1;
         self.patience = Some(Instant::now() + HELLO_LIMIT);
@@ -284,7 +361,7 @@ impl Actor {
             tokio::select! {
                 biased;
                 event = self.init.next() => match event {
-                    Some(InitEvent::Exit { code, signal }) => {
+                    Some(InitEvent::Exit { code, signal, .. }) => {
                         self.exit = Some(pyrepl3_protocol::message::ProcessExit { code, signal, out_of_memory: false });
                         self.drain();
                         return;
@@ -335,6 +412,10 @@ impl Actor {
                 _ = reply.send(Err(failure));
             }
             Command::Status { reply } => _ = reply.send(Ok(self.status())),
+            Command::Operate { reply, .. } => _ = reply.send(Err(failure)),
+            Command::Snapshots { reply } => _ = reply.send(Err(failure)),
+            Command::DropSnapshot { reply, .. } => _ = reply.send(Err(failure)),
+            Command::MakeRoom => {}
             Command::Close { reply, .. } => self.closers.extend(reply),
         }
     }

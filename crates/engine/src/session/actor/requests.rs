@@ -1,5 +1,6 @@
 //! What handles ask, and what the worker asks of them.
 
+use super::operations::transaction_number;
 use super::{Actor, Command, PROMPT, PROMPTS, Pending, PendingExecution, Prompt, QUERY_LIMIT};
 use crate::session::ends::Report;
 use crate::session::handle::{ExecuteRequest, PendingInput, Source, closed};
@@ -18,14 +19,17 @@ impl Actor {
     pub(super) async fn command(&mut self, command: Command) {
         match command {
             Command::Execute { request, chosen, outbox, refuse } => {
-                if let Err(failure) = self.execute(request, chosen, &outbox).await {
-                    _ = refuse.send(failure);
+                let mut refuse = Some(refuse);
+                if let Err(failure) = self.execute(request, chosen, &outbox, &mut refuse).await {
+                    if let Some(refuse) = refuse {
+                        _ = refuse.send(failure);
+                    }
                     outbox.finish(None);
                 }
             }
             Command::Query { query, reply } => {
                 let token = self.token();
-                let task = Task { token, kind: Kind::Query, timeout: Some(QUERY_LIMIT), stop_on_error: false };
+                let task = Task { timeout: Some(QUERY_LIMIT), ..Task::new(token, Kind::Query) };
                 match self.machine.submit(task, Instant::now()) {
                     Ok(actions) => {
                         self.pending.insert(token, Pending::Query { query, reply });
@@ -50,6 +54,10 @@ impl Actor {
             Command::Interrupt { reply } => self.interrupt(reply).await,
             Command::Cancel { execution_id, reply } => self.cancel(&execution_id, reply).await,
             Command::Status { reply } => _ = reply.send(Ok(self.status())),
+            Command::Operate { operation, reply } => self.operate(operation, reply).await,
+            Command::Snapshots { reply } => _ = reply.send(Ok(self.list_snapshots().await)),
+            Command::DropSnapshot { snapshot, reply } => self.drop_snapshot(&snapshot, reply).await,
+            Command::MakeRoom => self.feed(Event::MakeRoom).await,
             Command::Close { exit, reply } => {
                 self.leave = exit;
                 self.closers.extend(reply);
@@ -58,13 +66,19 @@ impl Actor {
         }
     }
 
-    fn token(&mut self) -> u64 {
+    pub(super) fn token(&mut self) -> u64 {
         let token = self.next_token;
         self.next_token += 1;
         token
     }
 
-    async fn execute(&mut self, request: ExecuteRequest, chosen: bool, outbox: &Arc<Outbox>) -> Result<(), Failure> {
+    async fn execute(
+        &mut self,
+        request: ExecuteRequest,
+        chosen: bool,
+        outbox: &Arc<Outbox>,
+        refuse: &mut Option<oneshot::Sender<Failure>>,
+    ) -> Result<(), Failure> {
         let id = request.id.clone().unwrap_or_default();
         if chosen && !self.seen.insert(&id) {
             return Err(Failure::new(
@@ -99,7 +113,13 @@ impl Actor {
             }
         }
         let token = self.next_token;
-        let task = Task { token, kind: Kind::Execute, timeout: request.timeout, stop_on_error: request.stop_on_error };
+        let task = Task {
+            timeout: request.timeout,
+            stop_on_error: request.stop_on_error,
+            policy: request.policy.or(self.place.shared.options.default_policy).unwrap_or_default(),
+            transaction: request.transaction.as_deref().map(transaction_number),
+            ..Task::new(token, Kind::Execute)
+        };
         let actions = self.machine.submit(task, Instant::now()).map_err(|refusal| self.refusal(refusal))?;
         self.next_token += 1;
         if let Some(key) = &request.idempotency_key {
@@ -110,6 +130,7 @@ impl Actor {
             answers: request.inputs.clone().map(Into::into),
             request,
             outbox: outbox.clone(),
+            refuse: refuse.take(),
             count: 0,
             started: None,
             report: Report::None,
@@ -121,7 +142,7 @@ impl Actor {
         Ok(())
     }
 
-    fn refusal(&self, refusal: Refusal) -> Failure {
+    pub(super) fn refusal(&self, refusal: Refusal) -> Failure {
         match refusal {
             Refusal::Closed => self.fault.clone().unwrap_or_else(|| closed(&self.place.shared.id)),
             Refusal::Full => Failure::new(

@@ -1,0 +1,102 @@
+//! Splitting the session: a fork of the worker forks the branches, each of which becomes the worker of a new session.
+
+use super::{Actor, Place};
+use crate::session::frozen::Frozen;
+use crate::session::handle::{Lineage, Session, Shared};
+use crate::session::link::{InitLink, WorkerFds, WorkerLink};
+use crate::session::machine::Token;
+use crate::session::outbox::Outbox;
+use crate::session::start::{Setup, run_actor};
+use pyrepl3_protocol::id::{self, Kind};
+use pyrepl3_protocol::message::RandomState;
+use pyrepl3_protocol::worker::{FrozenRequest, Request};
+use pyrepl3_protocol::{Code, Failure};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// Branches of one request at most.
+pub(super) const BRANCHES: u32 = 256;
+/// How long a branch may take to be there.
+const LIMIT: Duration = Duration::from_secs(60);
+
+impl Actor {
+    /// Asks the worker for a fork that makes the branches.
+    pub(super) fn ask_for_branches(&mut self, token: Token) {
+        match Frozen::new(self.count, None) {
+            Ok((frozen, theirs)) => {
+                self.brancher = Some(frozen);
+                if self.worker.send_with(&Request::Branch { id: token, fds: 1 }, theirs).is_err() {
+                    self.worker.closed = true;
+                }
+            }
+            Err(error) => self.unfrozen(token, error.to_string(), String::new()),
+        }
+    }
+
+    /// Has the branches made. What runs in this session waits meanwhile: the fork of the worker is done, so it is short.
+    pub(super) async fn branch(&mut self, count: u32, random: RandomState) -> Result<Vec<Session>, Failure> {
+        let failed = |why: String| {
+            Failure::new(Code::SnapshotRefused, "the session could not be branched", why, "see the session's limits")
+        };
+        let os = |error: std::io::Error| failed(error.to_string());
+        let Some(mut brancher) = self.brancher.take() else { return Err(failed("nothing was forked".into())) };
+        brancher.confirm().await.map_err(os)?;
+        let mut workers = Vec::new();
+        for index in 0..count {
+            let (worker, fds): (WorkerLink, WorkerFds) = WorkerLink::unasked(None).map_err(os)?;
+            brancher.send(FrozenRequest::Branch { index, random }, fds.into_all()).await.map_err(os)?;
+            workers.push(worker);
+        }
+        brancher.send(FrozenRequest::Leave {}, Vec::new()).await.map_err(os)?;
+        let mut branches = Vec::new();
+        for worker in workers {
+            let begun = tokio::time::timeout(LIMIT, self.adopt_branch(worker));
+            branches.push(begun.await.map_err(|_| failed("a branch did not answer in time".into()))??);
+        }
+        let mut sessions = Vec::new();
+        for (session, ready) in branches {
+            ready.await.map_err(|_| failed("a branch ended at once".into()))??;
+            sessions.push(session);
+        }
+        Ok(sessions)
+    }
+
+    /// Makes a session of a branch's worker.
+    async fn adopt_branch(
+        &self,
+        mut worker: WorkerLink,
+    ) -> Result<(Session, oneshot::Receiver<Result<(), Failure>>), Failure> {
+        let os = |error: std::io::Error| Failure::os("a branch could not be taken over", &error);
+        while worker.process.is_none() {
+            worker.readable().await.map_err(os)?;
+            worker.read(true).map_err(|why| os(std::io::Error::other(why)))?;
+            if worker.closed {
+                return Err(os(std::io::Error::other("it ended at once")));
+            }
+        }
+        let pid = worker.process.as_ref().map_or(0, crate::process::Process::pid);
+        let (init, init_fd) = InitLink::new().map_err(os)?;
+        self.init.member(&init_fd, pid).await?;
+        let setup =
+            Setup { options: self.place.setup.options.clone(), mode: self.place.setup.mode.clone(), stdin: None };
+        let room = Arc::new(Notify::new());
+        let shared = Arc::new(Shared {
+            id: id::new(Kind::Session),
+            options: setup.options.clone(),
+            events: Arc::new(Outbox::new(room.clone())),
+            room,
+            python: Mutex::default(),
+            lineage: Some(Lineage { parent: self.place.shared.id.clone(), branched_at: self.count }),
+        });
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let (ready, is_ready) = oneshot::channel();
+        let place = Place { setup, origin: self.place.origin.clone(), shared: shared.clone() };
+        let session = Session::new(shared, commands);
+        self.place.origin.alive.remember(&session);
+        let mut actor = Actor::new(place, init, worker, inbox, ready);
+        actor.count = self.count;
+        run_actor(actor, self.place.origin.alive.clone(), None);
+        Ok((session, is_ready))
+    }
+}

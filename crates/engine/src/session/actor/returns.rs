@@ -1,0 +1,289 @@
+//! Frozen processes, made and dropped, and the way back to one of them.
+
+use super::{Actor, HELLO_LIMIT};
+use crate::session::frozen::Frozen;
+use crate::session::machine::{Cause, Event, Token};
+use crate::session::messages;
+use crate::session::timeline::{Mark, Roles};
+use pyrepl3_protocol::message::{Message, Snapshot, SnapshotKind};
+use pyrepl3_protocol::worker::{self, FrozenRequest};
+use rustix::fd::OwnedFd;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Characters of each thing that a worker says it has lost, and how many of them are told.
+const LOST: (usize, usize) = (300, 30);
+
+/// A return to a mark that is under way.
+#[derive(Debug)]
+pub(super) struct Returning {
+    id: String,
+    name: Option<String>,
+    count: u64,
+    began: Instant,
+    awake: bool,
+    swept: bool,
+    lost: Vec<String>,
+    ended: Vec<String>,
+    discarded: Vec<String>,
+}
+
+/// A return that is complete.
+#[derive(Debug, Clone)]
+pub(crate) struct Returned {
+    pub(crate) id: String,
+    pub(crate) report: String,
+    pub(crate) exact: bool,
+    pub(crate) took: Duration,
+    pub(crate) count: u64,
+}
+
+fn kind(roles: Option<Roles>) -> SnapshotKind {
+    match roles {
+        None => SnapshotKind::Redo,
+        Some(roles) if roles.named => SnapshotKind::Named,
+        Some(roles) if roles.savepoint => SnapshotKind::Savepoint,
+        Some(roles) if roles.begin => SnapshotKind::Transaction,
+        Some(roles) if roles.undo => SnapshotKind::Undo,
+        Some(_) => SnapshotKind::Execution,
+    }
+}
+
+fn unix(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+}
+
+impl Actor {
+    /// A place for a process that is about to be frozen, and the end of its channel that it is to have. None when there
+    /// are no descriptors left; then [`Actor::unfrozen`] says so.
+    pub(super) fn freeze(&mut self, token: Token, mark: Mark, name: Option<String>) -> Option<OwnedFd> {
+        match Frozen::new(self.count, name) {
+            Ok((frozen, theirs)) => {
+                self.frozen.insert(mark, frozen);
+                let seats = self.place.origin.alive.clone();
+                seats.add_frozen(&self.place.shared.id, 1);
+                Some(theirs)
+            }
+            Err(error) => {
+                self.unfrozen(token, error.to_string(), "close files, or raise the limit on open files".into());
+                None
+            }
+        }
+    }
+
+    pub(super) fn unfrozen(&mut self, token: Token, why: String, how: String) {
+        self.unfrozen = Some((bounded(&why), bounded(&how)));
+        self.later.push_back(Event::Ended { token, said: crate::session::machine::Said::Unfrozen });
+    }
+
+    pub(super) fn drop_marks(&mut self, marks: &[Mark]) {
+        for mark in marks {
+            // Its channel closes, and it ends.
+            if self.frozen.remove(mark).is_some() {
+                self.place.origin.alive.add_frozen(&self.place.shared.id, -1);
+            }
+        }
+    }
+
+    pub(super) fn evict(&mut self, marks: &[Mark]) {
+        for mark in marks {
+            if let Some(frozen) = self.frozen.get(mark) {
+                let kind =
+                    if frozen.name.is_some() || frozen.asked_for { SnapshotKind::Named } else { SnapshotKind::Undo };
+                let reason = "there were more snapshots than the limits allow; the oldest steps of undo go first, then \
+                              those of redo, then the oldest named ones";
+                let message = messages::evicted(&self.place.shared.id, &frozen.id, frozen.name.clone(), kind, reason);
+                self.tell_session(Message::Evicted(message));
+            }
+        }
+        self.drop_marks(marks);
+    }
+
+    /// To whoever listens to the session.
+    pub(super) fn tell_session(&self, message: Message) {
+        let events = &self.place.shared.events;
+        events.push(message, !events.is_heard());
+    }
+
+    /// Wakes a frozen process in place of the worker.
+    pub(super) async fn begin_return(&mut self, mark: Mark, keep: bool, discard: Vec<Mark>) {
+        let began = Instant::now();
+        let Some(mut frozen) = self.frozen.remove(&mark) else { return self.cannot_return() };
+        let Ok(pid) = frozen.confirm().await else {
+            self.place.origin.alive.add_frozen(&self.place.shared.id, -1);
+            return self.cannot_return();
+        };
+        // From here on the worker that was live is gone.
+        if let Some(process) = &self.worker.process {
+            process.kill();
+        }
+        let mut discarded = Vec::new();
+        for gone in &discard {
+            if let Some(frozen) = self.frozen.get(gone).filter(|frozen| frozen.asked_for) {
+                discarded.push(frozen.title());
+            }
+        }
+        self.drop_marks(&discard);
+        let mut stays = Vec::new();
+        for frozen in self.frozen.values_mut() {
+            stays.extend(frozen.confirm().await.ok());
+        }
+        let woken = async {
+            let mut fds = vec![self.worker.reincarnate()?];
+            let mut spare = None;
+            if keep {
+                let (mut replacement, theirs) = Frozen::new(frozen.count, frozen.name.clone())?;
+                replacement.id.clone_from(&frozen.id);
+                replacement.created = frozen.created;
+                replacement.asked_for = frozen.asked_for;
+                fds.push(theirs);
+                spare = Some(replacement);
+            }
+            frozen.send(FrozenRequest::Wake { keep }, fds).await?;
+            Ok::<_, std::io::Error>(spare)
+        };
+        match woken.await {
+            Ok(Some(spare)) => _ = self.frozen.insert(mark, spare),
+            Ok(None) => self.place.origin.alive.add_frozen(&self.place.shared.id, -1),
+            Err(error) => {
+                tracing::warn!(%error, "a frozen process could not be woken");
+                self.place.origin.alive.add_frozen(&self.place.shared.id, -1);
+                self.worker.closed = true;
+                self.later.push_back(Event::RevertFailed { dead: true });
+                return;
+            }
+        }
+        self.up = false;
+        self.expected = Some(pid);
+        self.killed_by_us = false;
+        self.incarnation += 1;
+        self.patience = Some(Instant::now() + HELLO_LIMIT);
+        self.prompts.clear();
+        self.returning = Some(Returning {
+            id: frozen.id.clone(),
+            name: frozen.name.clone(),
+            count: frozen.count,
+            began,
+            awake: false,
+            swept: false,
+            lost: Vec::new(),
+            ended: Vec::new(),
+            discarded,
+        });
+        if let Err(failure) = self.init.rolled(pid, &stays).await {
+            tracing::warn!(%failure, "session init could not be told of a rollback");
+        }
+    }
+
+    fn cannot_return(&mut self) {
+        let dead = self.worker.process.as_ref().is_none_or(|process| !process.is_alive());
+        self.later.push_back(Event::RevertFailed { dead });
+    }
+
+    /// The woken process is ready.
+    pub(super) async fn awake(&mut self, awake: worker::Awake) {
+        self.up = true;
+        self.patience = None;
+        let Some(returning) = &mut self.returning else {
+            // A branch: its first words.
+            for text in &awake.lost {
+                let message = messages::warning(&self.place.shared.id, bounded(text));
+                self.tell_session(Message::Warning(message));
+            }
+            self.hello(awake.python).await;
+            return;
+        };
+        returning.awake = true;
+        returning.lost = awake.lost.iter().take(LOST.1).map(|text| bounded(text)).collect();
+        self.maybe_returned().await;
+    }
+
+    /// Session init has ended what was younger.
+    pub(super) async fn swept(&mut self, ended: Vec<String>) {
+        if let Some(returning) = &mut self.returning {
+            returning.swept = true;
+            returning.ended = ended;
+            self.maybe_returned().await;
+        }
+    }
+
+    async fn maybe_returned(&mut self) {
+        let Some(done) = self.returning.take_if(|returning| returning.awake && returning.swept) else { return };
+        self.last_return = Some(done.finish(self.count));
+        self.feed(Event::Reverted).await;
+    }
+
+    /// The session went back without being asked to.
+    pub(super) fn came_back(&mut self, cause: Cause) {
+        let Some(returned) = self.last_return.take() else { return };
+        let how = self.exit.as_ref().map_or_else(|| "ended".to_owned(), ToString::to_string);
+        let reason = match cause {
+            Cause::Died => format!("the worker process {how} while nothing ran"),
+            Cause::Expired => "nothing happened in the open transaction within its time limit".to_owned(),
+        };
+        let message = messages::rolled_back(&self.place.shared.id, None, &returned, reason);
+        self.tell_session(Message::RolledBack(message));
+    }
+
+    /// The snapshots, and the pids by which their memory can be asked.
+    pub(super) async fn list_snapshots(&mut self) -> Vec<(Snapshot, Option<i32>)> {
+        for frozen in self.frozen.values_mut() {
+            _ = frozen.confirm().await;
+        }
+        let marks = self.machine.timeline().marks();
+        marks
+            .filter_map(|(mark, roles)| {
+                let frozen = self.frozen.get(&mark)?;
+                let snapshot = Snapshot {
+                    snapshot_id: frozen.id.clone(),
+                    name: frozen.name.clone(),
+                    kind: kind(roles),
+                    created_at: unix(frozen.created),
+                    age: frozen.created.elapsed().map_or(0.0, |age| age.as_secs_f64()),
+                    execution_count: frozen.count,
+                    memory: None,
+                };
+                Some((snapshot, frozen.pid()))
+            })
+            .collect()
+    }
+
+    pub(super) fn mark_of(&self, snapshot_id: &str) -> Option<Mark> {
+        self.frozen.iter().find(|(_, frozen)| frozen.id == snapshot_id).map(|(mark, _)| *mark)
+    }
+
+    pub(super) fn kind_of(&self, mark: Mark) -> SnapshotKind {
+        kind(self.machine.timeline().roles(mark))
+    }
+}
+
+impl Returning {
+    fn finish(self, now: u64) -> Returned {
+        let what = match &self.name {
+            Some(name) => format!("The snapshot {name:?}"),
+            None if self.count == 0 => "The beginning of the session".to_owned(),
+            None => format!("The state after execution {}", self.count),
+        };
+        let mut report = if self.lost.is_empty() {
+            format!("{what} is back, exactly.")
+        } else {
+            format!("{what} is back, except: {}.", self.lost.join("; "))
+        };
+        if now > self.count + 1 {
+            report.push_str(&format!(" Undone: executions {} to {now}.", self.count + 1));
+        } else if now == self.count + 1 {
+            report.push_str(&format!(" Undone: execution {now}."));
+        }
+        if !self.ended.is_empty() {
+            report.push_str(&format!(" Ended with it: {}.", bounded(&self.ended.join(", "))));
+        }
+        if !self.discarded.is_empty() {
+            report.push_str(&format!(" Discarded, because later: {}.", self.discarded.join(", ")));
+        }
+        Returned { id: self.id, exact: self.lost.is_empty(), report, took: self.began.elapsed(), count: self.count }
+    }
+}
+
+/// What a worker says, within a bound.
+pub(super) fn bounded(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(LOST.0).collect()
+}

@@ -1,0 +1,117 @@
+//! The engine's side of one frozen process: a channel on which it waits, and what is known of it.
+
+use crate::process::{FrameWriter, Process, connected_pair, receive_with_peer};
+use pyrepl3_protocol::frame::Decoder;
+use pyrepl3_protocol::id::{self, Kind};
+use pyrepl3_protocol::worker::{FrozenEvent, FrozenRequest};
+use rustix::fd::OwnedFd;
+use std::io;
+use std::time::{Duration, SystemTime};
+use tokio::net::UnixStream;
+
+/// How long a frozen process may take to say that it is there.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
+
+/// A frozen process. It ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Frozen {
+    control: UnixStream,
+    decoder: Decoder,
+    writer: FrameWriter,
+    process: Option<Process>,
+    /// Public id of the snapshot.
+    pub(crate) id: String,
+    pub(crate) name: Option<String>,
+    pub(crate) created: SystemTime,
+    /// Whether a client asked for it, so that its end is to be told.
+    pub(crate) asked_for: bool,
+    /// Executions before it.
+    pub(crate) count: u64,
+}
+
+impl Frozen {
+    /// A channel to a process that is about to be frozen, and the end to hand to it.
+    pub(crate) fn new(count: u64, name: Option<String>) -> io::Result<(Frozen, OwnedFd)> {
+        let (control, theirs) = connected_pair()?;
+        let frozen = Frozen {
+            control,
+            decoder: Decoder::new(64 << 10),
+            writer: FrameWriter::default(),
+            process: None,
+            id: id::new(Kind::Snapshot),
+            name,
+            created: SystemTime::now(),
+            asked_for: false,
+            count,
+        };
+        Ok((frozen, theirs))
+    }
+
+    /// Waits until it has said that it is there, and returns its pid.
+    ///
+    /// # Errors
+    /// It has ended, or did not answer in time.
+    pub(crate) async fn confirm(&mut self) -> io::Result<i32> {
+        if self.process.is_none() {
+            tokio::time::timeout(CONFIRM_LIMIT, self.hello())
+                .await
+                .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it did not answer in time"))??;
+        }
+        let process = self.process.as_ref().filter(|process| process.is_alive());
+        process.map(Process::pid).ok_or_else(|| io::Error::other("it has ended"))
+    }
+
+    async fn hello(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(json) = self.decoder.next_frame().map_err(io::Error::other)? {
+                let FrozenEvent::Frozen {} = serde_json::from_slice(json)?;
+                return Ok(());
+            }
+            self.control.readable().await?;
+            match receive_with_peer(&self.control, &mut buffer, true) {
+                None => {}
+                Some(Ok((0, _))) => return Err(io::Error::other("it has ended")),
+                Some(Ok((count, peer))) => {
+                    if let (None, Some(peer)) = (&self.process, peer) {
+                        self.process = Some(Process::open(peer)?);
+                    }
+                    self.decoder.feed(&buffer[..count]);
+                }
+                Some(Err(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// What people call it.
+    pub(crate) fn title(&self) -> String {
+        self.name.clone().unwrap_or_else(|| format!("the snapshot after execution {}", self.count))
+    }
+
+    /// Its pid, once it has said that it is there.
+    pub(crate) fn pid(&self) -> Option<i32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
+    /// Asks it to do something, with descriptors.
+    pub(crate) async fn send(&mut self, request: FrozenRequest, fds: Vec<OwnedFd>) -> io::Result<()> {
+        let json = serde_json::to_vec(&request)?;
+        self.writer.send_with(&self.control, &json, fds)?;
+        while self.writer.is_waiting() {
+            self.control.writable().await?;
+            self.writer.flush(&self.control)?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that a process holds alone, and those of its page tables. None where the system does not say.
+pub(crate) fn memory_of(pid: i32) -> Option<u64> {
+    let kilobytes = |text: &str, name: &str| -> Option<u64> {
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix("kB")?.trim().parse().ok())
+    };
+    let smaps = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let alone = kilobytes(&smaps, "Private_Clean:")? + kilobytes(&smaps, "Private_Dirty:")?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    Some((alone + kilobytes(&status, "VmPTE:").unwrap_or(0)) * 1024)
+}

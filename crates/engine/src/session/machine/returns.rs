@@ -1,0 +1,167 @@
+//! How the session goes back to a mark: because a task asked for it, because an execution is undone, because the worker
+//! died, because the open transaction's time is up.
+
+use super::turns::drop_marks;
+use super::{Action, Cause, Kind, Machine, Phase, State, Token, Verdict, Why};
+use crate::session::timeline::{Mark, Return, Role};
+use std::time::Instant;
+
+/// What a return is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum For {
+    /// An execution is undone.
+    Execution { token: Token, verdict: Verdict, stops: bool },
+    /// A client asked.
+    Operation(Token),
+    /// A pool has the session back.
+    Settle(Token),
+    /// The worker died while nothing ran. `lossy`: executions that ended before are gone.
+    Death { lossy: bool },
+    /// The transaction's time is up.
+    Expiry,
+}
+
+/// A return that is under way.
+#[derive(Debug, Clone)]
+pub(super) struct Reverting {
+    mark: Mark,
+    discard: Vec<Mark>,
+    purpose: For,
+}
+
+impl Reverting {
+    pub(super) fn token(&self) -> Option<Token> {
+        match self.purpose {
+            For::Execution { token, .. } | For::Operation(token) | For::Settle(token) => Some(token),
+            For::Death { .. } | For::Expiry => None,
+        }
+    }
+}
+
+impl Machine {
+    pub(super) fn revert(&mut self, back: Return, purpose: For, actions: &mut Vec<Action>) {
+        self.reverting = Some(Reverting { mark: back.mark, discard: back.discard.clone(), purpose });
+        actions.push(Action::Revert { mark: back.mark, keep: back.keep, discard: back.discard });
+    }
+
+    /// The session is back.
+    pub(super) fn reverted(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Closing | Phase::Closed) {
+            return;
+        }
+        let Some(reverting) = self.reverting.take() else { return self.violation(actions) };
+        self.dirty = false;
+        match reverting.purpose {
+            For::Execution { token, verdict, stops } => {
+                actions.push(Action::End(token, verdict, State::Undone));
+                if stops {
+                    self.drop_queue(Verdict::CancelledByError, actions);
+                }
+            }
+            For::Operation(token) => actions.push(Action::End(token, Verdict::Done, State::Undone)),
+            For::Settle(token) => {
+                drop_marks(self.timeline.clear(), actions);
+                actions.push(Action::End(token, Verdict::Done, State::Undone));
+            }
+            For::Death { lossy } => {
+                self.lost_unseen = lossy && self.queue.is_empty();
+                actions.push(Action::CameBack(Cause::Died));
+            }
+            For::Expiry => actions.push(Action::CameBack(Cause::Expired)),
+        }
+        self.timeline.touch(now);
+        self.turn(now, actions);
+    }
+
+    /// The frozen process could not be woken.
+    pub(super) fn revert_failed(&mut self, dead: bool, now: Instant, actions: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Closing | Phase::Closed) {
+            return;
+        }
+        let Some(reverting) = self.reverting.take() else { return self.violation(actions) };
+        self.timeline.forget(reverting.mark);
+        let mut gone = reverting.discard;
+        gone.push(reverting.mark);
+        drop_marks(gone, actions);
+        if dead {
+            return self.fall_back(reverting.purpose, actions);
+        }
+        match reverting.purpose {
+            For::Execution { token, verdict, stops } => {
+                actions.push(Action::End(token, verdict, State::Stuck));
+                if stops {
+                    self.drop_queue(Verdict::CancelledByError, actions);
+                }
+            }
+            For::Operation(token) | For::Settle(token) => {
+                actions.push(Action::End(token, Verdict::Refused(Why::SnapshotDied), State::Kept));
+            }
+            For::Death { .. } | For::Expiry => {}
+        }
+        self.turn(now, actions);
+    }
+
+    /// The worker's process ended by itself, or was killed.
+    pub(super) fn died(&mut self, actions: &mut Vec<Action>) {
+        let Some(current) = self.current.take() else {
+            return self.fall_back(For::Death { lossy: self.dirty }, actions);
+        };
+        let verdict = match current.stop {
+            Some(stop) => Verdict::Killed { timed_out: stop.timed_out },
+            None => Verdict::Crashed,
+        };
+        let executes = current.task.kind == Kind::Execute;
+        // A mark that was about to be made for something else is none.
+        if let Some(mark) = current.mark.filter(|_| !executes) {
+            self.timeline.forget(mark);
+            actions.push(Action::Drop(vec![mark]));
+        }
+        let stops = current.task.stop_on_error;
+        self.fall_back(For::Execution { token: current.task.token, verdict, stops }, actions);
+    }
+
+    /// The worker is gone: back to the newest mark, or else to nothing.
+    fn fall_back(&mut self, purpose: For, actions: &mut Vec<Action>) {
+        if let Some(mark) = self.timeline.newest() {
+            let back = self.timeline.return_to(mark, Some(Role::Guard));
+            return self.revert(back, purpose, actions);
+        }
+        drop_marks(self.timeline.clear(), actions);
+        let running = match purpose {
+            For::Execution { token, verdict, stops } => {
+                actions.push(Action::End(token, verdict, State::Lost));
+                if stops {
+                    self.drop_queue(Verdict::CancelledByError, actions);
+                }
+                true
+            }
+            For::Operation(token) | For::Settle(token) => {
+                actions.push(Action::End(token, Verdict::Crashed, State::Lost));
+                true
+            }
+            For::Death { .. } | For::Expiry => {
+                self.lost_unseen = self.used && self.queue.is_empty();
+                false
+            }
+        };
+        self.used = false;
+        self.dirty = false;
+        self.phase = Phase::Respawning;
+        actions.push(Action::Lost { running });
+        actions.push(Action::Respawn);
+    }
+
+    /// Nobody has done anything in the open transaction for too long.
+    pub(super) fn expire(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.phase != Phase::Ready || self.reverting.is_some() {
+            return;
+        }
+        if let Some(open) = self.timeline.open()
+            && open.deadline <= now
+            && let Some(mark) = self.timeline.begin_mark()
+        {
+            let back = self.timeline.return_to(mark, Some(Role::Begin));
+            self.revert(back, For::Expiry, actions);
+        }
+    }
+}

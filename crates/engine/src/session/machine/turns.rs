@@ -1,0 +1,254 @@
+//! What a task does when its turn has come, and when the worker says that it ended.
+
+use super::returns::For;
+use super::{Action, Current, Kind, Machine, Phase, Purpose, Said, State, Task, Token, Verdict, Why};
+use crate::session::timeline::{Mark, NoRoom, Return, Role};
+use pyrepl3_protocol::message::TransactionPolicy;
+use std::time::Instant;
+
+impl Machine {
+    /// Gives the worker the next task that needs it; those that do not are done on the way.
+    pub(super) fn turn(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        while self.phase == Phase::Ready
+            && self.current.is_none()
+            && self.reverting.is_none()
+            && let Some(task) = self.queue.pop_front()
+        {
+            if let Err(why) = self.begin_task(task, now, actions) {
+                actions.push(Action::End(task.token, Verdict::Refused(why), State::Kept));
+            }
+        }
+    }
+
+    fn begin_task(&mut self, task: Task, now: Instant, actions: &mut Vec<Action>) -> Result<(), Why> {
+        let open = self.timeline.open();
+        if task.transaction.is_some() && open.map(|open| open.number) != task.transaction {
+            return Err(Why::NoTransaction);
+        }
+        self.timeline.touch(now);
+        match task.kind {
+            Kind::Query => self.send(task, None, now, actions),
+            Kind::Execute => self.begin_execution(task, now, actions)?,
+            Kind::Branch => {
+                self.give(task, None, now);
+                actions.push(Action::Branch(task.token));
+            }
+            Kind::Freeze(purpose) => {
+                let role = match purpose {
+                    Purpose::Named => Role::Named,
+                    Purpose::Savepoint if open.is_none() => return Err(Why::NoTransaction),
+                    Purpose::Savepoint => Role::Savepoint,
+                    Purpose::Begin(_) if open.is_some() => return Err(Why::TransactionOpen),
+                    Purpose::Begin(_) => Role::Begin,
+                };
+                let mark = self.mark(role, actions)?;
+                self.send(task, Some(mark), now, actions);
+            }
+            Kind::Commit => {
+                if open.is_none() {
+                    return Err(Why::NoTransaction);
+                }
+                let gone = self.timeline.commit();
+                drop_marks(gone, actions);
+                actions.push(Action::End(task.token, Verdict::Done, State::Kept));
+            }
+            Kind::Rollback => {
+                let mark = self.timeline.begin_mark().ok_or(Why::NoTransaction)?;
+                let back = self.timeline.return_to(mark, Some(Role::Begin));
+                self.revert(back, For::Operation(task.token), actions);
+            }
+            Kind::ReturnTo(mark) => {
+                if self.timeline.roles(mark).is_none() {
+                    return Err(Why::NoSnapshot);
+                }
+                drop_marks(self.timeline.clear_redo(), actions);
+                let back = self.timeline.return_to(mark, None);
+                self.revert(back, For::Operation(task.token), actions);
+            }
+            Kind::Undo => {
+                // Inside what is to be undone, the present is frozen first: redo returns to it.
+                self.timeline.undo_mark().ok_or(Why::NothingToUndo)?;
+                let mark = self.mark(Role::Redo, actions)?;
+                self.send(task, Some(mark), now, actions);
+            }
+            Kind::Redo => {
+                self.timeline.redo_mark().ok_or(Why::NothingToRedo)?;
+                let mark = self.mark(Role::Undo, actions)?;
+                self.send(task, Some(mark), now, actions);
+            }
+            Kind::Settle => match self.timeline.begin_mark() {
+                Some(mark) => {
+                    let back = self.timeline.return_to(mark, Some(Role::Begin));
+                    self.revert(back, For::Settle(task.token), actions);
+                }
+                None => {
+                    drop_marks(self.timeline.clear(), actions);
+                    actions.push(Action::End(task.token, Verdict::Done, State::Kept));
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn begin_execution(&mut self, task: Task, now: Instant, actions: &mut Vec<Action>) -> Result<(), Why> {
+        let explicit = task.policy == TransactionPolicy::Explicit;
+        let begins = explicit && self.timeline.open().is_none();
+        let guards = task.policy != TransactionPolicy::CommitAlways;
+        let undo = self.timeline.has_undo();
+        let mark = if guards || undo {
+            let mark = self.mark(Role::Guard, actions)?;
+            if undo {
+                // That it forgets its oldest steps is what its limit is for: no eviction.
+                drop_marks(self.timeline.add(mark, Role::Undo), actions);
+            }
+            Some(mark)
+        } else {
+            None
+        };
+        drop_marks(self.timeline.clear_redo(), actions);
+        if begins && let Some(mark) = mark {
+            self.timeline.begin(mark, None, now);
+        }
+        self.send(task, mark, now, actions);
+        if let Some(current) = &mut self.current {
+            current.began = begins;
+        }
+        self.used = true;
+        self.dirty = true;
+        Ok(())
+    }
+
+    fn mark(&mut self, role: Role, actions: &mut Vec<Action>) -> Result<Mark, Why> {
+        let (mark, evicted) = self.timeline.make(role).map_err(|NoRoom| Why::NoRoom)?;
+        if !evicted.is_empty() {
+            actions.push(Action::Evict(evicted));
+        }
+        Ok(mark)
+    }
+
+    fn send(&mut self, task: Task, mark: Option<Mark>, now: Instant, actions: &mut Vec<Action>) {
+        self.give(task, mark, now);
+        actions.push(Action::Send(task.token, mark));
+    }
+
+    fn give(&mut self, task: Task, mark: Option<Mark>, now: Instant) {
+        let deadline = task.timeout.and_then(|timeout| now.checked_add(timeout));
+        self.current = Some(Current { task, mark, began: false, deadline, stop: None });
+    }
+
+    /// The worker says that a task ended.
+    pub(super) fn ended(&mut self, token: Token, said: Said, now: Instant, actions: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Closing | Phase::Closed) {
+            return;
+        }
+        let fits = self.current.filter(|current| {
+            let executes = current.task.kind == Kind::Execute;
+            let fits = match said {
+                Said::Result | Said::Error => executes,
+                Said::Reply => !executes,
+                Said::Unfrozen => current.mark.is_some() || current.task.kind == Kind::Branch,
+            };
+            current.task.token == token && fits
+        });
+        let Some(current) = fits else { return self.violation(actions) };
+        if current.stop.is_some_and(|stop| stop.killed) {
+            // It ended just before SIGKILL hit, but its process is dying: the exit tells what became of it.
+            return;
+        }
+        self.current = None;
+        self.timeline.touch(now);
+        if said == Said::Unfrozen {
+            self.unfrozen(&current, actions);
+        } else if current.task.kind == Kind::Execute {
+            self.executed(&current, said, actions);
+        } else {
+            self.operated(&current, now, actions);
+        }
+        self.turn(now, actions);
+    }
+
+    /// There is no snapshot, so what needed it does not happen.
+    fn unfrozen(&mut self, current: &Current, actions: &mut Vec<Action>) {
+        if let Some(mark) = current.mark {
+            if current.began {
+                drop_marks(self.timeline.commit(), actions);
+            }
+            self.timeline.forget(mark);
+            actions.push(Action::Drop(vec![mark]));
+        }
+        actions.push(Action::End(current.task.token, Verdict::Refused(Why::Unfrozen), State::Kept));
+    }
+
+    fn executed(&mut self, current: &Current, said: Said, actions: &mut Vec<Action>) {
+        let verdict = match current.stop {
+            Some(stop) if stop.timed_out => Verdict::TimedOut,
+            // User code swallowed the interrupt and completed: that is a success.
+            Some(_) if said == Said::Error => Verdict::Interrupted,
+            _ => Verdict::Reported,
+        };
+        let failed = verdict == Verdict::TimedOut || (verdict == Verdict::Reported && said == Said::Error);
+        let undoes = match current.task.policy {
+            TransactionPolicy::CommitAlways | TransactionPolicy::Explicit => false,
+            TransactionPolicy::CommitOnSuccess => failed || verdict == Verdict::Interrupted,
+            TransactionPolicy::RollbackOnFailure => failed,
+        };
+        let stops = current.task.stop_on_error && (said == Said::Error || verdict == Verdict::TimedOut);
+        let token = current.task.token;
+        match current.mark {
+            Some(mark) if undoes => {
+                let back = self.timeline.return_to(mark, Some(Role::Guard));
+                self.revert(back, For::Execution { token, verdict, stops }, actions);
+            }
+            mark => {
+                if let Some(mark) = mark
+                    && self.timeline.take(mark, Role::Guard)
+                {
+                    actions.push(Action::Drop(vec![mark]));
+                }
+                actions.push(Action::End(token, verdict, State::Kept));
+                if stops {
+                    self.drop_queue(Verdict::CancelledByError, actions);
+                }
+            }
+        }
+    }
+
+    /// The worker has done its part of an operation.
+    fn operated(&mut self, current: &Current, now: Instant, actions: &mut Vec<Action>) {
+        let token = current.task.token;
+        let verdict = match (current.task.kind, current.mark) {
+            (Kind::Freeze(Purpose::Begin(timeout)), Some(mark)) => {
+                self.dirty = false;
+                Verdict::Begun(self.timeline.begin(mark, timeout, now))
+            }
+            (Kind::Freeze(_), _) => {
+                self.dirty = false;
+                Verdict::Done
+            }
+            (Kind::Undo, _) => match self.timeline.undo_mark() {
+                Some(mark) => {
+                    let back = self.timeline.return_to(mark, Some(Role::Undo));
+                    return self.revert(back, For::Operation(token), actions);
+                }
+                None => Verdict::Refused(Why::NothingToUndo),
+            },
+            (Kind::Redo, _) => match self.timeline.redo_mark() {
+                Some(mark) => {
+                    self.timeline.take(mark, Role::Redo);
+                    let back = Return { mark, keep: false, discard: Vec::new(), closes: false };
+                    return self.revert(back, For::Operation(token), actions);
+                }
+                None => Verdict::Refused(Why::NothingToRedo),
+            },
+            (Kind::Branch, _) => Verdict::Done,
+            _ => Verdict::Reported,
+        };
+        actions.push(Action::End(token, verdict, State::Kept));
+    }
+}
+
+pub(super) fn drop_marks(marks: Vec<Mark>, actions: &mut Vec<Action>) {
+    if !marks.is_empty() {
+        actions.push(Action::Drop(marks));
+    }
+}

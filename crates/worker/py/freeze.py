@@ -1,0 +1,318 @@
+"""Snapshots: a fork of the live worker that waits, frozen, until it is woken or dropped.
+
+The live process is the parent, and keeps its pid, its threads and its children. The child closes its copy of the
+control channel and blocks on a channel of its own, which ends with the supervisor. Woken, it is the live worker.
+
+    live      prepare -- fork ------------------------> goes on, serves
+                           |
+    frozen                 +-- give up pipes -- wait --> wake: new control channel, mend, serve
+                                                 |----> branch: forks a session of its own, waits on
+                                                 +----> end-of-file: leaves without a trace
+"""
+
+import _signal as _native
+import array
+import ctypes
+import json
+import os
+import socket
+import sys
+
+from . import inventory, sharing, system, threads
+from .libraries import Libraries
+
+_libc, _python = ctypes.PyDLL(None, use_errno=True), ctypes.pythonapi
+_exit, _close, _getpid, _setpgid, _dup2 = os._exit, os.close, os.getpid, os.setpgid, os.dup2
+_mask, _SETMASK = _native.pthread_sigmask, _native.SIG_SETMASK
+_ALL = frozenset(range(1, _native.NSIG)) & frozenset(_native.valid_signals())
+_socket, _CMSG = socket.socket, socket.MSG_CMSG_CLOEXEC
+_dumps, _loads = json.JSONEncoder(separators=(",", ":")).encode, json.JSONDecoder().decode
+_open, _write, _waitpid = os.open, os.write, os.waitpid
+
+
+class Refused(Exception):
+    """This process cannot be frozen: (why, how)."""
+
+
+class Woken:
+    """What `take` returns in a process that was woken, with what it could not keep, in words."""
+
+    def __init__(self, lost):
+        self.lost, self.kept = lost, False
+
+
+class Freezer:
+    """Takes snapshots of the worker."""
+
+    def __init__(self, guard, channel, output, prompts, children):
+        self.guard, self.channel, self.output, self.prompts = guard, channel, output, prompts
+        self.children = children
+        self.libraries = Libraries()
+        self.writers = inventory.Writers()
+        self.told = set()
+        self.executor = None
+        self.brancher = None  # the fork that makes branches
+
+    # ---- in the live process ----
+
+    def take(self, wake):
+        """Freezes the present; `wake` is the frozen process's channel. In the live process: warnings that were not
+        told before. In a process that was woken, which may be much later: a `Woken`."""
+        try:
+            self.libraries.look()
+            if self.libraries.cuda is not None:
+                raise Refused(
+                    f"{self.libraries.cuda} is loaded, and what lives on a GPU cannot be used in a forked process",
+                    "use the policy commit_always in this session",
+                )
+            if self.libraries.openmp:
+                self.libraries.pause_openmp()
+            self.children.reap()
+            present = _Present(self)
+        except BaseException:
+            _close(wake)
+            raise
+        try:
+            pid = self._fork()
+        except OSError as error:
+            _close(wake)
+            raise Refused(f"fork: {error.strerror}", "free memory, or raise the limit on processes") from None
+        if pid == 0:
+            return _Frozen(self, present, wake).wait()
+        try:
+            _setpgid(pid, pid)
+        except OSError:
+            pass  # it did so itself, or is gone already
+        self.children.frozen.add(pid)
+        self.newest = pid
+        _close(wake)
+        warnings = [text for text in present.warnings() if text not in self.told]
+        self.told.update(warnings)
+        return warnings
+
+    def branch(self, wake):
+        """The same for a fork that is to make branches. They become children of session init when it leaves."""
+        outcome = self.take(wake)
+        if not isinstance(outcome, Woken):
+            self.brancher = self.newest
+        return outcome
+
+    def after_branch(self):
+        """From now on orphans of this session must not be taken for its siblings': they stay below this process. Not
+        before the fork that made the branches is gone, or those would be, too."""
+        try:
+            _waitpid(self.brancher, 0)
+        except OSError:
+            pass
+        self.children.frozen.discard(self.brancher)
+        self.brancher = None
+        system.become_subreaper()
+
+    def _fork(self):
+        """Forks while this thread holds every lock that the worker needs in the child."""
+        channel, prompts, output = self.channel, self.prompts, self.output
+        before = _mask(_SETMASK, _ALL)
+        pid = -1
+        try:
+            with prompts._lock, channel._lock, channel._send_lock:
+                pid = output.hold(self._raw_fork)
+        finally:
+            if pid != 0:
+                _mask(_SETMASK, before)
+        self.mask = before
+        return pid
+
+    def _raw_fork(self):
+        # Not `os.fork`: that warns of threads, and user code may have replaced it.
+        drawn = sys.modules["random"]._inst.getstate() if self.children.reseeds else None
+        self.children.ours = True
+        try:
+            _python.PyOS_BeforeFork()
+            pid = _libc.fork()
+            if pid == 0:
+                _python.PyOS_AfterFork_Child()
+                if drawn is not None:
+                    sys.modules["random"]._inst.setstate(drawn)
+            else:
+                _python.PyOS_AfterFork_Parent()
+        finally:
+            self.children.ours = False
+        if pid < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        return pid
+
+
+class _Present:
+    """What a fork does not keep of this moment."""
+
+    def __init__(self, freezer):
+        self.pid = _getpid()
+        self.name = system.own_name()
+        self.shared = sharing.Shared()
+        self.inventory = inventory.Inventory(freezer.executor.descriptors(), freezer.writers)
+        self.threads = threads.Lost()
+        self.children = freezer.children.visible()
+        self.libraries = freezer.libraries.warnings
+
+    def warnings(self):
+        return [*self.threads.warnings(), *self.inventory.warnings(), *self.shared.warnings(), *self.libraries]
+
+
+class _Frozen:
+    def __init__(self, freezer, present, wake):
+        self.freezer, self.present = freezer, present
+        self.socket = _socket(fileno=wake)
+        _setpgid(0, 0)
+        _close(freezer.channel.fd)
+        # Its siblings are not its children.
+        freezer.children.frozen.clear()
+        present.inventory.give_up()
+        system.set_name(b"pyrepl3-frozen")
+        _prefer_to_survive()
+
+    def wait(self):
+        """Until something comes on its channel. Returns in a process that lives on."""
+        self.send({"t": "frozen"})
+        while True:
+            request, fds = self.receive()
+            if request is None:
+                _exit(0)
+            op = request["op"]
+            if op == "wake":
+                return self.wake(request, fds)
+            if op == "branch":
+                if self.branch(fds):
+                    return self.live(fds, request, branched=True)
+            elif op == "leave":
+                _exit(0)
+
+    def send(self, message):
+        body = _dumps(message).encode()
+        try:
+            self.socket.sendall(len(body).to_bytes(4, "big") + body)
+        except OSError:
+            _exit(0)
+
+    def receive(self):
+        size = array.array("i").itemsize
+        try:
+            head, ancillary, _flags, _address = self.socket.recvmsg(4, socket.CMSG_SPACE(8 * size), _CMSG)
+            fds = array.array("i")
+            for _level, _kind, data in ancillary:
+                fds.frombytes(data[: len(data) - len(data) % size])
+            while head and len(head) < 4:
+                head += self.socket.recv(4 - len(head))
+            if not head:
+                return None, []
+            body = self.socket.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
+        except OSError:
+            return None, []
+        return _loads(body.decode()), list(fds)
+
+    # ---- another life ----
+
+    def wake(self, request, fds):
+        freezer = self.freezer
+        if request["keep"]:
+            # One that stays usable is replaced before it is used up.
+            spare = fds.pop()
+            try:
+                pid = freezer._fork()
+            except OSError as error:
+                _close(spare)
+                woken = self.live(fds, request, branched=False)
+                woken.lost.append(f"the snapshot could not be kept for another time: {error.strerror}")
+                return woken
+            if pid == 0:
+                for fd in fds:
+                    _close(fd)
+                self.socket.close()
+                # The replacement waits in its turn.
+                _setpgid(0, 0)
+                self.socket = _socket(fileno=spare)
+                return self.wait()
+            _close(spare)
+            freezer.children.frozen.add(pid)
+            woken = self.live(fds, request, branched=False)
+            woken.kept = True
+            return woken
+        return self.live(fds, request, branched=False)
+
+    def branch(self, fds):
+        """Forks a session of its own. True in it."""
+        self.freezer.children.ours = False
+        try:
+            pid = self.freezer._fork()
+        except OSError as error:
+            body = _dumps({"seq": 1, "t": "refused", "why": f"fork: {error.strerror}"}).encode()
+            os.write(fds[0], len(body).to_bytes(4, "big") + body)
+            pid = None
+        if pid == 0:
+            return True
+        for fd in fds:
+            _close(fd)
+        return False
+
+    def live(self, fds, request, branched):
+        """Becomes the live worker of a new incarnation. Returns what it could not keep."""
+        freezer, present = self.freezer, self.present
+        self.socket.close()
+        _dup2(fds[0], freezer.channel.fd, inheritable=False)
+        _close(fds[0])
+        if branched:
+            _setpgid(0, 0)
+            for fd, place in zip(fds[1:], (1, 2, 0)):
+                _dup2(fd, place)
+                _close(fd)
+            system.become_subreaper()
+        _prefer_to_die()
+        system.set_name(present.name)
+        freezer.channel.attach_again()
+        freezer.guard.attach_again()
+        freezer.prompts.execution = None
+        freezer.executor.attach()
+        children = freezer.children
+        (children.foreign if branched else children.estranged).update(present.children)
+        lost = []
+        if not branched:
+            present.shared.restore()
+        lost += present.inventory.restore(estranged=not branched)
+        lost += [f"{name} is shared: it is not undone" for name in sorted(set(present.shared.named))]
+        lost += present.threads.mend()
+        threads.mend_processes(present.pid)
+        loop = freezer.executor.loop
+        if loop is not None:
+            lost += threads.mend_loops([loop.loop])
+        if branched:
+            lost += [f"process {pid} belongs to the session that this one was branched from" for pid in present.children]
+            if request["random"] == "split":
+                from . import chance
+
+                chance.split(request["index"])
+        _mask(_SETMASK, freezer.mask)
+        return Woken(lost)
+
+
+def _prefer_to_survive():
+    """When memory runs out, the kernel is to end the process that filled it, not the one that can undo that."""
+    _score(b"0")
+
+
+def _prefer_to_die():
+    _score(b"300")
+
+
+def _score(value):
+    try:
+        fd = _open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        _write(fd, value)
+    except OSError:
+        pass  # not allowed here: then the kernel chooses by size alone
+    finally:
+        _close(fd)
+
+

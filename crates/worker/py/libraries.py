@@ -1,0 +1,105 @@
+"""Which native libraries are loaded, as far as a fork has to mind: OpenMP runtimes, CUDA, OpenBLAS."""
+
+import ctypes
+
+# With the interpreter's lock held throughout: a thread that waited for it inside the loader's lock would be a deadlock.
+_libc = ctypes.PyDLL(None)
+
+
+class _Info(ctypes.Structure):
+    """`struct dl_phdr_info`, man 3 dl_iterate_phdr."""
+
+    _fields_ = [
+        ("address", ctypes.c_void_p),
+        ("name", ctypes.c_char_p),
+        ("headers", ctypes.c_void_p),
+        ("count", ctypes.c_uint16),
+        ("adds", ctypes.c_ulonglong),
+        ("subs", ctypes.c_ulonglong),
+    ]
+
+
+_visit_type = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Info), ctypes.c_size_t, ctypes.c_void_p)
+_found = []
+
+
+@_visit_type
+def _count(info, _size, _data):
+    # How often libraries were loaded and unloaded so far: the same in every entry, so the first one will do.
+    _found.append((info.contents.adds, info.contents.subs))
+    return 1
+
+
+@_visit_type
+def _list(info, _size, _data):
+    _found.append(info.contents.name)
+    return 0
+
+
+def _iterate(visit):
+    del _found[:]
+    try:
+        _libc.dl_iterate_phdr(visit, None)
+    except AttributeError:
+        return None
+    return list(_found)
+
+
+class Libraries:
+    """Looks again only when something was loaded since."""
+
+    def __init__(self):
+        self.generation = None
+        self.openmp = []
+        self.cuda = None
+        self.warnings = []
+
+    def look(self):
+        found = _iterate(_count)
+        if found is not None and found and found[0] == self.generation:
+            return
+        self.generation = found[0] if found else None
+        self.openmp, self.cuda, self.warnings = [], None, []
+        for raw in _iterate(_list) or ():
+            if not raw:
+                continue
+            path = raw.decode(errors="surrogateescape")
+            name = path.rpartition("/")[2]
+            if name.startswith(("libgomp", "libomp", "libiomp")):
+                self.openmp.append(path)
+            elif name.startswith(("libcuda.so", "libamdhip64.so")):
+                self.cuda = name
+            elif "openblas" in name:
+                version = _openblas_version(path)
+                if version is not None and version < (0, 3, 31):
+                    text = ".".join(map(str, version))
+                    self.warnings.append(
+                        f"OpenBLAS {text} ({name}) is known to hang after a fork now and then; 0.3.31 and later are not"
+                    )
+
+    def pause_openmp(self):
+        """Ends the threads of OpenMP runtimes: a parallel region in a forked child would wait for them for ever."""
+        for path in self.openmp:
+            try:
+                ctypes.CDLL(path).omp_pause_resource_all(2)
+            except (OSError, AttributeError):
+                pass
+
+
+def _openblas_version(path):
+    try:
+        library = ctypes.CDLL(path)
+    except OSError:
+        return None
+    for name in ("scipy_openblas_get_config64_", "scipy_openblas_get_config", "openblas_get_config64_", "openblas_get_config"):
+        try:
+            function = getattr(library, name)
+        except AttributeError:
+            continue
+        function.restype = ctypes.c_char_p
+        words = (function() or b"").split()
+        for word in words:
+            parts = word.split(b".")
+            if len(parts) >= 3 and all(part.isdigit() for part in parts[:3]):
+                return tuple(int(part) for part in parts[:3])
+    return None
