@@ -41,6 +41,9 @@ pub enum Request<'a> {
         /// Descriptors that come with it: 1, the channel of a snapshot that is to be taken first.
         #[serde(skip_serializing_if = "Option::is_none")]
         fds: Option<u8>,
+        /// Whether to run the code even when that snapshot cannot be taken.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        optional: bool,
     },
     /// Take a snapshot. Descriptor: its channel. Answered by a reply with `warnings`, or by `unfrozen`.
     Freeze {
@@ -169,7 +172,7 @@ pub enum Event {
     Reply(Answer),
     /// A snapshot was taken before the execution, with something to say about it.
     Frozen(Frozen),
-    /// No snapshot could be taken; what asked for it does not happen.
+    /// No snapshot could be taken; what asked for it does not happen, unless the snapshot was optional.
     Unfrozen(Unfrozen),
     /// A frozen process was woken, and is ready.
     Awake(Awake),
@@ -196,6 +199,9 @@ pub struct Unfrozen {
     /// What to do.
     #[serde(default)]
     pub how: String,
+    /// Whether the code that it was optional for runs.
+    #[serde(default)]
+    pub goes_on: bool,
 }
 
 /// A frozen process was woken.

@@ -15,7 +15,7 @@ from . import stop
 from .codec import decode, encode
 
 _poll = select.poll
-_getpid, _exit, _write = os.getpid, os._exit, os.write
+_getpid, _exit, _write, _dup2, _close = os.getpid, os._exit, os.write, os.dup2, os.close
 _array, _CMSG = array.array, socket.MSG_CMSG_CLOEXEC
 # Room for the descriptors that come with a request: the channel of a snapshot.
 _FDS = socket.CMSG_SPACE(4 * array.array("i").itemsize)
@@ -48,8 +48,15 @@ class Channel:
         self._socket = socket.socket(fileno=fd)
         self._readable.register(fd, select.POLLIN)
 
-    def attach_again(self):
-        """In a process that was woken: its descriptor is the channel of a new incarnation."""
+    def attach_again(self, fd):
+        """In a process that was woken: this is the channel of a new incarnation."""
+        try:
+            _dup2(fd, self.fd, inheritable=False)
+            _close(fd)
+        except OSError:
+            # User code has lowered the limit on descriptors below where the channel was.
+            self._socket.detach()
+            self.fd, self._socket = fd, socket.socket(fileno=fd)
         self.pid, self.open, self._seq, self._reading = _getpid(), True, 0, False
         self._lock, self._send_lock = _allocate_lock(), _allocate_lock()
         del self._buffer[:]

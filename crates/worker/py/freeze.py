@@ -18,12 +18,12 @@ import os
 import socket
 import sys
 
-from . import inventory, sharing, system, threads
+from . import files, inventory, sharing, system, threads
 from .libraries import Libraries
 
 _libc, _python = ctypes.PyDLL(None, use_errno=True), ctypes.pythonapi
 _exit, _close, _getpid, _setpgid, _dup2 = os._exit, os.close, os.getpid, os.setpgid, os.dup2
-_mask, _SETMASK = _native.pthread_sigmask, _native.SIG_SETMASK
+_mask, _SETMASK, _BLOCK = _native.pthread_sigmask, _native.SIG_SETMASK, _native.SIG_BLOCK
 _ALL = frozenset(range(1, _native.NSIG)) & frozenset(_native.valid_signals())
 _socket, _CMSG = socket.socket, socket.MSG_CMSG_CLOEXEC
 _dumps, _loads = json.JSONEncoder(separators=(",", ":")).encode, json.JSONDecoder().decode
@@ -48,7 +48,7 @@ class Freezer:
         self.guard, self.channel, self.output, self.prompts = guard, channel, output, prompts
         self.children = children
         self.libraries = Libraries()
-        self.writers = inventory.Writers()
+        self.writers = files.Writers()
         self.told = set()
         self.executor = None
         self.brancher = None  # the fork that makes branches
@@ -68,6 +68,12 @@ class Freezer:
             if self.libraries.openmp:
                 self.libraries.pause_openmp()
             self.children.reap()
+            pool = system.native_pool()
+            if pool is not None:
+                raise Refused(
+                    f"the threads of {pool} run, which cannot be started again in a forked process",
+                    f"use the policy commit_always once {pool} is in use, or use {pool} in a process of its own",
+                )
             present = _Present(self)
         except BaseException:
             _close(wake)
@@ -85,6 +91,7 @@ class Freezer:
             pass  # it did so itself, or is gone already
         self.children.frozen.add(pid)
         self.newest = pid
+        present.inventory.close_copies()
         _close(wake)
         warnings = [text for text in present.warnings() if text not in self.told]
         self.told.update(warnings)
@@ -92,6 +99,7 @@ class Freezer:
 
     def branch(self, wake):
         """The same for a fork that is to make branches. They become children of session init when it leaves."""
+        system.become_subreaper(0)
         outcome = self.take(wake)
         if not isinstance(outcome, Woken):
             self.brancher = self.newest
@@ -119,7 +127,6 @@ class Freezer:
         finally:
             if pid != 0:
                 _mask(_SETMASK, before)
-        self.mask = before
         return pid
 
     def _raw_fork(self):
@@ -149,6 +156,7 @@ class _Present:
     def __init__(self, freezer):
         self.pid = _getpid()
         self.name = system.own_name()
+        self.mask = _mask(_BLOCK, ())
         self.shared = sharing.Shared()
         self.inventory = inventory.Inventory(freezer.executor.descriptors(), freezer.writers)
         self.threads = threads.Lost()
@@ -168,6 +176,7 @@ class _Frozen:
         # Its siblings are not its children.
         freezer.children.frozen.clear()
         present.inventory.give_up()
+        present.inventory.keep_own_pipes()
         system.set_name(b"pyrepl3-frozen")
         _prefer_to_survive()
 
@@ -258,8 +267,6 @@ class _Frozen:
         """Becomes the live worker of a new incarnation. Returns what it could not keep."""
         freezer, present = self.freezer, self.present
         self.socket.close()
-        _dup2(fds[0], freezer.channel.fd, inheritable=False)
-        _close(fds[0])
         if branched:
             _setpgid(0, 0)
             for fd, place in zip(fds[1:], (1, 2, 0)):
@@ -268,7 +275,7 @@ class _Frozen:
             system.become_subreaper()
         _prefer_to_die()
         system.set_name(present.name)
-        freezer.channel.attach_again()
+        freezer.channel.attach_again(fds[0])
         freezer.guard.attach_again()
         freezer.prompts.execution = None
         freezer.executor.attach()
@@ -277,20 +284,21 @@ class _Frozen:
         lost = []
         if not branched:
             present.shared.restore()
+        threads.mend_loops([freezer.executor.loop.loop] if freezer.executor.loop is not None else [])
+        if branched:
+            lost += present.inventory.open_again()
+        present.inventory.keep_own_pipes()
         lost += present.inventory.restore(estranged=not branched)
         lost += [f"{name} is shared: it is not undone" for name in sorted(set(present.shared.named))]
         lost += present.threads.mend()
         threads.mend_processes(present.pid)
-        loop = freezer.executor.loop
-        if loop is not None:
-            lost += threads.mend_loops([loop.loop])
         if branched:
             lost += [f"process {pid} belongs to the session that this one was branched from" for pid in present.children]
             if request["random"] == "split":
                 from . import chance
 
                 chance.split(request["index"])
-        _mask(_SETMASK, freezer.mask)
+        _mask(_SETMASK, present.mask)
         return Woken(lost)
 
 

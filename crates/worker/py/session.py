@@ -148,7 +148,8 @@ class Init:
                 if old not in roots:
                     roots.append(old)
             young = []
-            for pid in system.descendants(roots):
+            # Below the woken process there is its replacement, at most.
+            for pid in system.descendants(roots, new):
                 if pid in seen or pid in keep or pid == old:
                     continue
                 if born is None or not system.is_older(pid, born):

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import sys
 from os import kill as _kill
 from os import listdir as _listdir
 from os import waitpid as _waitpid
@@ -14,9 +15,9 @@ FROZEN = "pyrepl3-frozen"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def become_subreaper():
+def become_subreaper(on=1):
     """Orphans among this process's descendants become its children, not those of the system's init."""
-    if _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+    if _libc.prctl(PR_SET_CHILD_SUBREAPER, on, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
@@ -29,6 +30,20 @@ def own_name():
     name = ctypes.create_string_buffer(16)
     _libc.prctl(PR_GET_NAME, name, 0, 0, 0)
     return name.value
+
+
+def native_pool():
+    """A library whose pool of threads runs, cannot be ended, and is waited for for ever in a forked process."""
+    if "polars" not in sys.modules:
+        return None
+    for task in _listdir("/proc/self/task"):
+        try:
+            with open(f"/proc/self/task/{task}/comm", "rb") as file:
+                if file.read().startswith(b"polars"):
+                    return "polars"
+        except OSError:
+            pass
+    return None
 
 
 def thread_count():
@@ -65,11 +80,13 @@ def _children_by_scan(pid):
     return found
 
 
-def descendants(roots):
-    """Pids of the roots and of all below them."""
+def descendants(roots, without=None):
+    """Pids of the roots and of all below them, one of them and all below it left out."""
     found, todo = [], list(roots)
     while todo:
         pid = todo.pop()
+        if pid == without:
+            continue
         found.append(pid)
         todo += children(pid)
     return found

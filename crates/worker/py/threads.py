@@ -118,31 +118,15 @@ def mend_processes(pid_before):
 
 
 def mend_loops(loops):
-    """Event loops: the kernel's side of a selector is shared with the other process, so each gets a new one.
-
-    Nothing is taken out of the old one: the other process may live, and it is its own.
-    """
+    """Event loops: the pair of sockets by which a loop wakes itself is shared with the other process, so each gets a
+    new one; its threads are gone."""
     socket = sys.modules.get("socket")
-    lost = []
     for loop in loops:
-        old = getattr(loop, "_selector", None)
-        if old is None or loop.is_closed() or socket is None or old.get_map() is None:
+        ends = (getattr(loop, "_ssock", None), getattr(loop, "_csock", None))
+        if socket is None or None in ends or loop.is_closed():
             continue
-        own = loop._ssock.fileno()
-        keys = [key for key in old.get_map().values() if key.fd != own]
-        for new, place in zip(socket.socketpair(), (loop._ssock, loop._csock)):
+        for new, place in zip(socket.socketpair(), ends):
             new.setblocking(False)
             os.dup2(new.fileno(), place.fileno(), inheritable=False)
             new.close()
-        selector = type(old)()
-        for key in keys:
-            try:
-                selector.register(key.fileobj, key.events, key.data)
-            except (OSError, ValueError):
-                lost.append(f"the event loop no longer watches descriptor {key.fd}")
-        old.close()
-        loop._selector = selector
-        loop._add_reader(loop._ssock, loop._read_from_self)
-        # Its threads are gone; another is made when one is needed.
         loop._default_executor = None
-    return lost

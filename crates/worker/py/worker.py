@@ -142,14 +142,13 @@ def froze(request, channel, freezer):
     try:
         wake = request["fds"][0]
         outcome = freezer.branch(wake) if op == "branch" else freezer.take(wake)
-    except freeze.Refused as refused:
-        why, how = refused.args
-        channel.send({"t": "unfrozen", "id": token, "why": why, "how": how})
-        return False
     except Exception as error:
-        why = f"{type(error).__name__}: {failure.message(error)}"
-        channel.send({"t": "unfrozen", "id": token, "why": why, "how": ""})
-        return False
+        why, how = f"{type(error).__name__}: {failure.message(error)}", ""
+        if isinstance(error, freeze.Refused):
+            why, how = error.args
+        goes_on = bool(request.get("optional"))
+        channel.send({"t": "unfrozen", "id": token, "why": why, "how": how, "goes_on": goes_on})
+        return goes_on
     if isinstance(outcome, freeze.Woken):
         channel.send({"t": "awake", "python": _python_info(), "lost": outcome.lost, "kept": outcome.kept})
         return False

@@ -24,6 +24,7 @@ modules! {
     "_pyrepl3.failure" => "failure.py",
     "_pyrepl3.freeze" => "freeze.py",
     "_pyrepl3.introspect" => "introspect.py",
+    "_pyrepl3.files" => "files.py",
     "_pyrepl3.inventory" => "inventory.py",
     "_pyrepl3.libraries" => "libraries.py",
     "_pyrepl3.present" => "present.py",

@@ -49,6 +49,8 @@ class Case:
     consumes: bool = False
     exact_except: Mapping[str, str] = field(default_factory=dict)
     """Why it cannot be exact, by the mode where it cannot."""
+    refused: str = ""
+    """Part of what the refusal says, where no snapshot can be taken of it."""
     theme: str = ""
 
     def missing(self) -> list[str]:
@@ -81,6 +83,7 @@ def case(
     note: str = "",
     consumes: bool = False,
     exact_except: Mapping[str, str] | None = None,
+    refused: str = "",
 ) -> Case:
     """Registers a case; its theme is the file that it stands in."""
     theme = sys._getframe(1).f_globals["__name__"].rpartition(".")[2].removesuffix("_cases")
@@ -99,6 +102,7 @@ def case(
         note,
         consumes,
         dict(exact_except or {}),
+        refused,
         theme,
     )
     _CASES[name] = made

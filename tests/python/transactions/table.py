@@ -9,6 +9,8 @@ HEAD = ("case", "theme", "exact", "excepted", "note")
 
 def row(case: Case) -> tuple[str, ...]:
     """What is exact, in how many modes, and where it is not, why."""
+    if case.refused:
+        return (case.name, case.theme, "none", f"refused up front: {case.refused}", case.note or "-")
     exact = [mode for mode in MODES if mode not in case.exact_except]
     refused = "; ".join(f"{mode}: {reason}" for mode, reason in case.exact_except.items())
     return (
@@ -26,12 +28,14 @@ def table(cases: list[Case]) -> str:
     widths = [max(len(line[column]) for line in rows) for column in range(len(HEAD))]
     lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() + " |" for line in rows]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    refused = len(MODES) * sum(bool(case.refused) for case in cases)
     excepted = sum(len(case.exact_except) for case in cases)
     themes = len({case.theme for case in cases})
     lines.append("")
     lines.append(
         f"{len(cases)} cases in {themes} themes, {len(MODES)} modes: "
-        f"{len(cases) * len(MODES) - excepted} combinations must be exact, {excepted} are excepted."
+        f"{len(cases) * len(MODES) - excepted - refused} combinations must be exact, {excepted} are excepted, "
+        f"{refused} are refused up front."
     )
     return "\n".join(lines)
 

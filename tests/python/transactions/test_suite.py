@@ -232,6 +232,10 @@ def nothing_left() -> None:
 def test_exact(case: Case, mode: str, runs: Runs) -> None:
     if case.missing():
         pytest.skip(f"not installed: {', '.join(case.missing())}")
+    if case.refused:
+        with pytest.raises(pyrepl3.SnapshotRefused, match=case.refused):
+            runs.results[case.name, mode].result()
+        return
     reason = case.exact_except.get(mode)
     result = runs.results[case.name, mode]
     if reason is None:

@@ -37,7 +37,7 @@ impl Connection {
                     tasks,
                     message.id,
                     async move { session?.rollback(message.transaction_id.as_deref()).await },
-                )
+                );
             }
             Message::RollbackTo(message) => {
                 if let Ok(session) = &session {
@@ -55,7 +55,7 @@ impl Connection {
                     tasks,
                     message.id,
                     async move { session?.savepoint(message.transaction_id.as_deref()).await },
-                )
+                );
             }
             Message::TakeSnapshot(message) => {
                 self.creating(tasks, message.id, async move { session?.snapshot(message.name.as_deref()).await });

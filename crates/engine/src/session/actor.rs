@@ -201,6 +201,8 @@ pub(crate) struct Actor {
     last_return: Option<Returned>,
     /// Why the worker could not be frozen, and what to do.
     unfrozen: Option<(String, String)>,
+    /// Why executions cannot be undone, as clients were told.
+    no_undo: Option<String>,
     /// The process that was woken: who else speaks on its channel is none of ours.
     expected: Option<i32>,
     /// What happened while actions were performed.
@@ -267,6 +269,7 @@ impl Actor {
             returning: None,
             last_return: None,
             unfrozen: None,
+            no_undo: None,
             expected: None,
             later: VecDeque::new(),
         }
@@ -431,9 +434,14 @@ impl Actor {
                 self.violation("the worker refused to start after it had started".into()).await;
             }
             _ if !self.up => self.violation("the worker spoke before it said hello".into()).await,
-            worker::Event::Frozen(frozen) => self.warn(frozen),
+            worker::Event::Frozen(frozen) => self.warn(&frozen),
             worker::Event::Unfrozen(refused) => {
-                self.unfrozen = Some((returns::bounded(&refused.why), returns::bounded(&refused.how)));
+                let (why, how) = (returns::bounded(&refused.why), returns::bounded(&refused.how));
+                if refused.goes_on {
+                    self.warn_of_no_undo(&why, &how);
+                    return self.feed(Event::Unmarked { token: refused.id }).await;
+                }
+                self.unfrozen = Some((why, how));
                 self.feed(Event::Ended { token: refused.id, said: Said::Unfrozen }).await;
             }
             worker::Event::Wait(wait) => {
@@ -588,7 +596,7 @@ impl Actor {
     }
 
     /// What a rollback of the running execution will not restore: told now, before it is relied on.
-    fn warn(&mut self, frozen: worker::Frozen) {
+    fn warn(&mut self, frozen: &worker::Frozen) {
         if self.machine.current() != Some(frozen.id) {
             return;
         }

@@ -106,6 +106,8 @@ pub(crate) enum Event {
     Failed,
     /// The worker says that a task ended.
     Ended { token: Token, said: Said },
+    /// The mark of the task that runs could not be made, and the task runs without it.
+    Unmarked { token: Token },
     /// The worker's process ended; all that it said was told before.
     Exited,
     /// The worker broke the protocol, or its session init is gone.
@@ -252,6 +254,8 @@ struct Current {
     task: Task,
     /// The mark that was made for it.
     mark: Option<Mark>,
+    /// Whether it runs even when that mark cannot be made.
+    optional: bool,
     /// Whether it began the explicit transaction.
     began: bool,
     deadline: Option<Instant>,
@@ -312,6 +316,11 @@ impl Machine {
     /// The task that the worker has.
     pub(crate) fn current(&self) -> Option<Token> {
         self.current.map(|current| current.task.token)
+    }
+
+    /// Whether what runs is to run even when its mark cannot be made.
+    pub(crate) fn mark_is_optional(&self) -> bool {
+        self.current.is_some_and(|current| current.optional)
     }
 
     /// Whether what runs is being stopped.
@@ -387,6 +396,7 @@ impl Machine {
             },
             Event::Failed => self.close(&mut actions),
             Event::Ended { token, said } => self.ended(token, said, now, &mut actions),
+            Event::Unmarked { token } => self.unmarked(token, &mut actions),
             Event::Exited => self.exited(&mut actions),
             Event::Violation => self.violation(&mut actions),
             Event::Reverted => self.reverted(now, &mut actions),

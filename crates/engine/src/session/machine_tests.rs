@@ -198,6 +198,23 @@ fn what_cannot_be_frozen_does_not_run() {
     assert_eq!(machine.timeline().len(), 0);
 }
 
+#[test]
+fn what_was_only_to_leave_a_step_of_undo_runs_without_it() {
+    let now = Instant::now();
+    let mut machine = Machine::new(GRACE, 10, Bounds { undo: 5, ..Bounds::default() });
+    machine.handle(Event::Up, now);
+    let actions = machine.submit(Task::new(1, Kind::Execute), now).unwrap();
+    assert!(matches!(actions[..], [Action::Send(1, Some(_))]), "{actions:?}");
+    assert!(machine.mark_is_optional());
+    assert!(matches!(machine.handle(Event::Unmarked { token: 1 }, now)[..], [Action::Drop(_)]));
+    assert_eq!(end(&mut machine, 1, Said::Result, now), [Action::End(1, Verdict::Reported, State::Kept)]);
+    assert_eq!(machine.timeline().len(), 0);
+
+    machine.submit(under(2, TransactionPolicy::RollbackOnFailure), now).unwrap();
+    assert!(!machine.mark_is_optional());
+    assert!(machine.handle(Event::Unmarked { token: 2 }, now).contains(&Action::Teardown), "it was no option");
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Submit { query: bool, timeout: Option<u64>, stop_on_error: bool, policy: u8 },

@@ -30,7 +30,7 @@ impl Actor {
                     self.worker.closed = true;
                 }
             }
-            Err(error) => self.unfrozen(token, error.to_string(), String::new()),
+            Err(error) => self.unfrozen(token, &error.to_string(), ""),
         }
     }
 

@@ -76,6 +76,7 @@ impl Actor {
             None => None,
             Some(mark) => match self.freeze(token, mark, name) {
                 Some(wake) => Some(wake),
+                None if self.machine.mark_is_optional() => None,
                 None => return,
             },
         };
@@ -117,7 +118,8 @@ impl Actor {
                     }
                 };
                 let fds = wake.is_some().then_some(1);
-                let request = Request::Execute { id: token, count: self.count, file, code, fds };
+                let optional = fds.is_some() && self.machine.mark_is_optional();
+                let request = Request::Execute { id: token, count: self.count, file, code, fds, optional };
                 match wake {
                     Some(wake) => self.worker.send_with(&request, wake),
                     None => self.worker.send(&request),

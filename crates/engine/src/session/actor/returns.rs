@@ -64,15 +64,32 @@ impl Actor {
                 Some(theirs)
             }
             Err(error) => {
-                self.unfrozen(token, error.to_string(), "close files, or raise the limit on open files".into());
+                self.unfrozen(token, &error.to_string(), "close files, or raise the limit on open files");
                 None
             }
         }
     }
 
-    pub(super) fn unfrozen(&mut self, token: Token, why: String, how: String) {
-        self.unfrozen = Some((bounded(&why), bounded(&how)));
+    pub(super) fn unfrozen(&mut self, token: Token, why: &str, how: &str) {
+        if self.machine.mark_is_optional() {
+            self.warn_of_no_undo(why, how);
+            return self.later.push_back(Event::Unmarked { token });
+        }
+        self.unfrozen = Some((bounded(why), bounded(how)));
         self.later.push_back(Event::Ended { token, said: crate::session::machine::Said::Unfrozen });
+    }
+
+    /// What runs was to leave a step of undo, and does not. Told once for each reason.
+    pub(super) fn warn_of_no_undo(&mut self, why: &str, how: &str) {
+        if self.no_undo.as_deref() == Some(why) {
+            return;
+        }
+        self.no_undo = Some(why.to_owned());
+        let mut text = format!("This execution cannot be undone, nor can the next ones: {}", bounded(why));
+        if !how.is_empty() {
+            text.push_str(&format!(". To change that, {}", bounded(how)));
+        }
+        self.deliver(Message::Warning(messages::warning(&self.place.shared.id, text)));
     }
 
     pub(super) fn drop_marks(&mut self, marks: &[Mark]) {

@@ -80,6 +80,10 @@ impl Machine {
         }
         let Some(reverting) = self.reverting.take() else { return self.violation(actions) };
         self.timeline.forget(reverting.mark);
+        if self.timeline.begin_mark() == Some(reverting.mark) {
+            // There is no way back to before the transaction: what is, stays.
+            drop_marks(self.timeline.commit(), actions);
+        }
         let mut gone = reverting.discard;
         gone.push(reverting.mark);
         drop_marks(gone, actions);

@@ -95,16 +95,18 @@ impl Machine {
         let begins = explicit && self.timeline.open().is_none();
         let guards = task.policy != TransactionPolicy::CommitAlways;
         let undo = self.timeline.has_undo();
-        let mark = if guards || undo {
-            let mark = self.mark(Role::Guard, actions)?;
-            if undo {
-                // That it forgets its oldest steps is what its limit is for: no eviction.
-                drop_marks(self.timeline.add(mark, Role::Undo), actions);
-            }
-            Some(mark)
-        } else {
-            None
+        let mark = match guards || undo {
+            true => match self.mark(Role::Guard, actions) {
+                // That nothing can be undone is no reason not to run.
+                Err(_) if !guards => None,
+                mark => Some(mark?),
+            },
+            false => None,
         };
+        if let Some(mark) = mark.filter(|_| undo) {
+            // That it forgets its oldest steps is what its limit is for: no eviction.
+            drop_marks(self.timeline.add(mark, Role::Undo), actions);
+        }
         drop_marks(self.timeline.clear_redo(), actions);
         if begins && let Some(mark) = mark {
             self.timeline.begin(mark, None, now);
@@ -112,6 +114,7 @@ impl Machine {
         self.send(task, mark, now, actions);
         if let Some(current) = &mut self.current {
             current.began = begins;
+            current.optional = !guards;
         }
         self.used = true;
         self.dirty = true;
@@ -133,7 +136,7 @@ impl Machine {
 
     fn give(&mut self, task: Task, mark: Option<Mark>, now: Instant) {
         let deadline = task.timeout.and_then(|timeout| now.checked_add(timeout));
-        self.current = Some(Current { task, mark, began: false, deadline, stop: None });
+        self.current = Some(Current { task, mark, optional: false, began: false, deadline, stop: None });
     }
 
     /// The worker says that a task ended.
@@ -177,6 +180,17 @@ impl Machine {
             actions.push(Action::Drop(vec![mark]));
         }
         actions.push(Action::End(current.task.token, Verdict::Refused(Why::Unfrozen), State::Kept));
+    }
+
+    /// There is no snapshot, and the task that could have had one runs.
+    pub(super) fn unmarked(&mut self, token: Token, actions: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Closing | Phase::Closed) {
+            return;
+        }
+        let fits = self.current.as_mut().filter(|current| current.task.token == token && current.optional);
+        let Some(mark) = fits.and_then(|current| current.mark.take()) else { return self.violation(actions) };
+        self.timeline.forget(mark);
+        actions.push(Action::Drop(vec![mark]));
     }
 
     fn executed(&mut self, current: &Current, said: Said, actions: &mut Vec<Action>) {
