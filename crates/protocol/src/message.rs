@@ -426,8 +426,14 @@ messages! {
         reason: String,
         /// Seconds that it took.
         duration: f64,
-        /// Executions before the state that is back.
+        /// Number of the last execution whose effects are in the state that is back; 0 for none.
         execution_count: u64,
+        /// Numbers of the executions whose effects are gone by this, oldest first.
+        #[serde(default)]
+        undone: Vec<u64>,
+        /// Numbers of the executions whose effects are there again by this, oldest first.
+        #[serde(default)]
+        redone: Vec<u64>,
     }
     /// A session was split.
     Branched = "branched" {

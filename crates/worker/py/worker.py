@@ -154,6 +154,9 @@ def froze(request, channel, freezer):
         return False
     if op != "execute":
         channel.send({"t": "reply", "id": token, "data": {"warnings": outcome}})
+    elif outcome and request.get("optional"):
+        # Nobody has asked for this snapshot: what it does not keep is told when somebody returns to it.
+        freezer.told.difference_update(outcome)
     elif outcome:
         channel.send({"t": "frozen", "id": token, "warnings": outcome})
     return True

@@ -246,6 +246,8 @@ def rolled_back(m: Json) -> RolledBackMessage:
         reason=m.get("reason") or "",
         duration=m.get("duration", 0.0),
         execution_count=m.get("execution_count", 0),
+        undone=m.get("undone") or [],
+        redone=m.get("redone") or [],
     )
 
 

@@ -31,7 +31,11 @@ impl Repl {
         } else if self.running.is_none() {
             self.screen.finish_line();
             self.screen.begin_editing(prompt::LINE, terminal::columns());
-            self.editor.ask(Ask::Line(std::mem::take(&mut self.remark)));
+            let mut remark = std::mem::take(&mut self.remark);
+            if remark.is_empty() {
+                remark = self.branches.remark();
+            }
+            self.editor.ask(Ask::Line(remark));
             self.asking = Asking::Line;
         }
     }

@@ -9,6 +9,16 @@ pub(crate) enum Command {
     Who,
     History(usize),
     Reset,
+    /// How many steps.
+    Undo(usize),
+    Redo(usize),
+    Snapshot(Option<String>),
+    Snapshots,
+    Rollback(String),
+    Drop(String),
+    Branch(Option<String>),
+    Branches,
+    Switch(String),
     Run(PathBuf),
     Time(String),
     /// A name, and whether its source is wanted too.
@@ -36,16 +46,21 @@ const COMMANDS: &[Entry] = &[
     entry("doc", "NAME", "what a name is; NAME? is the same, NAME?? shows its source"),
     entry("time", "CODE", "run code, then say how long it took and what memory it kept"),
     entry("run", "FILE", "run a file in this session"),
-    entry("history", "[N]", "the last lines that were entered (20)"),
+    entry("history", "[N]", "the last lines that were entered (20), and which of them are undone"),
+    entry("undo", "[N]", "undo the last line, or the last N, whatever they did to the session"),
+    entry("redo", "[N]", "take an undone line back"),
+    entry("snapshot", "[NAME]", "keep the state as it is now"),
+    entry("snapshots", "", "the snapshots, with their age and memory"),
+    entry("rollback", "NAME", "return to a snapshot, again and again; later ones go"),
+    entry("drop", "NAME", "give a snapshot up"),
+    entry("branch", "[NAME]", "split the session, and go on in the new one"),
+    entry("branches", "", "the sessions of this terminal"),
+    entry("switch", "NAME", "go on in another branch"),
     entry("reset", "", "end the session and begin a fresh one"),
     entry("quit", "", "leave (Ctrl-D does too)"),
 ];
 
 const LATER: &[(&str, &str)] = &[
-    ("undo", "undoing needs snapshots of the session"),
-    ("redo", "redoing needs snapshots of the session"),
-    ("snapshot", "snapshots of the session come with a later version"),
-    ("branch", "branches are made from snapshots of the session"),
     ("checkpoint", "saving the state of a session comes with a later version"),
     ("restore", "saving and restoring the state of a session come with a later version"),
 ];
@@ -107,13 +122,31 @@ pub(crate) fn parse(line: &str) -> Option<Command> {
             Ok(count) => Command::History(count),
             Err(_) => Command::Wrong(format!("{count:?} is no number of lines"), "write %history 50".into()),
         }),
-        ("help" | "who" | "reset" | "quit" | "exit", "") => Some(match name {
+        ("undo" | "redo", count) => {
+            let steps = if count.is_empty() { Ok(1) } else { count.parse() };
+            Some(match steps {
+                Ok(steps) if steps > 0 && name == "undo" => Command::Undo(steps),
+                Ok(steps) if steps > 0 => Command::Redo(steps),
+                _ => Command::Wrong(format!("{count:?} is no number of steps"), format!("write %{name} 3")),
+            })
+        }
+        ("snapshot" | "branch", chosen) => {
+            let chosen = (!chosen.is_empty()).then(|| unquoted(chosen).to_owned());
+            Some(if name == "snapshot" { Command::Snapshot(chosen) } else { Command::Branch(chosen) })
+        }
+        ("rollback" | "drop" | "switch", "") => missing(name, "NAME"),
+        ("rollback", chosen) => Some(Command::Rollback(unquoted(chosen).to_owned())),
+        ("drop", chosen) => Some(Command::Drop(unquoted(chosen).to_owned())),
+        ("switch", chosen) => Some(Command::Switch(unquoted(chosen).to_owned())),
+        ("help" | "who" | "reset" | "quit" | "exit" | "snapshots" | "branches", "") => Some(match name {
             "help" => Command::Help,
+            "snapshots" => Command::Snapshots,
+            "branches" => Command::Branches,
             "who" => Command::Who,
             "reset" => Command::Reset,
             _ => Command::Quit,
         }),
-        ("help" | "who" | "reset" | "quit" | "exit", _) => {
+        ("help" | "who" | "reset" | "quit" | "exit" | "snapshots" | "branches", _) => {
             Some(Command::Wrong(format!("%{name} takes no argument"), format!("write %{name}")))
         }
         _ => Some(unknown(name)),
@@ -191,7 +224,14 @@ mod tests {
         assert_eq!(parse("1?"), None);
         assert_eq!(parse("%history 3"), Some(Command::History(3)));
         assert!(matches!(parse("%history x"), Some(Command::Wrong(..))));
-        assert!(matches!(parse("%undo 2"), Some(Command::Later("undo", _))));
+        assert_eq!(parse("%undo 2"), Some(Command::Undo(2)));
+        assert_eq!(parse("%redo"), Some(Command::Redo(1)));
+        assert!(matches!(parse("%undo 0"), Some(Command::Wrong(..))));
+        assert_eq!(parse("%snapshot"), Some(Command::Snapshot(None)));
+        assert_eq!(parse("%snapshot 'a b'"), Some(Command::Snapshot(Some("a b".into()))));
+        assert!(matches!(parse("%rollback"), Some(Command::Wrong(..))));
+        assert_eq!(parse("%switch main"), Some(Command::Switch("main".into())));
+        assert!(matches!(parse("%restore x"), Some(Command::Later("restore", _))));
         assert!(matches!(parse("%quit now"), Some(Command::Wrong(..))));
     }
 

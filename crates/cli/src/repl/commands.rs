@@ -33,6 +33,15 @@ impl Repl {
                 self.session().shutdown().await;
                 return self.fresh().await;
             }
+            Command::Undo(count) => self.undo(count).await,
+            Command::Redo(count) => self.redo(count).await,
+            Command::Snapshot(name) => self.snapshot(name).await,
+            Command::Snapshots => self.snapshots().await,
+            Command::Rollback(name) => self.rollback(&name).await,
+            Command::Drop(name) => self.drop_snapshot(&name).await,
+            Command::Branch(name) => self.branch(name).await,
+            Command::Branches => self.list_branches(),
+            Command::Switch(name) => self.switch(&name),
             Command::Run(path) => self.run_file(&path),
             Command::Time(code) => self.execute(ExecuteRequest::from(code), true),
             Command::Inspect(name, source) => self.inspect(&name, source).await,
@@ -102,7 +111,11 @@ impl Repl {
             entries.remove(0);
         }
         for entry in entries {
-            self.screen.line(&self.palette.source(entry.trim_end()));
+            let mut line = self.palette.source(entry.trim_end());
+            if self.steps.is_undone(&entry) {
+                line += &self.palette.aside("  (undone)");
+            }
+            self.screen.line(&line);
         }
     }
 

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `turn` is the loop; what it does is in `asking` (the editor), `running` (executions), `commands` (lines that begin
-//! with `%`), `leaving`. `lexer` and `colour` paint. `live` answers the editor's own questions: completion, is this
+//! with `%`), `travel` (undo, snapshots, branches), `leaving`. `lexer` and `colour` paint. `live` answers the editor's own questions: completion, is this
 //! complete?
 
 mod above;
@@ -29,7 +29,9 @@ mod quiet;
 mod running;
 mod screen;
 mod show;
+mod steps;
 mod terminal;
+mod travel;
 mod turn;
 
 use crate::args::{Common, ReplArgs, RunArgs};
@@ -38,6 +40,9 @@ use crate::{exit, message, run, start};
 use pyrepl3_engine::{Engine, Failure, Script, Session, SessionOptions};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+
+/// Steps that can be undone: each is a process that keeps what has changed since.
+const UNDO: u32 = 20;
 
 /// Runs it and returns the exit status.
 pub(crate) async fn main(args: &ReplArgs, common: &Common) -> u8 {
@@ -74,7 +79,8 @@ async fn interact(args: &ReplArgs, common: &Common) -> u8 {
             return exit::ENVIRONMENT;
         }
     };
-    let place = Place { engine: start::engine(common), options: start::options(common, &args.preload) };
+    let options = SessionOptions { undo: UNDO, ..start::options(common, &args.preload) };
+    let place = Place { engine: start::engine(common), options };
     let begun = tokio::select! {
         session = place.session() => session,
         asked = signals.next() => {

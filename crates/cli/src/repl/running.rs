@@ -4,7 +4,7 @@ use super::show;
 use super::turn::{Repl, Running};
 use crate::{exit, size};
 use pyrepl3_engine::protocol::message::{ErrorMessage, Message, ResultMessage};
-use pyrepl3_engine::{Code, ExecuteRequest};
+use pyrepl3_engine::{Code, ExecuteRequest, Source};
 use std::time::Instant;
 
 /// What is worth a remark at the right margin of the next prompt, in seconds.
@@ -45,7 +45,7 @@ impl Repl {
             }
             Some(Message::ResultMessage(result)) => self.completed(&result).await,
             Some(Message::ErrorMessage(error)) => return self.failed(&error).await,
-            Some(_) => {}
+            Some(other) => self.aside(&other),
             None => self.refused(),
         }
         None
@@ -57,6 +57,7 @@ impl Repl {
             self.screen.line(&text);
         }
         self.save(&result.data);
+        self.remember(result.execution_count);
         if self.running.take().is_some_and(|running| running.timed) {
             self.screen.line(&self.palette.aside(&show::cost(result.duration, result.memory_delta)));
         } else if result.duration >= SLOW {
@@ -66,6 +67,10 @@ impl Repl {
     }
 
     async fn failed(&mut self, error: &ErrorMessage) -> Option<u8> {
+        self.remember(error.execution_count);
+        if error.rolled_back {
+            self.steps.turn(&[error.execution_count], &[]);
+        }
         let running = self.running.take();
         if let Some(code) = error.exit_code {
             return Some(exit::of_code(code));
@@ -77,6 +82,16 @@ impl Repl {
         self.loss_told = error.session_lost;
         self.prune().await;
         None
+    }
+
+    fn remember(&mut self, count: u64) {
+        if let Some(running) = self.running.as_ref().filter(|_| count > 0) {
+            let source = match &running.request.source {
+                Source::Text(text) => text.decode().unwrap_or_default(),
+                Source::Bytes(_) => format!("%run {}", running.request.file.as_deref().unwrap_or_default()),
+            };
+            self.steps.add(count, source);
+        }
     }
 
     fn refused(&mut self) {

@@ -2,7 +2,7 @@
 
 use super::colour::Palette;
 use crate::size;
-use pyrepl3_engine::protocol::message::{EndStatus, ErrorMessage, ResultMessage, StopStep};
+use pyrepl3_engine::protocol::message::{EndStatus, ErrorMessage, ResultMessage, Snapshot, SnapshotKind, StopStep};
 use serde::Deserialize;
 
 /// The value of an execution; none where there is none.
@@ -34,6 +34,9 @@ pub(crate) fn error(palette: Palette, error: &ErrorMessage) -> String {
     }
     if error.session_lost {
         lines.push(palette.warning("Its variables are lost; the session goes on with none."));
+    }
+    if let Some(report) = &error.report {
+        lines.push(palette.aside(report));
     }
     lines.join("\n")
 }
@@ -86,6 +89,38 @@ pub(crate) fn variables(palette: Palette, variables: &[Variable], columns: usize
         let head = format!("{name:a$}  {kind:b$}  {size:>c$}  ");
         let line = format!("{head}{}", cut(value, left));
         lines.push(if number == 0 { palette.aside(line.trim_end()) } else { line.trim_end().to_owned() });
+    }
+    lines.join("\n")
+}
+
+/// The snapshots: those that were asked for, and how far undo goes back. `title`: what an execution was.
+pub(crate) fn snapshots(palette: Palette, known: &[Snapshot], title: impl Fn(u64) -> String) -> String {
+    let mut rows = Vec::new();
+    for one in known.iter().filter(|one| one.kind == SnapshotKind::Named) {
+        let after = match one.execution_count {
+            0 => "the beginning".to_owned(),
+            count => title(count),
+        };
+        let name = one.name.clone().unwrap_or_else(|| one.snapshot_id.clone());
+        let memory = one.memory.map(size::bytes).unwrap_or_default();
+        rows.push([name, size::seconds(one.age), memory, after]);
+    }
+    let mut lines = Vec::new();
+    if rows.is_empty() {
+        lines.push(palette.aside("no snapshots yet; %snapshot NAME takes one"));
+    } else {
+        rows.insert(0, ["name", "age", "memory", "after"].map(str::to_owned));
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let (a, b, c) = (width(0), width(1), width(2));
+        for (number, [name, age, memory, after]) in rows.iter().enumerate() {
+            let line = format!("{name:a$}  {age:>b$}  {memory:>c$}  {after}");
+            lines.push(if number == 0 { palette.aside(&line) } else { line });
+        }
+    }
+    let steps: Vec<_> = known.iter().filter(|one| one.kind == SnapshotKind::Undo).collect();
+    if !steps.is_empty() {
+        let memory = steps.iter().filter_map(|one| one.memory).sum();
+        lines.push(palette.aside(&format!("{} steps can be undone; they hold {}", steps.len(), size::bytes(memory))));
     }
     lines.join("\n")
 }

@@ -5,6 +5,8 @@ use super::colour::Palette;
 use super::editor::{Answer, Editor, Parts};
 use super::live::Live;
 use super::screen::Screen;
+use super::steps::Steps;
+use super::travel::Branches;
 use super::{Place, place};
 use crate::bundle::{self, Album};
 use crate::signals::{Asked, Signals};
@@ -63,6 +65,9 @@ pub(crate) struct Repl {
     pub(super) asking: Asking,
     pub(super) prompts: VecDeque<InputMessage>,
     pub(super) running: Option<Running>,
+    /// What was executed in this session, and the other sessions.
+    pub(super) steps: Steps,
+    pub(super) branches: Branches,
     /// The loss of the session's state was told already, as the end of what ran.
     pub(super) loss_told: bool,
     /// An aside for the next prompt.
@@ -100,6 +105,8 @@ impl Repl {
             asking: Asking::Nothing,
             prompts: VecDeque::new(),
             running: None,
+            steps: Steps::default(),
+            branches: Branches::default(),
             loss_told: false,
             remark: String::new(),
         })
@@ -194,7 +201,7 @@ impl Repl {
                 }
                 self.prune().await;
             }
-            Some(_) => {}
+            Some(other) => self.aside(&other),
             None => return self.fresh().await,
         }
         None
@@ -207,6 +214,7 @@ impl Repl {
             Ok(session) => {
                 self.events = session.events();
                 self.live.replace(session);
+                self.steps = Steps::default();
                 self.screen.line(&self.palette.aside("a fresh session has begun"));
                 None
             }

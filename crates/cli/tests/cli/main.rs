@@ -5,6 +5,7 @@ mod pty;
 mod repl;
 mod repl_background;
 mod repl_commands;
+mod repl_travel;
 mod run_input;
 mod run_like_python;
 mod run_output;

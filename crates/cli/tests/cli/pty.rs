@@ -104,9 +104,13 @@ impl Terminal {
         self.keys("\r");
     }
 
-    /// Waits until there is an empty prompt.
+    /// Waits until there is an empty prompt, with a remark at its right or without.
     pub(crate) fn ready(&self) {
-        self.wait("a prompt", |state| shown(state).trim_end().ends_with("\n>>>"));
+        self.wait("a prompt", |state| {
+            let screen = shown(state);
+            let last = screen.trim_end().lines().last().unwrap_or_default();
+            last.strip_prefix(">>>").is_some_and(|rest| rest.is_empty() || rest.starts_with("          "))
+        });
     }
 
     /// Types a line at an empty prompt.

@@ -147,9 +147,9 @@ fn code_that_will_not_stop_is_killed_and_that_is_said() {
     terminal.expect("\nsleeping\n");
     terminal.keys(CTRL_C);
     terminal.expect("has not stopped yet");
-    terminal.expect("its process was killed\nIts variables are lost");
-    terminal.enter("'gone' in dir()");
-    terminal.expect("False\n>>>");
+    terminal.expect("its process was killed\nThe state after execution 1 is back, exactly. Undone: execution 2.");
+    terminal.enter("gone");
+    terminal.expect("1\n>>>");
 }
 
 #[test]

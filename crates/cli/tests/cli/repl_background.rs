@@ -46,7 +46,7 @@ fn a_threads_prompt_comes_after_the_line() {
 }
 
 #[test]
-fn the_loss_of_the_state_is_announced_and_the_next_line_runs() {
+fn the_death_of_the_process_is_announced_and_the_next_line_runs() {
     let bench = Bench::new();
     let terminal = Terminal::repl(&bench);
     terminal.enter("import threading, os, time");
@@ -57,9 +57,11 @@ fn the_loss_of_the_state_is_announced_and_the_next_line_runs() {
     terminal.enter("threading.Thread(target=end).start()");
     terminal.expect("threading.Thread(target=end).start()\n>>>");
     bench.file("go", "");
-    terminal.expect("exited with code 3 while nothing ran");
+    terminal.expect(
+        "The worker process exited with code 3 while nothing ran. The state after execution 2 is back, exactly.",
+    );
     terminal.enter("'os' in dir()");
-    terminal.expect("False\n>>>");
+    terminal.expect("True\n>>>");
 }
 
 #[test]
@@ -67,7 +69,7 @@ fn a_crash_while_code_runs_is_told_once() {
     let bench = Bench::new();
     let terminal = Terminal::repl(&bench);
     terminal.enter("import os; os.kill(os.getpid(), 9)");
-    terminal.expect("the session's process was killed by signal 9 (SIGKILL)\nIts variables are lost; the session goes on with none.\n>>>");
+    terminal.expect("the session's process was killed by signal 9 (SIGKILL)\nThe beginning of the session is back, exactly. Undone: execution 1.\n>>>");
     terminal.answers("1 + 1", "2");
     assert_eq!(terminal.screen().matches("SIGKILL").count(), 1, "{}", terminal.screen());
 }

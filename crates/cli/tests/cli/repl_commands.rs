@@ -18,7 +18,7 @@ fn variables_are_listed() {
 fn what_comes_later_says_so() {
     let bench = Bench::new();
     let terminal = Terminal::repl(&bench);
-    for name in ["undo", "redo", "snapshot", "branch", "checkpoint x", "restore x"] {
+    for name in ["checkpoint x", "restore x"] {
         terminal.enter(&format!("%{name}"));
         let name = name.split(' ').next().unwrap();
         terminal.expect(&format!("%{name} is not available in this version: "));

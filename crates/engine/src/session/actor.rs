@@ -18,6 +18,7 @@ use super::link::{InitLink, WorkerLink};
 use super::machine::{Event, Machine, Phase, Said, Token};
 use super::messages;
 use super::outbox::Outbox;
+use super::past::Past;
 use super::start::{Origin, Setup};
 use super::timeline::{Bounds, Mark};
 use pyrepl3_protocol::message::{DisplayMessage, Message, ProcessExit, Snapshot};
@@ -180,6 +181,8 @@ pub(crate) struct Actor {
     keys: Keys,
     next_token: Token,
     pub(super) count: u64,
+    /// The executions whose effects are in the session's state.
+    past: Past,
     incarnation: u32,
     exit: Option<ProcessExit>,
     /// Why the session ends, if not because it was asked to.
@@ -255,6 +258,7 @@ impl Actor {
             keys: Keys::default(),
             next_token: 1,
             count: 0,
+            past: Past::default(),
             incarnation: 1,
             exit: None,
             fault: None,

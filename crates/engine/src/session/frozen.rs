@@ -1,6 +1,7 @@
 //! The engine's side of one frozen process: a channel on which it waits, and what is known of it.
 
 use crate::process::{FrameWriter, Process, connected_pair, receive_with_peer};
+use crate::session::past::Past;
 use pyrepl3_protocol::frame::Decoder;
 use pyrepl3_protocol::id::{self, Kind};
 use pyrepl3_protocol::worker::{FrozenEvent, FrozenRequest};
@@ -25,13 +26,13 @@ pub(crate) struct Frozen {
     pub(crate) created: SystemTime,
     /// Whether a client asked for it, so that its end is to be told.
     pub(crate) asked_for: bool,
-    /// Executions before it.
-    pub(crate) count: u64,
+    /// The executions before it.
+    pub(crate) past: Past,
 }
 
 impl Frozen {
     /// A channel to a process that is about to be frozen, and the end to hand to it.
-    pub(crate) fn new(count: u64, name: Option<String>) -> io::Result<(Frozen, OwnedFd)> {
+    pub(crate) fn new(past: Past, name: Option<String>) -> io::Result<(Frozen, OwnedFd)> {
         let (control, theirs) = connected_pair()?;
         let frozen = Frozen {
             control,
@@ -42,7 +43,7 @@ impl Frozen {
             name,
             created: SystemTime::now(),
             asked_for: false,
-            count,
+            past,
         };
         Ok((frozen, theirs))
     }
@@ -85,7 +86,11 @@ impl Frozen {
 
     /// What people call it.
     pub(crate) fn title(&self) -> String {
-        self.name.clone().unwrap_or_else(|| format!("the snapshot after execution {}", self.count))
+        match (&self.name, self.past.last()) {
+            (Some(name), _) => name.clone(),
+            (None, Some(count)) => format!("the snapshot after execution {count}"),
+            (None, None) => "the snapshot of the beginning".to_owned(),
+        }
     }
 
     /// Its pid, once it has said that it is there.

@@ -101,7 +101,9 @@ pub(crate) fn rolled_back(session: &str, snapshot: Option<String>, returned: &Re
         exact: returned.exact,
         reason,
         duration: returned.took.as_secs_f64(),
-        execution_count: returned.count,
+        execution_count: returned.past.last().unwrap_or(0),
+        undone: returned.undone.clone(),
+        redone: returned.redone.clone(),
     }
 }
 

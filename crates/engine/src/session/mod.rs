@@ -11,6 +11,7 @@ pub(crate) mod link;
 mod machine;
 mod messages;
 mod outbox;
+mod past;
 mod roster;
 mod start;
 mod state;

@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 impl Actor {
     /// Asks the worker for a fork that makes the branches.
     pub(super) fn ask_for_branches(&mut self, token: Token) {
-        match Frozen::new(self.count, None) {
+        match Frozen::new(self.past.clone(), None) {
             Ok((frozen, theirs)) => {
                 self.brancher = Some(frozen);
                 if self.worker.send_with(&Request::Branch { id: token, fds: 1 }, theirs).is_err() {
@@ -96,6 +96,7 @@ impl Actor {
         self.place.origin.alive.remember(&session);
         let mut actor = Actor::new(place, init, worker, inbox, ready);
         actor.count = self.count;
+        actor.past = self.past.clone();
         run_actor(actor, self.place.origin.alive.clone(), None);
         Ok((session, is_ready))
     }

@@ -181,7 +181,7 @@ impl Actor {
                         self.kind_of(mark),
                         pending.warnings,
                         pending.sent.map_or(Duration::ZERO, |sent| sent.elapsed()),
-                        frozen.count,
+                        frozen.past.last().unwrap_or(0),
                     )))),
                     None => Err(ends::refused(Why::SnapshotDied, None)),
                 },

@@ -6,6 +6,7 @@ use crate::session::handle::{Source, closed};
 use crate::session::link::WorkerLink;
 use crate::session::machine::{Action, Event, State, Token, Verdict, Why};
 use crate::session::messages;
+use crate::session::past::Past;
 use crate::session::timeline::Mark;
 use base64::Engine as _;
 use pyrepl3_protocol::message::{Message, Stream};
@@ -99,6 +100,7 @@ impl Actor {
             Pending::Execute(execution) => {
                 self.count += 1;
                 execution.count = self.count;
+                self.past.push(self.count);
                 execution.started = Some(Instant::now());
                 if self.oom_kills.is_none() {
                     self.oom_kills = crate::process::out_of_memory_kills();
@@ -200,6 +202,7 @@ impl Actor {
     /// It never ran, as was found out when its turn had come.
     fn refuse_execution(&mut self, mut execution: super::PendingExecution, why: Why) {
         let failure = refused(why, self.unfrozen.take());
+        self.past.take_back(execution.count);
         if let Some(key) = &execution.request.idempotency_key {
             self.keys.forget(key);
         }
@@ -292,6 +295,7 @@ impl Actor {
             format!("the worker process {how} {when}; its namespace is gone, and the session goes on with a fresh one");
         let message = messages::session_lost(&self.place.shared.id, reason, self.exit.clone(), true);
         self.place.shared.events.push(Message::SessionLost(message), false);
+        self.past = Past::default();
         self.prompts.clear();
     }
 

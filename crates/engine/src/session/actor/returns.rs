@@ -4,6 +4,7 @@ use super::{Actor, HELLO_LIMIT};
 use crate::session::frozen::Frozen;
 use crate::session::machine::{Cause, Event, Token};
 use crate::session::messages;
+use crate::session::past::{self, Past};
 use crate::session::timeline::{Mark, Roles};
 use pyrepl3_protocol::message::{Message, Snapshot, SnapshotKind};
 use pyrepl3_protocol::worker::{self, FrozenRequest};
@@ -18,7 +19,7 @@ const LOST: (usize, usize) = (300, 30);
 pub(super) struct Returning {
     id: String,
     name: Option<String>,
-    count: u64,
+    past: Past,
     began: Instant,
     awake: bool,
     swept: bool,
@@ -34,7 +35,9 @@ pub(crate) struct Returned {
     pub(crate) report: String,
     pub(crate) exact: bool,
     pub(crate) took: Duration,
-    pub(crate) count: u64,
+    pub(crate) past: Past,
+    pub(crate) undone: Vec<u64>,
+    pub(crate) redone: Vec<u64>,
 }
 
 fn kind(roles: Option<Roles>) -> SnapshotKind {
@@ -56,7 +59,7 @@ impl Actor {
     /// A place for a process that is about to be frozen, and the end of its channel that it is to have. None when there
     /// are no descriptors left; then [`Actor::unfrozen`] says so.
     pub(super) fn freeze(&mut self, token: Token, mark: Mark, name: Option<String>) -> Option<OwnedFd> {
-        match Frozen::new(self.count, name) {
+        match Frozen::new(self.past.clone(), name) {
             Ok((frozen, theirs)) => {
                 self.frozen.insert(mark, frozen);
                 let seats = self.place.origin.alive.clone();
@@ -148,7 +151,7 @@ impl Actor {
             let mut fds = vec![self.worker.reincarnate()?];
             let mut spare = None;
             if keep {
-                let (mut replacement, theirs) = Frozen::new(frozen.count, frozen.name.clone())?;
+                let (mut replacement, theirs) = Frozen::new(frozen.past.clone(), frozen.name.clone())?;
                 replacement.id.clone_from(&frozen.id);
                 replacement.created = frozen.created;
                 replacement.asked_for = frozen.asked_for;
@@ -178,7 +181,7 @@ impl Actor {
         self.returning = Some(Returning {
             id: frozen.id.clone(),
             name: frozen.name.clone(),
-            count: frozen.count,
+            past: frozen.past.clone(),
             began,
             awake: false,
             swept: false,
@@ -225,7 +228,9 @@ impl Actor {
 
     async fn maybe_returned(&mut self) {
         let Some(done) = self.returning.take_if(|returning| returning.awake && returning.swept) else { return };
-        self.last_return = Some(done.finish(self.count));
+        let done = done.finish(&self.past);
+        self.past = done.past.clone();
+        self.last_return = Some(done);
         self.feed(Event::Reverted).await;
     }
 
@@ -256,7 +261,7 @@ impl Actor {
                     kind: kind(roles),
                     created_at: unix(frozen.created),
                     age: frozen.created.elapsed().map_or(0.0, |age| age.as_secs_f64()),
-                    execution_count: frozen.count,
+                    execution_count: frozen.past.last().unwrap_or(0),
                     memory: None,
                 };
                 Some((snapshot, frozen.pid()))
@@ -274,21 +279,22 @@ impl Actor {
 }
 
 impl Returning {
-    fn finish(self, now: u64) -> Returned {
-        let what = match &self.name {
-            Some(name) => format!("The snapshot {name:?}"),
-            None if self.count == 0 => "The beginning of the session".to_owned(),
-            None => format!("The state after execution {}", self.count),
+    fn finish(self, present: &Past) -> Returned {
+        let what = match (&self.name, self.past.last()) {
+            (Some(name), _) => format!("The snapshot {name:?}"),
+            (None, None) => "The beginning of the session".to_owned(),
+            (None, Some(count)) => format!("The state after execution {count}"),
         };
+        let (undone, redone) = (present.beyond(&self.past), self.past.beyond(present));
         let mut report = if self.lost.is_empty() {
             format!("{what} is back, exactly.")
         } else {
             format!("{what} is back, except: {}.", self.lost.join("; "))
         };
-        if now > self.count + 1 {
-            report.push_str(&format!(" Undone: executions {} to {now}.", self.count + 1));
-        } else if now == self.count + 1 {
-            report.push_str(&format!(" Undone: execution {now}."));
+        for (what, counts) in [("Undone", &undone), ("Done again", &redone)] {
+            if !counts.is_empty() {
+                report.push_str(&format!(" {what}: {}.", past::described(counts)));
+            }
         }
         if !self.ended.is_empty() {
             report.push_str(&format!(" Ended with it: {}.", bounded(&self.ended.join(", "))));
@@ -296,7 +302,15 @@ impl Returning {
         if !self.discarded.is_empty() {
             report.push_str(&format!(" Discarded, because later: {}.", self.discarded.join(", ")));
         }
-        Returned { id: self.id, exact: self.lost.is_empty(), report, took: self.began.elapsed(), count: self.count }
+        Returned {
+            id: self.id,
+            exact: self.lost.is_empty(),
+            report,
+            took: self.began.elapsed(),
+            past: self.past,
+            undone,
+            redone,
+        }
     }
 }
 
