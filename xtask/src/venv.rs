@@ -23,6 +23,7 @@ const PACKAGES: &[&str] = &[
     "pydantic>=2.9,<3",
     "polars>=1.9,<2",
     "pillow>=11,<14",
+    "dill>=0.3.9,<0.5",
 ];
 
 /// Makes the environment if it is not there, and returns its interpreter.

@@ -441,6 +441,8 @@ pub enum InitRequest<'a> {
     Member {
         /// Its worker.
         worker: i32,
+        /// Its number among the branches: by it session init knows its processes.
+        number: u32,
     },
     /// Tell how a process ended.
     Wait {
@@ -468,6 +470,8 @@ pub enum FrozenRequest {
         index: u32,
         /// What becomes of random state.
         random: RandomState,
+        /// The number by which session init knows its processes.
+        member: u32,
     },
     /// End.
     Leave {},

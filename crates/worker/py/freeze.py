@@ -27,7 +27,7 @@ _mask, _SETMASK, _BLOCK = _native.pthread_sigmask, _native.SIG_SETMASK, _native.
 _ALL = frozenset(range(1, _native.NSIG)) & frozenset(_native.valid_signals())
 _socket, _CMSG = socket.socket, socket.MSG_CMSG_CLOEXEC
 _dumps, _loads = json.JSONEncoder(separators=(",", ":")).encode, json.JSONDecoder().decode
-_open, _write, _waitpid = os.open, os.write, os.waitpid
+_open, _write = os.open, os.write
 
 
 class Refused(Exception):
@@ -51,7 +51,6 @@ class Freezer:
         self.writers = files.Writers()
         self.told = set()
         self.executor = None
-        self.brancher = None  # the fork that makes branches
 
     # ---- in the live process ----
 
@@ -90,7 +89,6 @@ class Freezer:
         except OSError:
             pass  # it did so itself, or is gone already
         self.children.frozen.add(pid)
-        self.newest = pid
         present.inventory.close_copies()
         _close(wake)
         warnings = [text for text in present.warnings() if text not in self.told]
@@ -99,22 +97,13 @@ class Freezer:
 
     def branch(self, wake):
         """The same for a fork that is to make branches. They become children of session init when it leaves."""
-        system.become_subreaper(0)
-        outcome = self.take(wake)
-        if not isinstance(outcome, Woken):
-            self.brancher = self.newest
-        return outcome
-
-    def after_branch(self):
-        """From now on orphans of this session must not be taken for its siblings': they stay below this process. Not
-        before the fork that made the branches is gone, or those would be, too."""
-        try:
-            _waitpid(self.brancher, 0)
-        except OSError:
-            pass
-        self.children.frozen.discard(self.brancher)
-        self.brancher = None
-        system.become_subreaper()
+        if not system.can_mark_branches():
+            _close(wake)
+            raise Refused(
+                "the limit on bytes in POSIX message queues, by which the processes of branches are told apart, is low",
+                "raise it with ulimit -q, or leave it as it was",
+            )
+        return self.take(wake)
 
     def _fork(self):
         """Forks while this thread holds every lock that the worker needs in the child."""
@@ -272,7 +261,7 @@ class _Frozen:
             for fd, place in zip(fds[1:], (1, 2, 0)):
                 _dup2(fd, place)
                 _close(fd)
-            system.become_subreaper()
+            system.mark_branch(request["member"])
         _prefer_to_die()
         system.set_name(present.name)
         freezer.channel.attach_again(fds[0])

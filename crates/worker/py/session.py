@@ -20,9 +20,10 @@ STATUSES = 1000
 class Member:
     """One session of the family."""
 
-    def __init__(self, channel, worker):
+    def __init__(self, channel, worker, number=0):
         self.socket = socket.socket(fileno=channel)
         self.worker = worker
+        self.number = number  # of the branch; 0 for the session that there was first
         self.waits = []  # (number, pid): children whose end the session waits for
 
     def send(self, message):
@@ -54,7 +55,6 @@ class Member:
 class Init:
     def __init__(self, channel, worker):
         self.members = []
-        self.strays = {}  # children that are no workers: the member that each belongs to
         self.statuses = {}  # how children ended that nobody has asked for yet
         self.wake, self.wake_end = os.pipe()
         os.set_blocking(self.wake_end, False)
@@ -93,11 +93,8 @@ class Init:
         for pid, status in system.reap():
             member = next((one for one in self.members if one.worker == pid), None)
             if member is not None:
-                # What it leaves behind are children of this process by now, and belong to its session.
-                self.attribute(member)
                 member.tell_exit(status)
                 continue
-            self.strays.pop(pid, None)
             self.statuses[pid] = status
             if len(self.statuses) > STATUSES:
                 del self.statuses[next(iter(self.statuses))]
@@ -107,20 +104,16 @@ class Init:
                         one.waits.remove((number, awaited))
                         one.send({"t": "status", "number": number, "status": str(self.statuses.pop(pid, status))})
 
-    def attribute(self, member):
-        """Children that are new here belong to a member."""
-        workers = {one.worker for one in self.members}
-        for pid in system.children(os.getpid()):
-            if pid not in workers:
-                self.strays.setdefault(pid, member)
-
     def belongings(self, member):
         """Pids of the children of this process that are a member's, its worker included."""
+        mine = system.children(os.getpid())
         if len(self.members) == 1:
-            return system.children(os.getpid())
-        mine = set(system.children(os.getpid()))
-        owned = [pid for pid, owner in self.strays.items() if owner is member and pid in mine]
-        return owned if member.worker is None else [member.worker, *owned]
+            return mine
+        others = {one.number for one in self.members if one is not member}
+        if member.number:
+            return [pid for pid in mine if system.branch_of(pid) == member.number]
+        # Also those that say they belong to a branch that there is not.
+        return [pid for pid in mine if system.branch_of(pid) not in others]
 
     def bury(self, member):
         """Kills all of a member, daemons included, until nothing is left."""
@@ -160,10 +153,6 @@ class Init:
             named = [(pid, system.name(pid)) for pid in young]
             names += [f"{name} (process {pid})" for pid, name in named if name not in (system.FROZEN, "?")]
             system.kill(young)
-        if len(self.members) > 1:
-            for pid in system.children(old) if old is not None else ():
-                self.strays.setdefault(pid, member)
-        self.strays.pop(new, None)
         member.send({"t": "swept", "ended": names[:20]})
         if new in self.statuses:
             member.tell_exit(self.statuses.pop(new))
@@ -221,10 +210,8 @@ class Init:
         elif op == "wait":
             self.status(member, request)
         elif op == "member":
-            self.attribute(self.members[0])
             pid = request["worker"]
-            self.strays.pop(pid, None)
-            one = self.join(Member(fds[0], pid))
+            one = self.join(Member(fds[0], pid, request["number"]))
             one.send({"t": "up"})
             if pid in self.statuses:
                 one.tell_exit(self.statuses.pop(pid))

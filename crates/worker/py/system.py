@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import sys
 from os import kill as _kill
 from os import listdir as _listdir
@@ -103,6 +104,31 @@ def reap():
         if pid == 0:
             return ended
         ended.append((pid, status))
+
+
+# A branch and its parent have one session init, and may lose processes to it at the same moment. Whose is which is
+# told by a limit that nothing else uses, that every child inherits and that survives exec: each branch has one of its
+# own, a number below this.
+_prlimit, _MSGQUEUE = resource.prlimit, resource.RLIMIT_MSGQUEUE
+_BASE = min(resource.getrlimit(_MSGQUEUE)[1] % (1 << 64), 1 << 40)
+
+
+def can_mark_branches():
+    """Whether a branch of this process can have a mark of its own."""
+    return resource.getrlimit(_MSGQUEUE)[1] % (1 << 64) >= _BASE > 1 << 18
+
+
+def mark_branch(number):
+    """This process and all that come of it belong to the branch with this number."""
+    _prlimit(0, _MSGQUEUE, (_BASE - number, resource.getrlimit(_MSGQUEUE)[1]))
+
+
+def branch_of(pid):
+    """The number of the branch that a process belongs to; 0 for none."""
+    try:
+        return _BASE - _prlimit(pid, _MSGQUEUE)[0] % (1 << 64)
+    except (ProcessLookupError, PermissionError):
+        return 0
 
 
 def kill(pids):

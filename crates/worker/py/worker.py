@@ -121,8 +121,6 @@ def serve(channel, guard, executor, freezer, namespace, initial):
         guard.mode = stop.OFF
         request = loop.request() if loop is not None and loop.usable() else channel.request()
         op = request["op"]
-        if freezer.brancher is not None:
-            freezer.after_branch()
         if request.get("fds") and not froze(request, channel, freezer):
             # It was refused; or this is another process by now, and the request was the other's.
             continue

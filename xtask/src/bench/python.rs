@@ -33,6 +33,12 @@ pub(super) fn client(table: &mut Table, interpreter: &Path, binary: &Path) -> Do
     )
 }
 
+/// What people do instead of a snapshot.
+pub(super) fn alternatives(table: &mut Table, interpreter: &Path) -> Done {
+    let times = if table.quick { "10" } else { "1" };
+    collect(table, Command::new(interpreter).arg(root().join("xtask/src/bench/alternatives.py")).arg(times))
+}
+
 /// ipykernel through jupyter_client.
 pub(super) fn peer(table: &mut Table, interpreter: &Path) -> Done {
     let times = if table.quick { "10" } else { "1" };

@@ -12,8 +12,8 @@ pub(crate) struct Row {
     name: &'static str,
     target: &'static str,
     unit: Unit,
-    /// The peer's key that stands beside it, and the ratio to reach.
-    peer: Option<(&'static str, &'static str)>,
+    /// The keys of what stands beside it, with the ratio to reach.
+    peers: &'static [(&'static str, &'static str)],
 }
 
 #[derive(Clone, Copy)]
@@ -27,29 +27,54 @@ enum Unit {
 }
 
 const ROWS: &[Row] = &[
-    row("start_bare", "bare session, start to ready", "≤ 5 ms", Unit::Time, Some(("peer_start", "≥ 50×"))),
-    row("start_pandas", "session with numpy and pandas preloaded", "≤ 12 ms", Unit::Time, None),
-    row("acquire_rust", "acquire from a warm pool, Rust API", "p50 ≤ 50 µs", Unit::Time, None),
-    row("acquire_python", "acquire from a warm pool, Python client", "p50 ≤ 500 µs", Unit::Time, None),
-    row("pool_100", "100 pooled sessions with pandas, all ready", "≤ 600 ms", Unit::Time, None),
-    row("pool_100_pss", "PSS of each of them", "≤ 8 MB", Unit::Megabytes, None),
-    row("execute_rust", "`1+1`, Rust API", "p50 ≤ 80 µs", Unit::Time, Some(("peer_execute", ""))),
-    row("execute_python", "`1+1`, Python client", "p50 ≤ 400 µs", Unit::Time, Some(("peer_execute", "≥ 8×"))),
-    row("print", "print to client, Rust API", "p50 ≤ 1 ms", Unit::Time, Some(("peer_print", ""))),
-    row("print_python", "print to client, Python client", "", Unit::Time, Some(("peer_print", ""))),
-    row("output", "1 GB of output, Rust API", "≥ 500 MB/s", Unit::Rate, Some(("peer_output", "≥ 5×"))),
-    row("output_python", "100 MB of output, Python client", "", Unit::Rate, Some(("peer_output", ""))),
-    row("prints", "a million `print(i)`, Rust API", "≤ 1.5 s", Unit::Time, Some(("peer_prints", "≥ 3×"))),
+    row("start_bare", "bare session, start to ready", "≤ 5 ms", Unit::Time, &[("peer_start", "≥ 50×")]),
+    row("start_pandas", "session with numpy and pandas preloaded", "≤ 12 ms", Unit::Time, &[]),
+    row("acquire_rust", "acquire from a warm pool, Rust API", "p50 ≤ 50 µs", Unit::Time, &[]),
+    row("acquire_python", "acquire from a warm pool, Python client", "p50 ≤ 500 µs", Unit::Time, &[]),
+    row("pool_100", "100 pooled sessions with pandas, all ready", "≤ 600 ms", Unit::Time, &[]),
+    row("pool_100_pss", "PSS of each of them", "≤ 8 MB", Unit::Megabytes, &[]),
+    row("execute_rust", "`1+1`, Rust API", "p50 ≤ 80 µs", Unit::Time, &[("peer_execute", "")]),
+    row("execute_python", "`1+1`, Python client", "p50 ≤ 400 µs", Unit::Time, &[("peer_execute", "≥ 8×")]),
+    row("print", "print to client, Rust API", "p50 ≤ 1 ms", Unit::Time, &[("peer_print", "")]),
+    row("print_python", "print to client, Python client", "", Unit::Time, &[("peer_print", "")]),
+    row("output", "1 GB of output, Rust API", "≥ 500 MB/s", Unit::Rate, &[("peer_output", "≥ 5×")]),
+    row("output_python", "100 MB of output, Python client", "", Unit::Rate, &[("peer_output", "")]),
+    row("prints", "a million `print(i)`, Rust API", "≤ 1.5 s", Unit::Time, &[("peer_prints", "≥ 3×")]),
     row(
         "idle_pss",
         "idle bare session, PSS of its processes, 100 open",
         "≤ 4 MB",
         Unit::Megabytes,
-        Some(("peer_memory", "")),
+        &[("peer_memory", "")],
     ),
-    row("supervisor", "supervisor's memory for each session", "≤ 0.1 MB", Unit::Megabytes, None),
-    row("buffered_first", "first line, output streamed (as built)", "", Unit::Time, None),
-    row("buffered_whole", "first line, output buffered to the end", "", Unit::Time, None),
+    row("supervisor", "supervisor's memory for each session", "≤ 0.1 MB", Unit::Megabytes, &[]),
+    row("buffered_first", "first line, output streamed (as built)", "", Unit::Time, &[]),
+    row("buffered_whole", "first line, output buffered to the end", "", Unit::Time, &[]),
+];
+
+const TRAVEL: &[Row] = &[
+    row("pause_bare", "snapshot, pause of a bare session", "≤ 0.5 ms", Unit::Time, &[]),
+    row("pause_pandas", "… with numpy and pandas", "≤ 2.5 ms", Unit::Time, &[("copy_pandas", ""), ("dump_pandas", "")]),
+    row("pause_gib", "… and an array of 1 GiB", "≤ 4 ms", Unit::Time, &[("copy_gib", ""), ("dump_gib", "")]),
+    row("pause_dicts", "… and a million dicts", "≤ 12 ms", Unit::Time, &[("copy_dicts", ""), ("dump_dicts", "")]),
+    row("back_bare", "return to a snapshot that is kept, bare session", "", Unit::Time, &[]),
+    row("back_pandas", "… with numpy and pandas", "", Unit::Time, &[("load_pandas", ""), ("again_pandas", "")]),
+    row("back_gib", "… and an array of 1 GiB", "", Unit::Time, &[("load_gib", ""), ("again_gib", "")]),
+    row("back_dicts", "… and a million dicts", "", Unit::Time, &[("load_dicts", ""), ("again_dicts", "")]),
+    row("failed_bare", "failed execution until usable as before, bare", "p50 ≤ 1 ms, p99 ≤ 3 ms", Unit::Time, &[]),
+    row("failed_gib", "… with an array of 1 GiB", "p50 ≤ 1 ms, p99 ≤ 3 ms", Unit::Time, &[("again_gib", "")]),
+    row("failed_4gib", "… with an array of 4 GiB", "p50 ≤ 1 ms, p99 ≤ 3 ms", Unit::Time, &[]),
+    row(
+        "small_guarded",
+        "`x = 1` under rollback_on_failure, numpy and pandas",
+        "≤ 3 ms more",
+        Unit::Time,
+        &[("small_kept", "")],
+    ),
+    row("branch_huge", "16 branches of 1.4 GB in huge pages, all ready", "≤ 100 ms", Unit::Time, &[]),
+    row("branch_huge_memory", "memory that each holds alone", "≤ 4.3 MB", Unit::Megabytes, &[]),
+    row("branch_small", "16 branches of 1.4 GB in 4 KiB pages, all ready", "≤ 200 ms", Unit::Time, &[]),
+    row("branch_small_memory", "memory that each holds alone", "≤ 4.3 MB", Unit::Megabytes, &[]),
 ];
 
 const fn row(
@@ -57,9 +82,9 @@ const fn row(
     name: &'static str,
     target: &'static str,
     unit: Unit,
-    peer: Option<(&'static str, &'static str)>,
+    peers: &'static [(&'static str, &'static str)],
 ) -> Row {
-    Row { key, name, target, unit, peer }
+    Row { key, name, target, unit, peers }
 }
 
 pub(crate) struct Table {
@@ -89,33 +114,56 @@ impl Table {
         sorted.get(index.min(sorted.len().checked_sub(1)?)).copied()
     }
 
+    /// The tables, of what was measured.
     pub(crate) fn markdown(&self) -> String {
-        let mut text = String::from(
-            "| measure | to reach | median | p99 | n | ipykernel, median | ratio (to reach) |\n| --- | --- | --- | --- | --- | --- | --- |\n",
-        );
-        for row in ROWS {
-            let Some(median) = self.quantile(row.key, 0.5) else { continue };
-            let count = self.samples.get(row.key).map_or(0, Vec::len);
-            let tail =
-                self.quantile(row.key, if matches!(row.unit, Unit::Rate) { 0.01 } else { 0.99 }).unwrap_or(median);
-            let (peer, ratio) = match row.peer.and_then(|(key, wanted)| Some((self.quantile(key, 0.5)?, wanted))) {
-                None => ("–".to_owned(), "–".to_owned()),
-                Some((peer, wanted)) => {
-                    let ratio = if matches!(row.unit, Unit::Rate) { median / peer } else { peer / median };
-                    let wanted = if wanted.is_empty() { String::new() } else { format!(" ({wanted})") };
-                    (show(peer, row.unit), format!("{ratio:.1}×{wanted}"))
-                }
-            };
-            _ = writeln!(
-                text,
-                "| {} | {} | {} | {} | {count} | {peer} | {ratio} |",
-                row.name,
-                if row.target.is_empty() { "–" } else { row.target },
-                show(median, row.unit),
-                if count < 2 { "–".to_owned() } else { show(tail, row.unit) },
-            );
+        let mut text = String::new();
+        for (title, last, rows) in [
+            ("Sessions", "ipykernel, median | ratio (to reach)", ROWS),
+            ("Snapshots, returns, branches", "instead of it, median | ratio", TRAVEL),
+        ] {
+            let lines: String = rows.iter().filter_map(|row| self.line(row)).collect();
+            if !lines.is_empty() {
+                let rule = "| --- | --- | --- | --- | --- | --- | --- |";
+                _ = writeln!(
+                    text,
+                    "### {title}\n\n| measure | to reach | median | p99 | n | {last} |\n{rule}\n{lines}"
+                );
+            }
         }
         text
+    }
+
+    fn line(&self, row: &Row) -> Option<String> {
+        let median = self.quantile(row.key, 0.5)?;
+        let count = self.samples.get(row.key).map_or(0, Vec::len);
+        let tail = self.quantile(row.key, if matches!(row.unit, Unit::Rate) { 0.01 } else { 0.99 }).unwrap_or(median);
+        let (mut peers, mut ratios) = (Vec::new(), Vec::new());
+        for (key, wanted) in row.peers {
+            let Some(peer) = self.quantile(key, 0.5) else { continue };
+            let ratio = if matches!(row.unit, Unit::Rate) { median / peer } else { peer / median };
+            let label = match key.split_once('_') {
+                Some(("copy", _)) => "deep copy ",
+                Some(("dump", _)) => "dill, dump ",
+                Some(("load", _)) => "dill, load ",
+                Some(("again", _)) => "run again ",
+                Some(("small", _)) => "unguarded ",
+                _ => "",
+            };
+            let wanted = if wanted.is_empty() { String::new() } else { format!(" ({wanted})") };
+            peers.push(format!("{label}{}", show(peer, row.unit)));
+            let digits = usize::from(ratio < 100.0);
+            ratios.push(format!("{ratio:.digits$}×{wanted}"));
+        }
+        let joined = |parts: Vec<String>| if parts.is_empty() { "–".to_owned() } else { parts.join("; ") };
+        Some(format!(
+            "| {} | {} | {} | {} | {count} | {} | {} |\n",
+            row.name,
+            if row.target.is_empty() { "–" } else { row.target },
+            show(median, row.unit),
+            if count < 2 { "–".to_owned() } else { show(tail, row.unit) },
+            joined(peers),
+            joined(ratios),
+        ))
     }
 
     /// Puts the table into BENCHMARKS.md, between its markers.

@@ -227,8 +227,8 @@ impl InitLink {
     }
 
     /// A branch joins the family: its own channel, and its worker.
-    pub(crate) async fn member(&self, channel: &OwnedFd, worker: i32) -> Result<(), Failure> {
-        self.send(&InitRequest::Member { worker }, &[channel.as_fd()]).await
+    pub(crate) async fn member(&self, channel: &OwnedFd, worker: i32, number: u32) -> Result<(), Failure> {
+        self.send(&InitRequest::Member { worker, number }, &[channel.as_fd()]).await
     }
 
     /// Asks how a process ended.

@@ -3,7 +3,7 @@
 use super::actor::Command;
 use super::handle::Session;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::WeakUnboundedSender;
@@ -22,15 +22,27 @@ pub(crate) struct Roster {
     entries: Mutex<HashMap<String, Entry>>,
     /// Frozen processes of all sessions together. Above it, the session that has most gives one up.
     limit: usize,
+    branches: AtomicU32,
 }
 
 impl Roster {
     pub(crate) fn new(limit: usize) -> Self {
-        Roster { count: AtomicUsize::new(0), fewer: Notify::new(), entries: Mutex::default(), limit }
+        Roster {
+            count: AtomicUsize::new(0),
+            fewer: Notify::new(),
+            entries: Mutex::default(),
+            limit,
+            branches: AtomicU32::new(0),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number for a branch, from 1: unique among those that there may be at once.
+    pub(crate) fn branch_number(&self) -> u32 {
+        self.branches.fetch_add(1, Ordering::Relaxed) % (1 << 18) + 1
     }
 
     /// A session's task has begun.

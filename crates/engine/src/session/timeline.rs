@@ -141,18 +141,19 @@ impl Timeline {
         self.redo.last().copied()
     }
 
-    /// Makes a mark, and room for it. Returns it and the marks that had to go.
+    /// Makes a mark, and room for it. Returns it and the marks that had to go; never `target`, which is about to be
+    /// returned to.
     ///
     /// # Errors
     /// [`NoRoom`] when every mark is needed; nothing has changed then.
-    pub(crate) fn make(&mut self, role: Role) -> Result<(Mark, Vec<Mark>), NoRoom> {
+    pub(crate) fn make(&mut self, role: Role, target: Option<Mark>) -> Result<(Mark, Vec<Mark>), NoRoom> {
         let savepoints = self.line.values().filter(|roles| roles.savepoint).count();
         if role == Role::Savepoint && savepoints >= self.bounds.savepoints {
             return Err(NoRoom);
         }
         let mut evicted = Vec::new();
         while self.len() >= self.bounds.marks {
-            match self.evict() {
+            match self.evict_beside(target) {
                 Some(mark) => evicted.push(mark),
                 None if evicted.is_empty() => return Err(NoRoom),
                 None => break,
@@ -208,12 +209,17 @@ impl Timeline {
     /// The mark that has to go when room is needed: the oldest of undo's, then of redo's, then of the named ones. Those
     /// that a running execution or an open transaction needs never go.
     pub(crate) fn evict(&mut self) -> Option<Mark> {
+        self.evict_beside(None)
+    }
+
+    fn evict_beside(&mut self, target: Option<Mark>) -> Option<Mark> {
         let only = |roles: &Roles| !roles.guard && !roles.begin && !roles.savepoint;
         let oldest = |wanted: fn(&Roles) -> bool| {
-            self.line.iter().find(|(_, roles)| only(roles) && wanted(roles)).map(|(mark, _)| *mark)
+            let mut line = self.line.iter().filter(|(mark, _)| Some(**mark) != target);
+            line.find(|(_, roles)| only(roles) && wanted(roles)).map(|(mark, _)| *mark)
         };
         let mark = oldest(|roles| !roles.named)
-            .or_else(|| self.redo.first().copied())
+            .or_else(|| self.redo.iter().copied().find(|mark| Some(*mark) != target))
             .or_else(|| oldest(|roles| roles.named))?;
         self.forget(mark);
         Some(mark)

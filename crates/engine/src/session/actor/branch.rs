@@ -45,13 +45,14 @@ impl Actor {
         let mut workers = Vec::new();
         for index in 0..count {
             let (worker, fds): (WorkerLink, WorkerFds) = WorkerLink::unasked(None).map_err(os)?;
-            brancher.send(FrozenRequest::Branch { index, random }, fds.into_all()).await.map_err(os)?;
-            workers.push(worker);
+            let member = self.place.origin.alive.branch_number();
+            brancher.send(FrozenRequest::Branch { index, random, member }, fds.into_all()).await.map_err(os)?;
+            workers.push((worker, member));
         }
         brancher.send(FrozenRequest::Leave {}, Vec::new()).await.map_err(os)?;
         let mut branches = Vec::new();
-        for worker in workers {
-            let begun = tokio::time::timeout(LIMIT, self.adopt_branch(worker));
+        for (worker, member) in workers {
+            let begun = tokio::time::timeout(LIMIT, self.adopt_branch(worker, member));
             branches.push(begun.await.map_err(|_| failed("a branch did not answer in time".into()))??);
         }
         let mut sessions = Vec::new();
@@ -66,6 +67,7 @@ impl Actor {
     async fn adopt_branch(
         &self,
         mut worker: WorkerLink,
+        number: u32,
     ) -> Result<(Session, oneshot::Receiver<Result<(), Failure>>), Failure> {
         let os = |error: std::io::Error| Failure::os("a branch could not be taken over", &error);
         while worker.process.is_none() {
@@ -77,7 +79,7 @@ impl Actor {
         }
         let pid = worker.process.as_ref().map_or(0, crate::process::Process::pid);
         let (init, init_fd) = InitLink::new().map_err(os)?;
-        self.init.member(&init_fd, pid).await?;
+        self.init.member(&init_fd, pid, number).await?;
         let setup =
             Setup { options: self.place.setup.options.clone(), mode: self.place.setup.mode.clone(), stdin: None };
         let room = Arc::new(Notify::new());

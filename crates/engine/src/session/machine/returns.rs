@@ -126,6 +126,7 @@ impl Machine {
 
     /// The worker is gone: back to the newest mark, or else to nothing.
     fn fall_back(&mut self, purpose: For, actions: &mut Vec<Action>) {
+        drop_marks(self.timeline.clear_redo(), actions);
         if let Some(mark) = self.timeline.newest() {
             let back = self.timeline.return_to(mark, Some(Role::Guard));
             return self.revert(back, purpose, actions);
@@ -164,6 +165,7 @@ impl Machine {
             && open.deadline <= now
             && let Some(mark) = self.timeline.begin_mark()
         {
+            drop_marks(self.timeline.clear_redo(), actions);
             let back = self.timeline.return_to(mark, Some(Role::Begin));
             self.revert(back, For::Expiry, actions);
         }

@@ -41,7 +41,7 @@ impl Machine {
                     Purpose::Begin(_) if open.is_some() => return Err(Why::TransactionOpen),
                     Purpose::Begin(_) => Role::Begin,
                 };
-                let mark = self.mark(role, actions)?;
+                let mark = self.mark(role, None, actions)?;
                 self.send(task, Some(mark), now, actions);
             }
             Kind::Commit => {
@@ -54,6 +54,7 @@ impl Machine {
             }
             Kind::Rollback => {
                 let mark = self.timeline.begin_mark().ok_or(Why::NoTransaction)?;
+                drop_marks(self.timeline.clear_redo(), actions);
                 let back = self.timeline.return_to(mark, Some(Role::Begin));
                 self.revert(back, For::Operation(task.token), actions);
             }
@@ -67,13 +68,13 @@ impl Machine {
             }
             Kind::Undo => {
                 // Inside what is to be undone, the present is frozen first: redo returns to it.
-                self.timeline.undo_mark().ok_or(Why::NothingToUndo)?;
-                let mark = self.mark(Role::Redo, actions)?;
+                let target = self.timeline.undo_mark().ok_or(Why::NothingToUndo)?;
+                let mark = self.mark(Role::Redo, Some(target), actions)?;
                 self.send(task, Some(mark), now, actions);
             }
             Kind::Redo => {
-                self.timeline.redo_mark().ok_or(Why::NothingToRedo)?;
-                let mark = self.mark(Role::Undo, actions)?;
+                let target = self.timeline.redo_mark().ok_or(Why::NothingToRedo)?;
+                let mark = self.mark(Role::Undo, Some(target), actions)?;
                 self.send(task, Some(mark), now, actions);
             }
             Kind::Settle => match self.timeline.begin_mark() {
@@ -96,17 +97,13 @@ impl Machine {
         let guards = task.policy != TransactionPolicy::CommitAlways;
         let undo = self.timeline.has_undo();
         let mark = match guards || undo {
-            true => match self.mark(Role::Guard, actions) {
+            true => match self.mark(Role::Guard, None, actions) {
                 // That nothing can be undone is no reason not to run.
                 Err(_) if !guards => None,
                 mark => Some(mark?),
             },
             false => None,
         };
-        if let Some(mark) = mark.filter(|_| undo) {
-            // That it forgets its oldest steps is what its limit is for: no eviction.
-            drop_marks(self.timeline.add(mark, Role::Undo), actions);
-        }
         drop_marks(self.timeline.clear_redo(), actions);
         if begins && let Some(mark) = mark {
             self.timeline.begin(mark, None, now);
@@ -121,8 +118,8 @@ impl Machine {
         Ok(())
     }
 
-    fn mark(&mut self, role: Role, actions: &mut Vec<Action>) -> Result<Mark, Why> {
-        let (mark, evicted) = self.timeline.make(role).map_err(|NoRoom| Why::NoRoom)?;
+    fn mark(&mut self, role: Role, target: Option<Mark>, actions: &mut Vec<Action>) -> Result<Mark, Why> {
+        let (mark, evicted) = self.timeline.make(role, target).map_err(|NoRoom| Why::NoRoom)?;
         if !evicted.is_empty() {
             actions.push(Action::Evict(evicted));
         }
@@ -214,6 +211,10 @@ impl Machine {
                 self.revert(back, For::Execution { token, verdict, stops }, actions);
             }
             mark => {
+                if let Some(mark) = mark.filter(|_| self.timeline.has_undo()) {
+                    // That it forgets its oldest steps is what its limit is for: no eviction.
+                    drop_marks(self.timeline.add(mark, Role::Undo), actions);
+                }
                 if let Some(mark) = mark
                     && self.timeline.take(mark, Role::Guard)
                 {
@@ -244,7 +245,7 @@ impl Machine {
                     let back = self.timeline.return_to(mark, Some(Role::Undo));
                     return self.revert(back, For::Operation(token), actions);
                 }
-                None => Verdict::Refused(Why::NothingToUndo),
+                None => self.without_target(current, Why::NothingToUndo, actions),
             },
             (Kind::Redo, _) => match self.timeline.redo_mark() {
                 Some(mark) => {
@@ -252,12 +253,23 @@ impl Machine {
                     let back = Return { mark, keep: false, discard: Vec::new(), closes: false };
                     return self.revert(back, For::Operation(token), actions);
                 }
-                None => Verdict::Refused(Why::NothingToRedo),
+                None => self.without_target(current, Why::NothingToRedo, actions),
             },
             (Kind::Branch, _) => Verdict::Done,
             _ => Verdict::Reported,
         };
         actions.push(Action::End(token, verdict, State::Kept));
+    }
+}
+
+impl Machine {
+    /// What it was to return to had to go meanwhile, so that the mark for the way back is of no use.
+    fn without_target(&mut self, current: &Current, why: Why, actions: &mut Vec<Action>) -> Verdict {
+        if let Some(mark) = current.mark {
+            self.timeline.forget(mark);
+            actions.push(Action::Drop(vec![mark]));
+        }
+        Verdict::Refused(why)
     }
 }
 

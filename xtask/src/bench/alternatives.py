@@ -1,0 +1,64 @@
+"""What people do instead of a snapshot, measured. Prints JSON: samples by key.
+
+A deep copy of the namespace; dill's dump and load of the session; everything run again in a fresh interpreter.
+"""
+
+import copy
+import gc
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+TIMES = max(1, 3 // int(sys.argv[1]))
+IMPORTS = "import numpy as np, pandas as pd"
+STATES = {
+    "pandas": [IMPORTS, "df = pd.DataFrame({'a': range(1000)})"],
+    "gib": [IMPORTS, "big = np.ones(2**27)"],
+    "dicts": [IMPORTS, "dicts = [{i: str(i)} for i in range(1_000_000)]"],
+}
+
+DILL = """
+import dill, json, sys, time
+{setup}
+dill.settings["recurse"] = False
+begin = time.perf_counter()
+dill.dump_module(sys.argv[1])
+dumped = time.perf_counter() - begin
+begin = time.perf_counter()
+dill.load_module(sys.argv[1])
+print(json.dumps([dumped, time.perf_counter() - begin]))
+"""
+
+
+def deep_copy(setup):
+    namespace = {}
+    for code in setup:
+        exec(code, namespace)
+    kept = {name: value for name, value in namespace.items() if not isinstance(value, type(sys)) and name[0] != "_"}
+    gc.collect()
+    begin = time.perf_counter()
+    copy.deepcopy(kept)
+    return time.perf_counter() - begin
+
+
+def main():
+    found = {}
+    for name, setup in STATES.items():
+        for _ in range(TIMES):
+            found.setdefault(f"copy_{name}", []).append(deep_copy(setup))
+            begin = time.perf_counter()
+            subprocess.run([sys.executable, "-c", "\n".join(setup)], check=True)
+            found.setdefault(f"again_{name}", []).append(time.perf_counter() - begin)
+            with tempfile.TemporaryDirectory() as directory:
+                script = DILL.format(setup="\n".join(setup))
+                command = [sys.executable, "-c", script, os.path.join(directory, "session.pkl")]
+                dumped, loaded = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+            found.setdefault(f"dump_{name}", []).append(dumped)
+            found.setdefault(f"load_{name}", []).append(loaded)
+    print(json.dumps(found))
+
+
+main()
