@@ -81,6 +81,9 @@ class Init:
             os.close(self.wake)
             os.close(self.wake_end)
             return True
+        if member.worker and member.number:
+            # Before it can lose a child, and before anything else is asked here.
+            system.mark_branch(member.number, member.worker)
         return False
 
     # ---- the ends of processes ----
@@ -106,20 +109,23 @@ class Init:
 
     def belongings(self, member):
         """Pids of the children of this process that are a member's, its worker included."""
-        mine = system.children(os.getpid())
+        return self.only(member, system.children(os.getpid()))
+
+    def only(self, member, pids):
+        """Those of the pids that are a member's. A branch may still be below its parent for a moment."""
         if len(self.members) == 1:
-            return mine
-        others = {one.number for one in self.members if one is not member}
+            return pids
         if member.number:
-            return [pid for pid in mine if system.branch_of(pid) == member.number]
+            return [pid for pid in pids if system.branch_of(pid) == member.number]
         # Also those that say they belong to a branch that there is not.
-        return [pid for pid in mine if system.branch_of(pid) not in others]
+        others = {one.number for one in self.members if one is not member}
+        return [pid for pid in pids if system.branch_of(pid) not in others]
 
     def bury(self, member):
         """Kills all of a member, daemons included, until nothing is left."""
         while True:
             self.reap()
-            left = system.descendants(self.belongings(member))
+            left = self.only(member, system.descendants(self.belongings(member)))
             if not left:
                 return
             system.kill(left)
@@ -142,7 +148,7 @@ class Init:
                     roots.append(old)
             young = []
             # Below the woken process there is its replacement, at most.
-            for pid in system.descendants(roots, new):
+            for pid in self.only(member, system.descendants(roots, new)):
                 if pid in seen or pid in keep or pid == old:
                     continue
                 if born is None or not system.is_older(pid, born):

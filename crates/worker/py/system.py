@@ -118,9 +118,9 @@ def can_mark_branches():
     return resource.getrlimit(_MSGQUEUE)[1] % (1 << 64) >= _BASE > 1 << 18
 
 
-def mark_branch(number):
-    """This process and all that come of it belong to the branch with this number."""
-    _prlimit(0, _MSGQUEUE, (_BASE - number, resource.getrlimit(_MSGQUEUE)[1]))
+def mark_branch(number, pid=0):
+    """A process, this one without a pid, and all that will come of it belong to the branch with this number."""
+    _prlimit(pid, _MSGQUEUE, (_BASE - number, resource.getrlimit(_MSGQUEUE)[1]))
 
 
 def branch_of(pid):

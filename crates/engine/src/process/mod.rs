@@ -48,6 +48,13 @@ impl Process {
         _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::CONT);
     }
 
+    /// Waits until it has ended, and what it left behind has another parent.
+    pub(crate) async fn ended(&self) -> std::io::Result<()> {
+        let watched =
+            tokio::io::unix::AsyncFd::register_with_interest(self.pidfd.try_clone()?, tokio::io::Interest::READABLE)?;
+        watched.readable().await.map(drop)
+    }
+
     /// SIGKILL to this one process.
     pub(crate) fn kill(&self) {
         _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);

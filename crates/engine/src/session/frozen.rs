@@ -84,6 +84,18 @@ impl Frozen {
         }
     }
 
+    /// Waits until it has ended, after it was asked to; it is killed where it takes too long.
+    pub(crate) async fn ended(&self) -> io::Result<()> {
+        let Some(process) = &self.process else { return Ok(()) };
+        match tokio::time::timeout(CONFIRM_LIMIT, process.ended()).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                process.kill();
+                process.ended().await
+            }
+        }
+    }
+
     /// What people call it.
     pub(crate) fn title(&self) -> String {
         match (&self.name, self.past.last()) {

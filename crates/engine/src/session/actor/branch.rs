@@ -49,12 +49,14 @@ impl Actor {
             brancher.send(FrozenRequest::Branch { index, random, member }, fds.into_all()).await.map_err(os)?;
             workers.push((worker, member));
         }
-        brancher.send(FrozenRequest::Leave {}, Vec::new()).await.map_err(os)?;
         let mut branches = Vec::new();
         for (worker, member) in workers {
             let begun = tokio::time::timeout(LIMIT, self.adopt_branch(worker, member));
             branches.push(begun.await.map_err(|_| failed("a branch did not answer in time".into()))??);
         }
+        // Session init knows them by now, so they can become its children; and they must be, before they lose any.
+        brancher.send(FrozenRequest::Leave {}, Vec::new()).await.map_err(os)?;
+        brancher.ended().await.map_err(os)?;
         let mut sessions = Vec::new();
         for (session, ready) in branches {
             ready.await.map_err(|_| failed("a branch ended at once".into()))??;
