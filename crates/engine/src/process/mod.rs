@@ -8,6 +8,7 @@ pub(crate) use socket::{FrameWriter, Peer, connected_pair, receive_with_peer, se
 
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal};
+use std::time::Duration;
 
 /// A process that the engine may signal: known by a pidfd that was opened for the peer of its own channel.
 #[derive(Debug)]
@@ -48,11 +49,14 @@ impl Process {
         _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::CONT);
     }
 
-    /// Waits until it has ended, and what it left behind has another parent.
-    pub(crate) async fn ended(&self) -> std::io::Result<()> {
-        let watched =
-            tokio::io::unix::AsyncFd::register_with_interest(self.pidfd.try_clone()?, tokio::io::Interest::READABLE)?;
-        watched.readable().await.map(drop)
+    /// Waits until it has ended, and what it left behind has another parent. Whether it has, within a time.
+    pub(crate) async fn ended(&self, within: Duration) -> std::io::Result<bool> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let pidfd = self.pidfd.try_clone()?;
+        let limit = Timespec { tv_sec: within.as_secs().cast_signed(), tv_nsec: within.subsec_nanos().into() };
+        let waiting =
+            tokio::task::spawn_blocking(move || poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit)));
+        Ok(waiting.await.map_err(std::io::Error::other)?? > 0)
     }
 
     /// SIGKILL to this one process.

@@ -87,13 +87,11 @@ impl Frozen {
     /// Waits until it has ended, after it was asked to; it is killed where it takes too long.
     pub(crate) async fn ended(&self) -> io::Result<()> {
         let Some(process) = &self.process else { return Ok(()) };
-        match tokio::time::timeout(CONFIRM_LIMIT, process.ended()).await {
-            Ok(ended) => ended,
-            Err(_) => {
-                process.kill();
-                process.ended().await
-            }
+        if !process.ended(CONFIRM_LIMIT).await? {
+            process.kill();
+            process.ended(CONFIRM_LIMIT).await?;
         }
+        Ok(())
     }
 
     /// What people call it.
