@@ -29,6 +29,10 @@ pub(crate) fn run_all(rust: bool, python: bool) -> Done {
                 .env("PYREPL3_BIN", &binary)
                 .env("PYTHONPATH", root().join("python/src")),
         )?;
+        // What was tried of transactions, what is exact, and what is refused.
+        command(
+            Command::new(&interpreter).args(["-m", "transactions.table"]).env("PYTHONPATH", root().join("tests/python")),
+        )?;
     }
     Ok(())
 }

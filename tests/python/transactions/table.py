@@ -1,4 +1,4 @@
-"""Prints the table of cases: `python -m tests.python.transactions.table`."""
+"""Prints the table of cases: `python -m transactions.table`."""
 
 from __future__ import annotations
 
