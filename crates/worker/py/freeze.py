@@ -18,7 +18,7 @@ import os
 import socket
 import sys
 
-from . import files, inventory, sharing, system, threads
+from . import effects, files, inventory, loops, pools, sharing, system, threads
 from .libraries import Libraries
 
 _libc, _python = ctypes.PyDLL(None, use_errno=True), ctypes.pythonapi
@@ -74,7 +74,7 @@ class Freezer:
                     f"the threads of {pool} run, which cannot be started again in a forked process",
                     f"use the policy commit_always once {pool} is in use, or use {pool} in a process of its own",
                 )
-            present = _Present(self)
+            present = _Present(self, wake)
         except BaseException:
             _close(wake)
             raise
@@ -153,14 +153,16 @@ class Freezer:
 class _Present:
     """What a fork does not keep of this moment."""
 
-    def __init__(self, freezer):
+    def __init__(self, freezer, wake):
         self.pid = _getpid()
         self.name = system.own_name()
         self.mask = _mask(_BLOCK, ())
         self.shared = sharing.Shared()
-        self.inventory = inventory.Inventory(freezer.executor.descriptors(), freezer.writers)
-        self.threads = threads.Lost()
         self.children = freezer.children.visible()
+        others = [*self.children, *freezer.children.estranged, *freezer.children.foreign]
+        mine = (*freezer.executor.descriptors(), wake)
+        self.inventory = inventory.Inventory(mine, freezer.writers, others)
+        self.threads = threads.Lost()
         self.libraries = freezer.libraries.warnings
 
     def warnings(self):
@@ -282,16 +284,16 @@ class _Frozen:
         children = freezer.children
         (children.foreign if branched else children.estranged).update(present.children)
         lost = []
-        if not branched:
-            present.shared.restore()
-        threads.mend_loops([freezer.executor.loop.loop] if freezer.executor.loop is not None else [])
+        lost += present.shared.restore(branched)
+        own = loops.mend(freezer.executor.loop, present.inventory)
         if branched:
             lost += present.inventory.open_again()
+            freezer.executor.inherited = effects.disown(freezer.executor.namespace)
         present.inventory.keep_own_pipes()
-        lost += present.inventory.restore(estranged=not branched)
-        lost += [f"{name} is shared: it is not undone" for name in sorted(set(present.shared.named))]
+        lost += present.inventory.restore(not branched, own)
         lost += present.threads.mend()
-        threads.mend_processes(present.pid)
+        lost += pools.mend(present.threads.idents, branched)
+        pools.mend_processes(present.pid, branched)
         if branched:
             lost += [f"process {pid} belongs to the session that this one was branched from" for pid in present.children]
             if request["random"] == "split":

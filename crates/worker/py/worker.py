@@ -11,7 +11,7 @@ import sys
 import threading
 import weakref
 
-from . import display, execute, failure, freeze, introspect, source, stop, streams
+from . import display, effects, execute, failure, freeze, introspect, source, stop, streams
 from .channel import Channel
 from .children import Children
 
@@ -213,15 +213,9 @@ def apply(setup):
 
 def forget_the_parent():
     """Effects that belong to the process that this one was forked from must not happen here a second time."""
-    atexit._clear()
     weakref.finalize._registry.clear()
     weakref.finalize._registered_with_atexit = False
-    logging = sys.modules.get("logging")
-    if logging is not None:
-        atexit.register(logging.shutdown)
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        atexit.register(util._exit_function)
+    effects.disown({})
     # Where it was not imported before the fork, it is seeded when it is.
     random = sys.modules.get("random")
     if random is not None:
@@ -243,12 +237,16 @@ def leave(executor, request):
         if request["join"]:
             threading._shutdown()
         atexit._run_exitfuncs()
-        namespace = executor.namespace
+        namespace, inherited = executor.namespace, executor.inherited
         for private in (True, False):
             for name in list(namespace):
-                if name != "__builtins__" and (name.startswith("_") and not name.startswith("__")) == private:
+                if name == "__builtins__" or (name.startswith("_") and not name.startswith("__")) != private:
+                    continue
+                # What a branch has from its parent ends there: files that are removed, buffers that are sent.
+                if inherited.get(name) != id(namespace[name]):
                     namespace[name] = None
-        gc.collect()
+        if not inherited:
+            gc.collect()
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
