@@ -242,14 +242,15 @@ class Files:
     def _restore_databases(self, estranged):
         unsafe = self._unsafe_databases()
         if unsafe:
-            # Reads and writes on it fail from now on: a connection without its locks could destroy the file.
-            dead = _open("/", os.O_PATH | os.O_CLOEXEC)
+            # Reads and writes on it fail from now on: a connection without its locks could destroy the file. Giving
+            # back a lock does not fail on a directory: or sqlite would believe it held when it is opened again.
+            dead = _open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             for fd in self.sqlite:
                 path = self.paths[fd]
                 if path in unsafe or path.rpartition("-")[0] in unsafe:
                     replace(dead, fd)
             _close(dead)
-            return [f"the connection to the sqlite database {path} was in use: open it again" for path in unsafe]
+            return [f"the connection to the sqlite database {path} was in use: close it and open it again" for path in unsafe]
         if estranged:
             files = sorted({self.paths[fd] for fd in self.sqlite})
             return [f"what was committed to the sqlite database {path} is not undone" for path in files]

@@ -86,7 +86,7 @@ async def test_a_database_in_memory_comes_back(python: str) -> None:
         )
         made = await session.snapshot()
         assert made.warnings == []
-        await run(session, "db.execute('delete from t where x > 10'); db.commit(); db.execute('drop table t'); db.close()")
+        await run(session, "db.execute('delete from t where x > 10'); db.commit()")
         assert (await session.rollback_to(made)).exact
         assert await run(session, "next(rows)[0], db.in_transaction") == "(1, True)"
         assert await run(session, "db.execute('select count(*), sum(x) from t').fetchone()") == "(1000, 499500)"
@@ -133,18 +133,19 @@ async def test_a_database_in_use_is_named_and_never_harmed(python: str, tmp_path
         assert f"the sqlite database {path} is in use: a rollback loses the connection to it" in made.warnings
         await run(session, "db.execute('insert into t values (3)'); db.commit()")
         back = await session.rollback_to(made)
-        assert f"the connection to the sqlite database {path} was in use: open it again" in back.report
+        assert f"the connection to the sqlite database {path} was in use: close it and open it again" in back.report
         code = "try: db.execute('insert into t values (4)'); db.commit()\nexcept sqlite3.Error as error: outcome = 'no'\noutcome"
         assert await run(session, code) == "no"
         assert whole(path) == [1, 2, 3]
-        await run(session, f"db = sqlite3.connect({str(path)!r}, timeout=10); db.execute('insert into t values (5)'); db.commit()")
+        await run(session, f"db.close(); db = sqlite3.connect({str(path)!r}, timeout=10)")
+        await run(session, "db.execute('insert into t values (5)'); db.commit()")
         assert whole(path) == [1, 2, 3, 5]
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
 async def test_branches_do_not_harm_a_database(python: str, tmp_path: Path, mode: str) -> None:
     path = tmp_path / "db"
-    again = f"db = sqlite3.connect({str(path)!r}, timeout=20)"
+    again = f"db.close(); db = sqlite3.connect({str(path)!r}, timeout=20)"
     add = "db.executemany('insert into t values (?)', [({n},)] * 50); db.commit()"
     async with Session(python=python) as session:
         await run(session, CREATE.format(path=str(path), mode=mode))

@@ -76,7 +76,8 @@ async def test_shared_memory_can_be_found_by_its_name_after_a_rollback(python: s
         ) == tracker
         assert os.path.exists(f"/proc/{tracker}/fd")
         assert name.exists()
-        assert await run(session, "bytes(shared_memory.SharedMemory(shared.name).buf[:1])") == "b'x'"
+        assert await run(session, "again = shared_memory.SharedMemory(shared.name); bytes(again.buf[:1])") == "b'x'"
+        await run(session, "again.close()")
         await run(session, "shared.close(); shared.unlink()")
         assert not name.exists()
 
