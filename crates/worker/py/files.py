@@ -8,7 +8,6 @@ import fcntl
 import gc
 import io
 import os
-import platform
 import sys
 import weakref
 
@@ -25,7 +24,7 @@ _SQLITE = b"SQLite format 3\0"
 _ONCE = os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_NOFOLLOW | os.O_TMPFILE
 _libc = ctypes.CDLL(None, use_errno=True)
 # man 2 kcmp
-_KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272}.get(platform.machine())
+_KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272}.get(os.uname().machine)
 _KCMP_FILE = 0
 
 
@@ -250,7 +249,7 @@ class Files:
                 if path in unsafe or path.rpartition("-")[0] in unsafe:
                     replace(dead, fd)
             _close(dead)
-            return [f"the connection to the sqlite database {path} was in use: close it and open it again" for path in unsafe]
+            return [f"the connection to the sqlite database {one} was in use: close it and open it again" for one in unsafe]
         if estranged:
             files = sorted({self.paths[fd] for fd in self.sqlite})
             return [f"what was committed to the sqlite database {path} is not undone" for path in files]

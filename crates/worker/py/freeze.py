@@ -52,6 +52,7 @@ class Freezer:
         self.told = set()
         self.executor = None
         self.brancher = None  # the fork that makes branches
+        self.prefers_to_die = False
 
     # ---- in the live process ----
 
@@ -92,6 +93,10 @@ class Freezer:
         self.children.frozen.add(pid)
         self.newest = pid
         present.inventory.close_copies()
+        if not self.prefers_to_die:
+            # There is somebody now who can undo what fills the memory.
+            self.prefers_to_die = True
+            _prefer_to_die()
         _close(wake)
         warnings = [text for text in present.warnings() if text not in self.told]
         self.told.update(warnings)

@@ -144,7 +144,8 @@ class Inventory:
             for pid in system.descendants(self.processes):
                 try:
                     if system.name(pid) != system.FROZEN:
-                        self.elsewhere.update(_readlink(f"/proc/{pid}/fd/{name}") for name in _listdir(f"/proc/{pid}/fd"))
+                        names = _listdir(f"/proc/{pid}/fd")
+                        self.elsewhere.update(_readlink(f"/proc/{pid}/fd/{name}") for name in names)
                 except OSError:
                     pass  # it has ended meanwhile, or is another user's
         return _readlink(f"/proc/self/fd/{fd}") in self.elsewhere
@@ -222,7 +223,8 @@ class Inventory:
             if fd not in self.sentinels:
                 lost.append(f"{self.files.path(fd)} (descriptor {fd}) was a pipe to another process: it is closed")
         for fd in self.shared_pipes:
-            lost.append(f"{self.files.path(fd)} (descriptor {fd}) was a pipe to another process: only this one has it now")
+            path = self.files.path(fd)
+            lost.append(f"{path} (descriptor {fd}) was a pipe to another process: only this one has it now")
         for fd in self.sockets:
             if fd not in loops and identity(fd) is not None:
                 lost.append(

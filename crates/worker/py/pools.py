@@ -62,8 +62,8 @@ def watch(sentinels):
 
 
 def mend_processes(pid_before, branched):
-    """`multiprocessing` asks whether the process that uses an object is the one that made it: after a rollback it is, in
-    effect. A branch is another one: the processes and what is to be cleaned up at the end are its parent's."""
+    """`multiprocessing` asks whether the process that uses an object is the one that made it: after a rollback it is,
+    in effect. A branch is another one: the processes and what is to be cleaned up at the end are its parent's."""
     pid = _getpid()
     util, process = sys.modules.get("multiprocessing.util"), sys.modules.get("multiprocessing.process")
     if branched:

@@ -109,7 +109,8 @@ class Shared:
                 if (start, end, name) not in now:
                     continue
                 if branched and not (_is_nameless(name) and _map_anew(start, end)):
-                    lost.append(f"{name or 'anonymous memory'} is shared with the session that this one was branched from")
+                    what = name or "anonymous memory"
+                    lost.append(f"{what} is shared with the session that this one was branched from")
                 else:
                     _memmove(start, data, len(data))
         return lost

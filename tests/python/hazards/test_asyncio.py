@@ -98,7 +98,8 @@ async def test_everything_works_after_a_rollback_and_in_a_branch(python: str, wh
         await session.rollback_to(made)
         (branch,) = await session.branch()
         async with branch:
-            assert await asyncio.gather(run(session, code), run(branch, code)) == [expected] * 2
+            found = await asyncio.gather(run(session, code), run(branch, code))
+            assert list(found) == [expected] * 2
             before = await run(branch, "count")
             await until(branch, f"count > {before}")
 

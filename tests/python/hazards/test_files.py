@@ -134,7 +134,7 @@ async def test_a_database_in_use_is_named_and_never_harmed(python: str, tmp_path
         await run(session, "db.execute('insert into t values (3)'); db.commit()")
         back = await session.rollback_to(made)
         assert f"the connection to the sqlite database {path} was in use: close it and open it again" in back.report
-        code = "try: db.execute('insert into t values (4)'); db.commit()\nexcept sqlite3.Error as error: outcome = 'no'\noutcome"
+        code = "try: db.execute('insert into t values (4)'); db.commit()\nexcept sqlite3.Error: outcome = 'no'\noutcome"
         assert await run(session, code) == "no"
         assert whole(path) == [1, 2, 3]
         await run(session, f"db.close(); db = sqlite3.connect({str(path)!r}, timeout=10)")

@@ -77,9 +77,8 @@ async def test_a_process_of_before_can_be_joined(python: str) -> None:
         )
         made = await session.snapshot()
         await session.rollback_to(made)
-        assert await run(session, "process.is_alive(), process.join(0.01), process in multiprocessing.active_children()") == (
-            "(True, None, True)"
-        )
+        code = "process.is_alive(), process.join(0.01), process in multiprocessing.active_children()"
+        assert await run(session, code) == "(True, None, True)"
         assert await run(session, "ended.join(); ended.exitcode") == 3
         assert await run(session, "process.terminate(); process.join(); process.exitcode") == -15
 
@@ -90,8 +89,8 @@ async def test_queues_and_events_of_the_session(python: str) -> None:
         await run(
             session,
             SETUP + dedent("""
-                queue, simple, event, value = context.Queue(), context.SimpleQueue(), context.Event(), context.Value("i", 1)
-                lock, near_far = context.Lock(), context.Pipe()
+                queue, simple = context.Queue(), context.SimpleQueue()
+                event, value, lock = context.Event(), context.Value("i", 1), context.Lock()
                 queue.put("one"); simple.put("one"); lock.acquire()
                 queue.get(timeout=10); queue.put("two")
             """),
@@ -101,9 +100,8 @@ async def test_queues_and_events_of_the_session(python: str) -> None:
         made = await session.snapshot()
         await run(session, "queue.get(timeout=10); simple.get(); event.set(); value.value = 2; lock.release()")
         await session.rollback_to(made)
-        assert await run(session, "queue.get(timeout=10), simple.get(), event.is_set(), value.value, lock.acquire(False)") == (
-            "('two', 'one', False, 1, False)"
-        )
+        code = "queue.get(timeout=10), simple.get(), event.is_set(), value.value, lock.acquire(False)"
+        assert await run(session, code) == "('two', 'one', False, 1, False)"
         code = "queue.put('three')\nprocess = context.Process(target=lambda: simple.put(queue.get(timeout=10)))\n"
         code += "process.start(); process.join(); simple.get()"
         assert await run(session, code) == "three"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import support
 
-from pyrepl3 import Session
+from pyrepl3 import ExecutionError, Session
 
 from .tools import alive, comes_true, run, until
 
@@ -63,7 +63,7 @@ async def test_a_process_from_before_tells_how_it_ended(python: str, how: str) -
             session,
             "import subprocess\n"
             "short = subprocess.Popen(['sh', '-c', 'kill -TERM $$'])\n"
-            "long = subprocess.Popen(['sh', '-c', 'sleep 1000; exit 3'])",
+            "long = subprocess.Popen(['sleep', '1000'])",
         )
         pid = await run(session, "long.pid")
         made = await session.snapshot()
@@ -77,6 +77,18 @@ async def test_a_process_from_before_tells_how_it_ended(python: str, how: str) -
             await until(session, "long.poll() is not None")
         await run(session, f"long.{how}")
         assert await run(session, "long.returncode") == -9
+
+
+async def test_an_environment_that_imports_subprocess_by_itself(python: str, tmp_path: Path) -> None:
+    """It is there before anything can be put in place of `os.waitpid`."""
+    (tmp_path / "usercustomize.py").write_text("import subprocess")
+    (tmp_path / "sitecustomize.py").write_text("import subprocess")
+    async with Session(python=python, env={"PYTHONPATH": str(tmp_path)}) as session:
+        assert await run(session, "import sys; 'subprocess' in sys.modules") in (True, False)
+        await run(session, "import subprocess; child = subprocess.Popen(['sleep', '1000'])")
+        await session.rollback_to(await session.snapshot())
+        assert await run(session, "child.poll() is None") is True
+        assert await run(session, "child.kill(); child.wait()") == -9
 
 
 async def test_a_pipe_that_is_closed_inside_is_closed(python: str) -> None:
@@ -143,7 +155,8 @@ async def test_the_frozen_process_is_not_the_child_that_is_waited_for(python: st
 
 async def test_signals_to_the_group_do_not_reach_the_frozen_process(python: str) -> None:
     async with Session(python=python) as session:
-        await run(session, "import os, signal; got = []; signal.signal(signal.SIGTERM, lambda *_: got.append(1)); x = 1")
+        await run(session, "import os, signal; got = []; x = 1")
+        await run(session, "signal.signal(signal.SIGTERM, lambda *_: got.append(1))")
         made = await session.snapshot()
         for call in ("os.killpg(0, signal.SIGTERM)", "os.kill(0, signal.SIGTERM)", "os.killpg(os.getpgrp(), 15)"):
             await run(session, call)
@@ -154,10 +167,9 @@ async def test_signals_to_the_group_do_not_reach_the_frozen_process(python: str)
         # The worker itself dies of it where nothing handles it, and its state comes back.
         code = "x = 3; os.killpg(0, signal.SIGKILL)"
         execution = session.execute(code, transaction_policy="rollback_on_failure")
-        async for message in execution:
-            pass
-        assert message.status == "crashed"  # type: ignore[union-attr]
-        assert message.rolled_back  # type: ignore[union-attr]
+        with pytest.raises(ExecutionError) as caught:
+            await execution
+        assert (caught.value.message.status, caught.value.message.rolled_back) == ("crashed", True)
         assert await run(session, "x") == 1
 
 
@@ -205,6 +217,28 @@ async def test_user_forks_around_snapshots(python: str, tmp_path: Path) -> None:
         await comes_true(lambda: not alive(inside))
         assert alive(before)
         assert await run(session, f"os.kill(pid, 9); os.waitpid(pid, 0) == ({before}, 9)") is True
+
+
+async def test_what_a_process_from_before_starts_inside_ends_too(python: str) -> None:
+    """Whoever asked it to: nothing that was born inside goes on."""
+    async with Session(python=python) as session:
+        code = "for line in sys.stdin: print(subprocess.Popen(['sleep', '1000']).pid, flush=True)"
+        await run(
+            session,
+            "import subprocess, sys\nserver = subprocess.Popen("
+            f"[sys.executable, '-Ic', \"import subprocess, sys\\n{code}\"], stdin=-1, stdout=-1)",
+        )
+        ask = "server.stdin.write(b'x\\n'); server.stdin.flush(); int(server.stdout.readline())"
+        before = await run(session, ask)
+        async with session.transaction() as tx:
+            inside = await run(tx, ask)
+            server = await run(tx, "server.pid")
+            back = await tx.rollback()
+        await comes_true(lambda: not alive(inside))
+        assert f"(process {inside})" in back.report.partition("Ended with it:")[2]
+        assert f"(process {before})" not in back.report
+        assert alive(before)
+        assert str(server) not in back.report.partition("Ended with it:")[2]
 
 
 async def test_no_process_is_left(python: str) -> None:

@@ -1,4 +1,4 @@
-"""Sockets whose peer is this process: what is undone sends nothing, and closes nothing that the survivor goes on using."""
+"""Sockets whose peer is this process: what is undone sends nothing, and closes nothing that the survivor uses."""
 
 from __future__ import annotations
 

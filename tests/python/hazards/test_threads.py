@@ -203,7 +203,7 @@ async def test_a_stream_that_a_lost_thread_was_writing(python: str) -> None:
         back = await session.rollback_to(made)
         assert "the thread the writer is gone" in back.report
         assert "was writing" in back.report
-        await run(session, "far.setblocking(False)\ntry:\n    while far.recv(1 << 20): pass\nexcept BlockingIOError: pass")
+        await run(session, "far.setblocking(False)\ntry:\n while far.recv(1 << 20): pass\nexcept BlockingIOError: pass")
         await run(session, "stream.write(b'after'); stream.flush()")
         assert await run(session, "far.recv(1 << 20)") == "b'after'"
         await run(session, "text.write('after'); text.flush()")

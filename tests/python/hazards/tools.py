@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -43,23 +42,6 @@ def alive(pid: int) -> bool:
         return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
-
-
-def name(pid: int) -> str:
-    """What process listings show of a process."""
-    return Path("/proc", str(pid), "comm").read_text().strip()
-
-
-def holders(target: str) -> list[int]:
-    """Pids of our processes that have a file of this name open."""
-    found = []
-    for pid in support.processes():
-        try:
-            if any(os.readlink(entry) == target for entry in Path("/proc", str(pid), "fd").iterdir()):
-                found.append(pid)
-        except OSError:
-            pass
-    return found
 
 
 async def first_words(branch: Session, part: str) -> str:
