@@ -81,7 +81,6 @@ class Executor:
         self.underscore = False
         self.context = contextvars.copy_context()
         self.loop = None
-        self.inherited = {}  # in a branch: names that it has from its parent, with the ids of their objects
         self.flags = 0
         self.pid, self.statm, self.resident = 0, -1, 0
 

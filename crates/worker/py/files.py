@@ -67,7 +67,8 @@ class Writers:
                 self.known[fd] = (files[fd], [])
             # There is no list of writers: they are looked for once for each file that is new.
             for one in _objects():
-                if isinstance(one, (_Buffered, _Text, _Random)):
+                # Not `isinstance`, which asks the object itself: a proxy raises when what it stands for is gone.
+                if issubclass(type(one), (_Buffered, _Text, _Random)):
                     try:
                         fd = one.fileno()
                     except Exception:

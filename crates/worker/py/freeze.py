@@ -18,7 +18,7 @@ import os
 import socket
 import sys
 
-from . import effects, files, inventory, loops, pools, sharing, system, threads
+from . import files, inventory, loops, pools, sharing, system, threads
 from .libraries import Libraries
 
 _libc, _python = ctypes.PyDLL(None, use_errno=True), ctypes.pythonapi
@@ -44,9 +44,9 @@ class Woken:
 class Freezer:
     """Takes snapshots of the worker."""
 
-    def __init__(self, guard, channel, output, prompts, children):
+    def __init__(self, guard, channel, output, prompts, children, exits):
         self.guard, self.channel, self.output, self.prompts = guard, channel, output, prompts
-        self.children = children
+        self.children, self.exits = children, exits
         self.libraries = Libraries()
         self.writers = files.Writers()
         self.told = set()
@@ -293,7 +293,7 @@ class _Frozen:
         own = loops.mend(freezer.executor.loop, present.inventory)
         if branched:
             lost += present.inventory.open_again()
-            freezer.executor.inherited = effects.disown(freezer.executor.namespace)
+            freezer.exits.begin_branch(freezer.executor.namespace)
         present.inventory.keep_own_pipes()
         lost += present.inventory.restore(not branched, own)
         lost += present.threads.mend()

@@ -19,7 +19,7 @@ def mend(session, inventory):
     loops = [session.loop] if session is not None else []
     if len(inventory.epolls) > len(loops):
         # There is no list of loops: they are looked for where there are more selectors than the session's.
-        loops += [one for one in _objects() if isinstance(one, events.BaseEventLoop) and one not in loops]
+        loops += [one for one in _objects() if issubclass(type(one), events.BaseEventLoop) and one not in loops]
     own = set()
     for loop in loops:
         ends = (getattr(loop, "_ssock", None), getattr(loop, "_csock", None))

@@ -87,7 +87,8 @@ def mend(threads, branched):
     found, kinds = [], _kinds()
     for one in _objects():
         for kind, action in kinds:
-            if isinstance(one, kind):
+            # Not `isinstance`, which asks the object itself: a proxy raises when what it stands for is gone.
+            if issubclass(type(one), kind):
                 try:
                     text = action(one, threads, branched)
                 except Exception as error:

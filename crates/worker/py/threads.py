@@ -11,6 +11,8 @@ _enumerate, _frames, _instructions = threading.enumerate, sys._current_frames, d
 
 # Frames of a thread that are looked at, and elements of one container.
 _DEPTH, _ELEMENTS = 50, 100
+# Kinds are asked of `type` throughout: `isinstance` asks the object, and proxies answer for what is gone, or raise.
+_LOCKS = (_Lock, _RLock)
 _UNKNOWN = object()
 # What stands between loading a lock and the instruction that gets it.
 _BETWEEN = ("CACHE", "PRECALL", "PUSH_NULL", "NOP", "EXTENDED_ARG", "COPY", "SWAP", "LOAD_SPECIAL")
@@ -22,11 +24,12 @@ class Lost:
     def __init__(self):
         self.names, self.locks = [], []
         self.idents = {}
-        me = _get_ident()
-        others = [thread for thread in _enumerate() if thread.ident != me and thread.ident is not None]
-        if not others:
+        me, frames = _get_ident(), _frames()
+        if len(frames) < 2:
             return
-        frames = _frames()
+        others = [thread for thread in _enumerate() if thread.ident != me and thread.ident is not None]
+        known = {thread.ident for thread in others}
+        others += [_Nameless(ident) for ident in frames if ident != me and ident not in known]
         for thread in others:
             self.names.append(str(thread.name))
             self.idents[thread.ident] = str(thread.name)
@@ -56,12 +59,12 @@ class Lost:
     def _consider(self, thread, name, value, seen, sure_only):
         if id(value) in seen:
             return
-        if isinstance(value, _RLock):
+        if type(value) is _RLock:
             seen.add(id(value))
             # Its repr is the only place where its owner stands.
             if f"owner={thread.ident} " in repr(value):
                 self.locks.append((name, str(thread.name), value))
-        elif isinstance(value, _Lock) and not sure_only:
+        elif type(value) is _Lock and not sure_only:
             seen.add(id(value))
             if value.locked() and not _is_internal(thread, value):
                 self.locks.append((name, str(thread.name), value))
@@ -83,16 +86,25 @@ class Lost:
         return lost
 
 
+class _Nameless:
+    """A thread that was not made with `threading`."""
+
+    name = "without a name"
+
+    def __init__(self, ident):
+        self.ident = ident
+
+
 def _plain(value):
-    return value._lock if isinstance(value, threading.Condition) else value
+    return value._lock if issubclass(type(value), threading.Condition) else value
 
 
 def _within(name, value, mentioned):
     """A value, and the parts of it that code may use which mentions these names: pairs of a label and a part."""
     yield name, value
-    if isinstance(value, (_Lock, _RLock, threading.Condition)):
-        return
     kind = type(value)
+    if kind in _LOCKS or issubclass(kind, threading.Condition):
+        return
     if kind is dict:
         if len(value) <= _ELEMENTS:
             yield from ((f"{name}[{key!r}]", part) for key, part in list(value.items()) if type(key) in (str, int))

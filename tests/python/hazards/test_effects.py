@@ -75,6 +75,21 @@ async def test_a_branch_ends_only_what_is_its_own(python: str, tmp_path: Path) -
     assert not any(path.exists() for path in paths)
 
 
+async def test_exit_functions_that_are_taken_back(python: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.touch()
+    async with Session(python=python) as session:
+        await run(session, ending(log) + "\ndef other(): note('other')\natexit.register(other)")
+        (branch,) = await session.branch()
+        async with branch:
+            # Its own are taken back, too, and what is registered again is its own.
+            await run(branch, "atexit.register(note, 'never'); atexit.unregister(note)")
+            await run(branch, "atexit.unregister(other); atexit.register(other)")
+        assert log.read_text() == "other\n"
+        await run(session, "atexit.unregister(other)")
+    assert sorted(log.read_text().split()) == sorted([*ALL, "other"])
+
+
 async def test_signal_handlers_and_masks_come_back(python: str) -> None:
     async with Session(python=python) as session:
         await run(

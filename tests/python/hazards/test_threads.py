@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -131,6 +132,38 @@ async def test_a_lock_that_a_lost_thread_waited_for_stays_its_owners(python: str
         back = await session.rollback_to(made)
         assert await run(session, "lock.locked()") is True
         assert "the lock" not in back.report
+
+
+async def test_a_thread_without_a_name_is_named_so(python: str) -> None:
+    async with Session(python=python) as session:
+        await run(session, "import _thread, time; _thread.start_new_thread(lambda: time.sleep(1000), ())")
+        async with session.transaction() as tx:
+            back = await tx.rollback()
+        assert "the thread without a name is gone" in back.report
+
+
+async def test_objects_that_answer_for_others_are_let_be(python: str, tmp_path: Path) -> None:
+    """What is looked for among all objects is looked for by type: no code of theirs runs."""
+    async with Session(python=python) as session:
+        await run(
+            session,
+            dedent(f"""
+                import _thread, asyncio, concurrent.futures, random, time, weakref
+                class Target: pass
+                class Strange:
+                    @property
+                    def __class__(self): raise RuntimeError("it was asked")
+                proxies = [weakref.proxy(Target()), Strange()]
+                def work(proxy, strange): time.sleep(1000)
+                _thread.start_new_thread(work, tuple(proxies))
+                files, loop = [open({str(tmp_path / "file")!r}, "a"), proxies], asyncio.new_event_loop()
+            """),
+        )
+        made = await session.snapshot()
+        await session.rollback_to(made)
+        (branch,) = await session.branch(random="split")
+        async with branch:
+            assert await run(branch, "len(proxies)") == 2
 
 
 async def test_queues_events_and_executors_go_on(python: str) -> None:
