@@ -27,7 +27,7 @@ _mask, _SETMASK, _BLOCK = _native.pthread_sigmask, _native.SIG_SETMASK, _native.
 _ALL = frozenset(range(1, _native.NSIG)) & frozenset(_native.valid_signals())
 _socket, _CMSG = socket.socket, socket.MSG_CMSG_CLOEXEC
 _dumps, _loads = json.JSONEncoder(separators=(",", ":")).encode, json.JSONDecoder().decode
-_open, _write, _waitpid = os.open, os.write, os.waitpid
+_open, _read, _write, _waitpid = os.open, os.read, os.write, os.waitpid
 
 
 class Refused(Exception):
@@ -79,13 +79,25 @@ class Freezer:
         except BaseException:
             _close(wake)
             raise
+        # A listening socket that is closed next must be closed: so the frozen process has to have given it up.
+        ready = os.pipe2(os.O_CLOEXEC) if present.inventory.listeners else ()
         try:
             pid = self._fork()
         except OSError as error:
-            _close(wake)
+            for fd in (wake, *ready):
+                _close(fd)
             raise Refused(f"fork: {error.strerror}", "free memory, or raise the limit on processes") from None
         if pid == 0:
-            return _Frozen(self, present, wake).wait()
+            frozen = _Frozen(self, present, wake)
+            if ready:
+                _write(ready[1], b"\0")
+            for fd in ready:
+                _close(fd)
+            return frozen.wait()
+        if ready:
+            _close(ready[1])
+            _read(ready[0], 1)
+            _close(ready[0])
         try:
             _setpgid(pid, pid)
         except OSError:

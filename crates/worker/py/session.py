@@ -140,29 +140,36 @@ class Init:
         keep = {new, *request["keep"]}
         member.worker = new
         born = system.born(new)
-        names, seen = [], set()
-        while True:
-            roots = [pid for pid in self.belongings(member) if pid != new]
+        names, seen, quiet = [], set(), 0
+        below = system.descendants([old], new) if old is not None else []
+        while quiet < 2:
+            # Who loses its parent meanwhile becomes a child of this process: so those below the old worker are listed
+            # first, children of this process last, and twice in a row nobody new must be found.
+            found = []
             if old is not None:
                 system.kill([old])
-                if old not in roots:
-                    roots.append(old)
+                found = system.descendants([old], new)
+            if len(self.members) > 1:
+                for pid in (*below, *found):
+                    if pid != old:
+                        self.strays.setdefault(pid, member)
+            roots = [pid for pid in self.belongings(member) if pid != new]
+            found += [pid for pid in system.descendants(roots, new) if pid not in found]
             young = []
             # Below the woken process there is its replacement, at most.
-            for pid in system.descendants(roots, new):
+            for pid in found:
                 if pid in seen or pid in keep or pid == old:
                     continue
                 if born is None or not system.is_older(pid, born):
                     young.append(pid)
             if not young:
-                break
+                quiet += 1
+                continue
+            quiet = 0
             seen.update(young)
             named = [(pid, system.name(pid)) for pid in young]
             names += [f"{name} (process {pid})" for pid, name in named if name not in (system.FROZEN, "?")]
             system.kill(young)
-        if len(self.members) > 1:
-            for pid in system.children(old) if old is not None else ():
-                self.strays.setdefault(pid, member)
         self.strays.pop(new, None)
         member.send({"t": "swept", "ended": names[:20]})
         if new in self.statuses:

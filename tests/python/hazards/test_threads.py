@@ -136,7 +136,9 @@ async def test_a_lock_that_a_lost_thread_waited_for_stays_its_owners(python: str
 
 async def test_a_thread_without_a_name_is_named_so(python: str) -> None:
     async with Session(python=python) as session:
-        await run(session, "import _thread, time; _thread.start_new_thread(lambda: time.sleep(1000), ())")
+        await run(session, "import _thread, time; begun = []\ndef work(): begun.append(1); time.sleep(1000)")
+        await run(session, "_thread.start_new_thread(work, ())")
+        await until(session, "begun")
         async with session.transaction() as tx:
             back = await tx.rollback()
         assert "the thread without a name is gone" in back.report
