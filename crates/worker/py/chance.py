@@ -13,7 +13,9 @@ def split(index):
     generators = [random._inst]
     legacy = []
     for one in _objects():
-        if isinstance(one, random.Random) and not isinstance(one, random.SystemRandom) and one is not random._inst:
+        # Not `isinstance`, which asks the object itself: a proxy raises when what it stands for is gone.
+        kind = type(one)
+        if issubclass(kind, random.Random) and not issubclass(kind, random.SystemRandom) and one is not random._inst:
             generators.append(one)
     for one in generators:
         one.seed(f"{one.getrandbits(128)} {index}")
@@ -36,7 +38,7 @@ def _referenced(numpy_random):
     kinds = (numpy_random.Generator, numpy_random.RandomState)
     holders, found = _objects(), []
     for at in range(0, len(holders), 1000):
-        found += [one for one in gc.get_referents(*holders[at : at + 1000]) if isinstance(one, kinds)]
+        found += [one for one in gc.get_referents(*holders[at : at + 1000]) if issubclass(type(one), kinds)]
     return found
 
 

@@ -105,6 +105,7 @@ class Children:
             return children.any_child(options, one, (0, None))[1]
 
         os.waitpid, os.wait, os.wait3, os.wait4, os.waitid = waitpid, wait, wait3, wait4, waitid
+        _rebind_subprocess(waitpid)
         self._install_hooks()
         self._install_signal()
 
@@ -193,6 +194,18 @@ class Children:
             return getattr(handler, "pyrepl3_handler", handler)
 
         signal.signal, signal.getsignal = install, installed
+
+
+def _rebind_subprocess(waitpid):
+    """What an environment imports by itself when it starts has bound the original already."""
+    module = sys.modules.get("subprocess")
+    if module is None:
+        return
+    for holder, name in ((module, "_waitpid"), (getattr(module, "_del_safe", None), "waitpid")):
+        if getattr(holder, name, None) is _waitpid:
+            setattr(holder, name, waitpid)
+    poll = module.Popen._internal_poll
+    poll.__defaults__ = tuple(waitpid if each is _waitpid else each for each in poll.__defaults__ or ()) or None
 
 
 def _is_alive(pid):

@@ -8,7 +8,6 @@ import fcntl
 import gc
 import io
 import os
-import platform
 import sys
 import weakref
 
@@ -25,7 +24,7 @@ _SQLITE = b"SQLite format 3\0"
 _ONCE = os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_NOFOLLOW | os.O_TMPFILE
 _libc = ctypes.CDLL(None, use_errno=True)
 # man 2 kcmp
-_KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272}.get(platform.machine())
+_KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272}.get(os.uname().machine)
 _KCMP_FILE = 0
 
 
@@ -68,7 +67,8 @@ class Writers:
                 self.known[fd] = (files[fd], [])
             # There is no list of writers: they are looked for once for each file that is new.
             for one in _objects():
-                if isinstance(one, (_Buffered, _Text, _Random)):
+                # Not `isinstance`, which asks the object itself: a proxy raises when what it stands for is gone.
+                if issubclass(type(one), (_Buffered, _Text, _Random)):
                     try:
                         fd = one.fileno()
                     except Exception:
@@ -242,14 +242,15 @@ class Files:
     def _restore_databases(self, estranged):
         unsafe = self._unsafe_databases()
         if unsafe:
-            # Reads and writes on it fail from now on: a connection without its locks could destroy the file.
-            dead = _open("/", os.O_PATH | os.O_CLOEXEC)
+            # Reads and writes on it fail from now on: a connection without its locks could destroy the file. Giving
+            # back a lock does not fail on a directory: or sqlite would believe it held when it is opened again.
+            dead = _open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             for fd in self.sqlite:
                 path = self.paths[fd]
                 if path in unsafe or path.rpartition("-")[0] in unsafe:
                     replace(dead, fd)
             _close(dead)
-            return [f"the connection to the sqlite database {path} was in use: open it again" for path in unsafe]
+            return [f"the connection to the sqlite database {one} was in use: close it and open it again" for one in unsafe]
         if estranged:
             files = sorted({self.paths[fd] for fd in self.sqlite})
             return [f"what was committed to the sqlite database {path} is not undone" for path in files]

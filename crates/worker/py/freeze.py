@@ -18,7 +18,7 @@ import os
 import socket
 import sys
 
-from . import files, inventory, sharing, system, threads
+from . import files, inventory, loops, pools, sharing, system, threads
 from .libraries import Libraries
 
 _libc, _python = ctypes.PyDLL(None, use_errno=True), ctypes.pythonapi
@@ -27,7 +27,7 @@ _mask, _SETMASK, _BLOCK = _native.pthread_sigmask, _native.SIG_SETMASK, _native.
 _ALL = frozenset(range(1, _native.NSIG)) & frozenset(_native.valid_signals())
 _socket, _CMSG = socket.socket, socket.MSG_CMSG_CLOEXEC
 _dumps, _loads = json.JSONEncoder(separators=(",", ":")).encode, json.JSONDecoder().decode
-_open, _write = os.open, os.write
+_open, _read, _write = os.open, os.read, os.write
 
 
 class Refused(Exception):
@@ -44,13 +44,14 @@ class Woken:
 class Freezer:
     """Takes snapshots of the worker."""
 
-    def __init__(self, guard, channel, output, prompts, children):
+    def __init__(self, guard, channel, output, prompts, children, exits):
         self.guard, self.channel, self.output, self.prompts = guard, channel, output, prompts
-        self.children = children
+        self.children, self.exits = children, exits
         self.libraries = Libraries()
         self.writers = files.Writers()
         self.told = set()
         self.executor = None
+        self.prefers_to_die = False
 
     # ---- in the live process ----
 
@@ -73,23 +74,39 @@ class Freezer:
                     f"the threads of {pool} run, which cannot be started again in a forked process",
                     f"use the policy commit_always once {pool} is in use, or use {pool} in a process of its own",
                 )
-            present = _Present(self)
+            present = _Present(self, wake)
         except BaseException:
             _close(wake)
             raise
+        # A listening socket that is closed next must be closed: so the frozen process has to have given it up.
+        ready = os.pipe2(os.O_CLOEXEC) if present.inventory.listeners else ()
         try:
             pid = self._fork()
         except OSError as error:
-            _close(wake)
+            for fd in (wake, *ready):
+                _close(fd)
             raise Refused(f"fork: {error.strerror}", "free memory, or raise the limit on processes") from None
         if pid == 0:
-            return _Frozen(self, present, wake).wait()
+            frozen = _Frozen(self, present, wake)
+            if ready:
+                _write(ready[1], b"\0")
+            for fd in ready:
+                _close(fd)
+            return frozen.wait()
+        if ready:
+            _close(ready[1])
+            _read(ready[0], 1)
+            _close(ready[0])
         try:
             _setpgid(pid, pid)
         except OSError:
             pass  # it did so itself, or is gone already
         self.children.frozen.add(pid)
         present.inventory.close_copies()
+        if not self.prefers_to_die:
+            # There is somebody now who can undo what fills the memory.
+            self.prefers_to_die = True
+            _prefer_to_die()
         _close(wake)
         warnings = [text for text in present.warnings() if text not in self.told]
         self.told.update(warnings)
@@ -142,14 +159,16 @@ class Freezer:
 class _Present:
     """What a fork does not keep of this moment."""
 
-    def __init__(self, freezer):
+    def __init__(self, freezer, wake):
         self.pid = _getpid()
         self.name = system.own_name()
         self.mask = _mask(_BLOCK, ())
         self.shared = sharing.Shared()
-        self.inventory = inventory.Inventory(freezer.executor.descriptors(), freezer.writers)
-        self.threads = threads.Lost()
         self.children = freezer.children.visible()
+        others = [*self.children, *freezer.children.estranged, *freezer.children.foreign]
+        mine = (*freezer.executor.descriptors(), wake)
+        self.inventory = inventory.Inventory(mine, freezer.writers, others)
+        self.threads = threads.Lost()
         self.libraries = freezer.libraries.warnings
 
     def warnings(self):
@@ -271,16 +290,16 @@ class _Frozen:
         children = freezer.children
         (children.foreign if branched else children.estranged).update(present.children)
         lost = []
-        if not branched:
-            present.shared.restore()
-        threads.mend_loops([freezer.executor.loop.loop] if freezer.executor.loop is not None else [])
+        lost += present.shared.restore(branched)
+        own = loops.mend(freezer.executor.loop, present.inventory)
         if branched:
             lost += present.inventory.open_again()
+            freezer.exits.begin_branch(freezer.executor.namespace)
         present.inventory.keep_own_pipes()
-        lost += present.inventory.restore(estranged=not branched)
-        lost += [f"{name} is shared: it is not undone" for name in sorted(set(present.shared.named))]
+        lost += present.inventory.restore(not branched, own)
         lost += present.threads.mend()
-        threads.mend_processes(present.pid)
+        lost += pools.mend(present.threads.idents, branched)
+        pools.mend_processes(present.pid, branched)
         if branched:
             lost += [f"process {pid} belongs to the session that this one was branched from" for pid in present.children]
             if request["random"] == "split":

@@ -14,6 +14,7 @@ import stat
 import struct
 import termios
 
+from . import pools, system
 from .files import Files, identity, replace
 
 _fstat, _listdir, _readlink = os.fstat, os.listdir, os.readlink
@@ -21,7 +22,8 @@ _open, _close = os.open, os.close
 _fcntl, _F_GETFL, _ACC = fcntl.fcntl, fcntl.F_GETFL, os.O_ACCMODE
 _S_IFMT, _IFREG, _IFIFO, _IFSOCK = stat.S_IFMT, stat.S_IFREG, stat.S_IFIFO, stat.S_IFSOCK
 _getitimer, _setitimer = _native.getitimer, _native.setitimer
-_TIMERS = (_native.ITIMER_REAL, _native.ITIMER_VIRTUAL, _native.ITIMER_PROF)
+_SENDS = {_native.ITIMER_REAL: "SIGALRM", _native.ITIMER_VIRTUAL: "SIGVTALRM", _native.ITIMER_PROF: "SIGPROF"}
+_TIMERS = tuple(_SENDS)
 _socket_type, _SOL, _ACCEPT = _socket.socket, _socket.SOL_SOCKET, _socket.SO_ACCEPTCONN
 _ioctl = fcntl.ioctl
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -63,20 +65,24 @@ def note_inherited():
 class Inventory:
     """The descriptors, locks and timers of the process at one moment."""
 
-    def __init__(self, mine, writers):
-        """`mine`: descriptors of the worker's own."""
+    def __init__(self, mine, writers, others):
+        """`mine`: descriptors of the worker's own. `others`: pids of processes that user code started."""
         self.files = Files(writers)
-        self.pipes, self.listeners = [], []
+        self.pipes, self.listeners, self.sockets = [], [], []
+        self.shared_pipes = []  # reading ends of pipes whose both ends are here, and in another process too
+        self.processes, self.elsewhere = others, None
+        self.sentinels = pools.sentinels()
         self.own_pipes = []  # (reading ends, writing ends, content): both ends are here
         self.epolls = {}  # descriptor -> what it watches
         self.events = {}  # eventfd -> its count
         self.others = []  # descriptors of other kinds that are shared
         self.timers = [(which, *_getitimer(which)) for which in _TIMERS]
         own = inherited | {identity(fd) for fd in (0, 1, 2)}
+        kept = pools.trackers()
         pipes = {}
         for name in _listdir("/proc/self/fd"):
             fd = int(name)
-            if fd in mine:
+            if fd in mine or fd in kept:
                 continue
             try:
                 about = _fstat(fd)
@@ -89,8 +95,11 @@ class Inventory:
                 one = (about.st_dev, about.st_ino)
                 if fd > 2 and one not in own:
                     pipes.setdefault(one, []).append(fd)
-            elif kind == _IFSOCK and _is_listening(fd):
-                self.listeners.append(fd)
+            elif kind == _IFSOCK:
+                if _is_listening(fd):
+                    self.listeners.append(fd)
+                elif fd > 2:
+                    self.sockets.append(fd)
             elif kind == 0:
                 self._special(fd)
         for fds in pipes.values():
@@ -121,10 +130,25 @@ class Inventory:
         if not reading or not writing:
             self.pipes += fds
             return
+        if self._is_elsewhere(fds[0]):
+            self.shared_pipes.append(reading[0][1])
         pair, whole = _copy(reading[0][1])
         if not whole:
             self.others.append((fds[0], "what is in a pipe"))
         self.own_pipes.append((reading, writing, pair))
+
+    def _is_elsewhere(self, fd):
+        """Whether a process that user code started has a pipe open, too."""
+        if self.elsewhere is None:
+            self.elsewhere = set()
+            for pid in system.descendants(self.processes):
+                try:
+                    if system.name(pid) != system.FROZEN:
+                        names = _listdir(f"/proc/{pid}/fd")
+                        self.elsewhere.update(_readlink(f"/proc/{pid}/fd/{name}") for name in names)
+                except OSError:
+                    pass  # it has ended meanwhile, or is another user's
+        return _readlink(f"/proc/self/fd/{fd}") in self.elsewhere
 
     def close_copies(self):
         """In the live process, which keeps its own."""
@@ -150,7 +174,13 @@ class Inventory:
         return self.files.open_again()
 
     def warnings(self):
-        return self.files.warnings()
+        found = self.files.warnings()
+        pipes = sorted(fd for fd in (*self.pipes, *self.shared_pipes) if fd not in self.sentinels)
+        if pipes:
+            numbers = ", ".join(map(str, pipes))
+            found.append(f"a rollback loses the pipe{'s' * (len(pipes) > 1)} to another process (descriptor {numbers})")
+        found += [f"a rollback closes the listening socket at descriptor {fd}" for fd in self.listeners]
+        return found
 
     # ---- in the frozen process ----
 
@@ -164,8 +194,9 @@ class Inventory:
 
     # ---- in the process that was woken ----
 
-    def restore(self, estranged):
-        """Puts right what can be. Returns what cannot, in words. `estranged`: whether the other process is gone."""
+    def restore(self, estranged, loops=()):
+        """Puts right what can be. Returns what cannot, in words. `estranged`: whether the other process is gone.
+        `loops`: descriptors of event loops, which are this process's own already."""
         lost = self.files.restore(estranged)
         for fd, watched in self.epolls.items():
             new = select.epoll()
@@ -185,8 +216,22 @@ class Inventory:
         for which, value, interval in self.timers:
             if value and estranged:
                 _setitimer(which, value, interval)
+            elif value:
+                lost.append(f"a timer that would send {_SENDS[which]} is the parent's: set one here if it is needed")
+        pools.watch(self.sentinels)
         for fd in self.pipes:
-            lost.append(f"{self.files.path(fd)} (descriptor {fd}) was a pipe to another process: it is closed")
+            if fd not in self.sentinels:
+                lost.append(f"{self.files.path(fd)} (descriptor {fd}) was a pipe to another process: it is closed")
+        for fd in self.shared_pipes:
+            path = self.files.path(fd)
+            lost.append(f"{path} (descriptor {fd}) was a pipe to another process: only this one has it now")
+        for fd in self.sockets:
+            if fd not in loops and identity(fd) is not None:
+                lost.append(
+                    f"the socket at descriptor {fd}: what was sent and received is not undone"
+                    if estranged
+                    else f"the socket at descriptor {fd} is shared with the session that this one was branched from"
+                )
         for fd in self.listeners:
             lost.append(f"the listening socket at descriptor {fd} is closed: listen again")
         return lost
@@ -203,5 +248,3 @@ def _is_listening(fd):
         return False
     finally:
         one.detach()
-
-

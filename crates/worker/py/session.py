@@ -139,22 +139,27 @@ class Init:
         keep = {new, *request["keep"]}
         member.worker = new
         born = system.born(new)
-        names, seen = [], set()
-        while True:
-            roots = [pid for pid in self.belongings(member) if pid != new]
+        names, seen, quiet = [], set(), 0
+        while quiet < 2:
+            # Who loses its parent meanwhile becomes a child of this process: so those below the old worker are listed
+            # first, children of this process last, and twice in a row nobody new must be found.
+            found = []
             if old is not None:
                 system.kill([old])
-                if old not in roots:
-                    roots.append(old)
+                found = system.descendants([old], new)
+            roots = [pid for pid in self.belongings(member) if pid != new]
+            found += [pid for pid in system.descendants(roots, new) if pid not in found]
             young = []
             # Below the woken process there is its replacement, at most.
-            for pid in self.only(member, system.descendants(roots, new)):
+            for pid in self.only(member, found):
                 if pid in seen or pid in keep or pid == old:
                     continue
                 if born is None or not system.is_older(pid, born):
                     young.append(pid)
             if not young:
-                break
+                quiet += 1
+                continue
+            quiet = 0
             seen.update(young)
             named = [(pid, system.name(pid)) for pid in young]
             names += [f"{name} (process {pid})" for pid, name in named if name not in (system.FROZEN, "?")]

@@ -5,6 +5,7 @@ What has no file behind it (shared memory, semaphores) is copied before the fork
 
 import ctypes
 import fcntl
+import mmap
 import os
 import struct
 
@@ -20,6 +21,11 @@ _ENOENT, _ESRCH = 2, 3
 
 _open, _close, _ioctl, _O = os.open, os.close, fcntl.ioctl, os.O_RDONLY | os.O_CLOEXEC
 _string_at, _memmove = ctypes.string_at, ctypes.memmove
+_mmap = ctypes.CDLL(None).mmap
+_mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+_mmap.restype = ctypes.c_void_p
+_READ_WRITE = mmap.PROT_READ | mmap.PROT_WRITE
+_SHARED_ANONYMOUS_FIXED = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | 0x10
 
 
 def shared_mappings():
@@ -93,10 +99,27 @@ class Shared:
     def warnings(self):
         return [f"{name} is mapped and shared: changes to it are not undone" for name in sorted(set(self.named))]
 
-    def restore(self):
-        """Puts the copies back, where the same mapping is still there."""
+    def restore(self, branched):
+        """Puts the copies back, where the same mapping is still there. A branch gets memory of its own, where nobody
+        could find the old one by a name. Returns what is shared, in words."""
+        lost = [f"{name} is shared: it is not undone" for name in sorted(set(self.named))]
         if self.copies:
             now = {(start, end, name) for start, end, name in shared_mappings()}
             for start, end, name, data in self.copies:
-                if (start, end, name) in now:
+                if (start, end, name) not in now:
+                    continue
+                if branched and not (_is_nameless(name) and _map_anew(start, end)):
+                    what = name or "anonymous memory"
+                    lost.append(f"{what} is shared with the session that this one was branched from")
+                else:
                     _memmove(start, data, len(data))
+        return lost
+
+
+def _is_nameless(name):
+    return name == "" or name.endswith(" (deleted)") or name.startswith(("/dev/zero", "[anon_shmem"))
+
+
+def _map_anew(start, end):
+    """Puts new shared memory in the place of a mapping: True if it is there."""
+    return _mmap(start, end - start, _READ_WRITE, _SHARED_ANONYMOUS_FIXED, -1, 0) == start

@@ -1,6 +1,5 @@
 """The worker's life: set up, take requests one by one, leave."""
 
-import atexit
 import builtins
 import fcntl
 import functools
@@ -9,9 +8,8 @@ import os
 import resource
 import sys
 import threading
-import weakref
 
-from . import display, execute, failure, freeze, introspect, source, stop, streams
+from . import display, effects, execute, failure, freeze, introspect, source, stop, streams
 from .channel import Channel
 from .children import Children
 
@@ -33,7 +31,7 @@ class Worker:
         )
         self.children = children
         children.ask = self._ask_status
-        self.freezer = freeze.Freezer(self.guard, self.channel, self.output, self.prompts, children)
+        self.freezer = freeze.Freezer(self.guard, self.channel, self.output, self.prompts, children, exits)
         self.freezer.executor = self.executor
         self.install_input = streams.make_input(self.prompts)
         self.displays.install()
@@ -67,11 +65,13 @@ class Worker:
 
 prepared = None
 children = Children()
+exits = effects.Exits()
 
 
 def install_early():
     """Before anything is preloaded: modules that bind what this replaces get the replacement."""
     children.install()
+    exits.install()
 
 
 def prepare():
@@ -214,15 +214,7 @@ def apply(setup):
 
 def forget_the_parent():
     """Effects that belong to the process that this one was forked from must not happen here a second time."""
-    atexit._clear()
-    weakref.finalize._registry.clear()
-    weakref.finalize._registered_with_atexit = False
-    logging = sys.modules.get("logging")
-    if logging is not None:
-        atexit.register(logging.shutdown)
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        atexit.register(util._exit_function)
+    exits.begin_session()
     # Where it was not imported before the fork, it is seeded when it is.
     random = sys.modules.get("random")
     if random is not None:
@@ -243,13 +235,17 @@ def leave(executor, request):
             executor.loop.close()
         if request["join"]:
             threading._shutdown()
-        atexit._run_exitfuncs()
+        exits.run()
         namespace = executor.namespace
         for private in (True, False):
             for name in list(namespace):
-                if name != "__builtins__" and (name.startswith("_") and not name.startswith("__")) == private:
+                if name == "__builtins__" or (name.startswith("_") and not name.startswith("__")) != private:
+                    continue
+                if not exits.is_inherited(name, namespace[name]):
                     namespace[name] = None
-        gc.collect()
+        if not exits.line:
+            # In a branch that could end what is its parent's.
+            gc.collect()
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()

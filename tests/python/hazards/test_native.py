@@ -1,0 +1,132 @@
+"""Native libraries: pools of threads that a fork does not keep, and what no fork can copy."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from pyrepl3 import Session, SnapshotRefused
+
+from .tools import run
+
+WORK = {
+    "HistGradientBoosting": """
+        from sklearn.ensemble import HistGradientBoostingClassifier
+        def work():
+            model = HistGradientBoostingClassifier(max_iter=5, random_state=0).fit(data, target)
+            return round(float(model.predict_proba(data).sum()), 6)
+    """,
+    "KMeans": """
+        from sklearn.cluster import KMeans
+        def work():
+            return round(float(KMeans(3, n_init=1, random_state=0).fit(data).inertia_), 6)
+    """,
+    "OpenBLAS": """
+        def work():
+            return round(float(np.linalg.svd(data[:300] @ data[:300].T, compute_uv=False).sum()), 6)
+    """,
+    "joblib": """
+        import joblib
+        def work():
+            return sum(joblib.Parallel(n_jobs=2)(joblib.delayed(pow)(i, 2) for i in range(20)))
+    """,
+}
+
+
+def setup(name: str) -> str:
+    pytest.importorskip("numpy")
+    if name != "OpenBLAS":
+        pytest.importorskip("sklearn")
+    return (
+        "import numpy as np\nrng = np.random.default_rng(0)\n"
+        "data = rng.normal(size=(2000, 20)); target = (data[:, 0] > 0).astype(int)\n" + dedent(WORK[name])
+    )
+
+
+@pytest.mark.parametrize("name", WORK)
+@pytest.mark.parametrize("used_before", [True, False])
+async def test_a_pool_works_before_and_after_a_rollback_and_in_branches(name: str, used_before: bool) -> None:
+    async with Session() as session:
+        await run(session, setup(name))
+        if used_before:
+            await run(session, "expected = work()")
+        made = await session.snapshot()
+        first = await run(session, "work()")
+        back = await session.rollback_to(made)
+        # Pools of threads are ended before the fork and begin again; processes are lost, and named.
+        assert back.exact or name == "joblib"
+        assert await run(session, "work()") == first
+        branches = await session.branch(2)
+        try:
+            assert await asyncio.gather(*(run(each, "work()") for each in [session, *branches])) == [first] * 3
+            made = await branches[0].snapshot()
+            assert await run(branches[0], "work()") == first
+            await branches[0].rollback_to(made)
+            assert await run(branches[0], "work()") == first
+        finally:
+            for each in branches:
+                await each.shutdown()
+        async with session.transaction() as tx:
+            assert await run(tx, "work()") == first
+        assert await run(session, "work()") == first
+
+
+async def test_a_failure_between_two_parallel_regions() -> None:
+    async with Session() as session:
+        await run(session, setup("HistGradientBoosting"))
+        first = await run(session, "work()")
+        for _ in range(3):
+            with pytest.raises(Exception, match="ValueError"):
+                await session.execute("work(); raise ValueError", transaction_policy="commit_on_success", timeout=60)
+            assert await run(session, "work()") == first
+
+
+def any_library() -> Path | None:
+    """A small shared library that does nothing of its own when it is loaded."""
+    folder = Path(sysconfig.get_path("stdlib")) / "lib-dynload"
+    found = sorted(folder.glob("_*bisect*.so")) + sorted(folder.glob("*.so"))
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize("name", ["libcuda.so.1", "libamdhip64.so"])
+async def test_a_gpu_is_refused_up_front(tmp_path: Path, name: str) -> None:
+    library = any_library()
+    if library is None:
+        pytest.skip("no shared library to stand in for the driver's")
+    shutil.copy(library, tmp_path / name)
+    async with Session(python=sys.executable) as session:
+        await run(session, f"import ctypes; x = 1; await_me = ctypes.PyDLL({str(tmp_path / name)!r})")
+        for attempt in (
+            session.snapshot(),
+            session.branch(),
+            session.transaction().__aenter__(),
+            session.execute("x = 2", transaction_policy="rollback_on_failure"),
+            session.execute("x = 2", transaction_policy="explicit"),
+        ):
+            with pytest.raises(SnapshotRefused, match=f"{name} is loaded.*GPU") as caught:
+                await attempt
+            assert "commit_always" in caught.value.how
+        # Nothing of it ran, and the rest works.
+        assert await run(session, "x") == 1
+        assert await session.snapshots() == []
+
+
+async def test_a_gpu_that_is_first_used_inside(tmp_path: Path) -> None:
+    """The snapshot is from before, and so can be returned to."""
+    library = any_library()
+    if library is None:
+        pytest.skip("no shared library to stand in for the driver's")
+    shutil.copy(library, tmp_path / "libcuda.so.1")
+    async with Session() as session:
+        made = await session.snapshot()
+        await run(session, f"import ctypes; gpu = ctypes.PyDLL({str(tmp_path / 'libcuda.so.1')!r})")
+        with pytest.raises(SnapshotRefused):
+            await session.snapshot()
+        assert (await session.rollback_to(made)).exact
+        await session.snapshot()
