@@ -11,6 +11,8 @@ import os
 import sys
 import weakref
 
+from . import system
+
 _lseek, _readlink, _open, _close, _dup2, _pread, _getpid = (
     os.lseek, os.readlink, os.open, os.close, os.dup2, os.pread, os.getpid,
 )  # fmt: skip
@@ -141,8 +143,7 @@ class Files:
         """Locks of this process on its open files: a list of (kind, exclusive, start, length, descriptor)."""
         found = []
         try:
-            with open("/proc/locks", encoding="ascii", errors="replace") as file:
-                lines = file.read().split("\n")
+            lines = system.read("/proc/locks").decode(errors="replace").split("\n")
         except OSError:
             return found
         pid = str(_getpid())

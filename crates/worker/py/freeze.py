@@ -161,7 +161,6 @@ class _Present:
 
     def __init__(self, freezer, wake):
         self.pid = _getpid()
-        self.name = system.own_name()
         self.mask = _mask(_BLOCK, ())
         self.shared = sharing.Shared()
         self.children = freezer.children.visible()
@@ -185,6 +184,7 @@ class _Frozen:
         freezer.children.frozen.clear()
         present.inventory.give_up()
         present.inventory.keep_own_pipes()
+        present.name = system.own_name()
         system.set_name(b"pyrepl3-frozen")
         _prefer_to_survive()
 

@@ -110,8 +110,8 @@ class Inventory:
         """A descriptor that is no file: what it stands for is shared by both processes."""
         try:
             kind = _readlink(f"/proc/self/fd/{fd}")
-            with open(f"/proc/self/fdinfo/{fd}", encoding="ascii", errors="replace") as file:
-                lines = [line.split() for line in file.read().split("\n")]
+            lines = system.read(f"/proc/self/fdinfo/{fd}").decode(errors="replace").split("\n")
+            lines = [line.split() for line in lines]
         except OSError:
             return
         if "eventpoll" in kind:

@@ -19,15 +19,22 @@ _Buffered = (io.BufferedWriter, io.BufferedReader, io.BufferedRandom)
 _GONE = "the session was rolled back or branched, and the threads and processes of this pool are gone: make a new one"
 
 
+# Python's own, and those of joblib and loky.
+_TRACKERS = (
+    "multiprocessing.resource_tracker",
+    "joblib.externals.loky.backend.resource_tracker",
+    "loky.backend.resource_tracker",
+)
+
+
 def trackers():
     """Descriptors of the pipes to processes that remove shared memory and semaphores when these pipes end: while any
     line of the session lives they must not."""
     found = set()
-    for name, module in list(sys.modules.items()):
-        if name.endswith("resource_tracker"):
-            fd = getattr(getattr(module, "_resource_tracker", None), "_fd", None)
-            if type(fd) is int:
-                found.add(fd)
+    for name in _TRACKERS:
+        fd = getattr(getattr(sys.modules.get(name), "_resource_tracker", None), "_fd", None)
+        if type(fd) is int:
+            found.add(fd)
     return found
 
 

@@ -142,15 +142,16 @@ class Init:
         names, seen, quiet = [], set(), 0
         while quiet < 2:
             # Who loses its parent meanwhile becomes a child of this process: so those below the old worker are listed
-            # first, children of this process last, and twice in a row nobody new must be found.
+            # first, children of this process last. Where there is anybody but frozen processes, who only wait, nobody
+            # new must be found twice in a row.
             found = []
             if old is not None:
                 system.kill([old])
-                found = system.descendants([old], new)
-            roots = [pid for pid in self.belongings(member) if pid != new]
-            found += [pid for pid in system.descendants(roots, new) if pid not in found]
+                found = system.descendants([old], keep)
+            found += [pid for pid in system.descendants(self.belongings(member), keep) if pid not in found]
+            if not seen and not set(found) - {old}:
+                break
             young = []
-            # Below the woken process there is its replacement, at most.
             for pid in self.only(member, found):
                 if pid in seen or pid in keep or pid == old:
                     continue

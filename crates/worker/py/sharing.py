@@ -4,7 +4,6 @@ What has no file behind it (shared memory, semaphores) is copied before the fork
 """
 
 import ctypes
-import fcntl
 import mmap
 import os
 import struct
@@ -18,8 +17,12 @@ _PROCMAP_QUERY = (3 << 30) | (_QUERY.size << 16) | (ord("f") << 8) | 17
 _WRITABLE, _SHARED, _NEXT = 2, 8, 16
 _NAME = ctypes.create_string_buffer(4096)
 _ENOENT, _ESRCH = 2, 3
+_asked = bytearray(_QUERY.size)
+_asked_at = (ctypes.c_char * _QUERY.size).from_buffer(_asked)
+_libc = ctypes.PyDLL(None, use_errno=True)
+_libc.ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)
 
-_open, _close, _ioctl, _O = os.open, os.close, fcntl.ioctl, os.O_RDONLY | os.O_CLOEXEC
+_open, _close, _O = os.open, os.close, os.O_RDONLY | os.O_CLOEXEC
 _string_at, _memmove = ctypes.string_at, ctypes.memmove
 _mmap = ctypes.CDLL(None).mmap
 _mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
@@ -45,19 +48,17 @@ def shared_mappings():
 def _query(fd):
     found, address = [], 0
     while True:
-        asked = bytearray(
-            _QUERY.pack(
-                _QUERY.size, _WRITABLE | _SHARED | _NEXT, address, 0, 0, 0, 0, 0, 0,
-                0, 0, ctypes.sizeof(_NAME), 0, ctypes.addressof(_NAME), 0,
-            )
+        _QUERY.pack_into(
+            _asked, 0, _QUERY.size, _WRITABLE | _SHARED | _NEXT, address, 0, 0, 0, 0, 0, 0,
+            0, 0, ctypes.sizeof(_NAME), 0, ctypes.addressof(_NAME), 0,
         )  # fmt: skip
-        try:
-            _ioctl(fd, _PROCMAP_QUERY, asked, True)
-        except OSError as error:
-            if error.errno in (_ENOENT, _ESRCH):
+        if _libc.ioctl(fd, _PROCMAP_QUERY, _asked_at) != 0:
+            # An exception for the usual end would cost more than the question.
+            number = ctypes.get_errno()
+            if number in (_ENOENT, _ESRCH):
                 return found
-            raise
-        answer = _QUERY.unpack(asked)
+            raise OSError(number, os.strerror(number))
+        answer = _QUERY.unpack(_asked)
         start, end, size = answer[3], answer[4], answer[11]
         name = _NAME.raw[: max(0, size - 1)].decode(errors="replace")
         found.append((start, end, name))

@@ -4,13 +4,17 @@ import ctypes
 import os
 import resource
 import sys
+from os import close as _close
 from os import kill as _kill
 from os import listdir as _listdir
+from os import open as _open
+from os import read as _read
 from os import waitpid as _waitpid
 from signal import SIGKILL
 
 PR_SET_CHILD_SUBREAPER, PR_SET_NAME, PR_GET_NAME = 36, 15, 16
 FROZEN = "pyrepl3-frozen"
+_READ = os.O_RDONLY | os.O_CLOEXEC
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -33,15 +37,27 @@ def own_name():
     return name.value
 
 
+def read(path):
+    """A small file. Python's own file objects cost more than the reading, above all right after a fork."""
+    fd = _open(path, _READ)
+    try:
+        data = more = _read(fd, 65536)
+        while more:
+            more = _read(fd, 65536)
+            data += more
+        return data
+    finally:
+        _close(fd)
+
+
 def native_pool():
     """A library whose pool of threads runs, cannot be ended, and is waited for for ever in a forked process."""
     if "polars" not in sys.modules:
         return None
     for task in _listdir("/proc/self/task"):
         try:
-            with open(f"/proc/self/task/{task}/comm", "rb") as file:
-                if file.read().startswith(b"polars"):
-                    return "polars"
+            if read(f"/proc/self/task/{task}/comm").startswith(b"polars"):
+                return "polars"
         except OSError:
             pass
     return None
@@ -51,18 +67,20 @@ def thread_count():
     return len(_listdir("/proc/self/task"))
 
 
+# Kernels without CONFIG_PROC_CHILDREN have no such file.
+_TELLS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
+
+
 def children(pid):
     """Pids of the children of a process, zombies included."""
+    if not _TELLS_CHILDREN:
+        return _children_by_scan(pid)
     found = []
     try:
         for task in _listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
-                found += map(int, file.read().split())
+            found += map(int, read(f"/proc/{pid}/task/{task}/children").split())
     except (FileNotFoundError, ProcessLookupError):
-        if not os.path.exists("/proc/self/task/self/children") and not os.path.exists(
-            f"/proc/self/task/{os.getpid()}/children"
-        ):
-            return _children_by_scan(pid)
+        pass  # it has ended
     return found
 
 
@@ -72,8 +90,7 @@ def _children_by_scan(pid):
     for entry in _listdir("/proc"):
         if entry.isdigit():
             try:
-                with open(f"/proc/{entry}/stat", "rb") as file:
-                    parent = int(file.read().rpartition(b")")[2].split()[1])
+                parent = int(read(f"/proc/{entry}/stat").rpartition(b")")[2].split()[1])
             except OSError:
                 continue
             if parent == pid:
@@ -81,12 +98,12 @@ def _children_by_scan(pid):
     return found
 
 
-def descendants(roots, without=None):
-    """Pids of the roots and of all below them, one of them and all below it left out."""
+def descendants(roots, without=()):
+    """Pids of the roots and of all below them, some of them and all below these left out."""
     found, todo = [], list(roots)
     while todo:
         pid = todo.pop()
-        if pid == without:
+        if pid in without:
             continue
         found.append(pid)
         todo += children(pid)
@@ -142,8 +159,7 @@ def kill(pids):
 
 def _stat(pid):
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            head, _, tail = file.read().rpartition(b")")
+        head, _, tail = read(f"/proc/{pid}/stat").rpartition(b")")
     except OSError:
         return None, None
     return head.partition(b"(")[2].decode(errors="replace"), tail.split()
