@@ -31,7 +31,9 @@ pub(crate) fn run_all(rust: bool, python: bool) -> Done {
         )?;
         // What was tried of transactions, what is exact, and what is refused.
         command(
-            Command::new(&interpreter).args(["-m", "transactions.table"]).env("PYTHONPATH", root().join("tests/python")),
+            Command::new(&interpreter)
+                .args(["-m", "transactions.table"])
+                .env("PYTHONPATH", root().join("tests/python")),
         )?;
     }
     Ok(())

@@ -367,6 +367,9 @@ messages! {
         /// What was restored and how, in words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         report: Option<String>,
+        /// Numbers of the executions whose effects are gone by this, its own and any before it, oldest first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        undone: Vec<u64>,
         /// Which step of the stop ladder ended it, where one did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stopped_by: Option<StopStep>,

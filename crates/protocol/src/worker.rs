@@ -463,6 +463,8 @@ pub enum FrozenRequest {
     Wake {
         /// Whether it stays usable: it forks its replacement first.
         keep: bool,
+        /// The process that was live before, and has ended or is about to.
+        before: Option<i32>,
     },
     /// Fork a session of its own. Descriptors: control channel, stdout, stderr, standard input.
     Branch {

@@ -198,7 +198,7 @@ fn server() -> BoxedStrategy<Message> {
         (head(), status, text(), traceback, opt(exit()), changes(), any::<bool>()).prop_map(|(head, status, text, frames, exit, changes, yes)| {
             message!(ErrorMessage, head, {
                 status: status, ename: text.clone(), evalue: text.clone(), error: text.clone(), traceback: text.clone(), frames: frames,
-                rolled_back: yes, report: yes.then(|| text.clone()), stopped_by: yes.then_some(StopStep::Kill), session_lost: yes,
+                rolled_back: yes, report: yes.then(|| text.clone()), undone: if yes { vec![1, 7] } else { vec![] }, stopped_by: yes.then_some(StopStep::Kill), session_lost: yes,
                 exit: exit, exit_code: yes.then_some(3), duration: 0.5, changes: changes, execution_count: 1, replayed: yes,
             })
         }),

@@ -19,6 +19,7 @@ _lseek, _readlink, _open, _close, _dup2, _pread, _getpid = (
 _fstat, _get_inheritable = os.fstat, os.get_inheritable
 _fcntl, _GETFL, _SETFL, _ACC, _APPEND = fcntl.fcntl, fcntl.F_GETFL, fcntl.F_SETFL, os.O_ACCMODE, os.O_APPEND
 _lockf, _LOCK_EX, _LOCK_SH, _LOCK_NB = fcntl.lockf, fcntl.LOCK_EX, fcntl.LOCK_SH, fcntl.LOCK_NB
+_flock, _LOCK_UN = fcntl.flock, fcntl.LOCK_UN
 _Buffered, _Text, _Random = io.BufferedWriter, io.TextIOWrapper, io.BufferedRandom
 _ref, _objects = weakref.ref, gc.get_objects
 _SQLITE = b"SQLite format 3\0"
@@ -94,6 +95,15 @@ def _flush(writer):
     (_Text if isinstance(writer, _Text) else type(writer)).flush(writer)
 
 
+# Pids that this line of the session has had, one after the other.
+_line = set()
+
+
+def note_before(pid):
+    """The process that was live before this one, if there is one."""
+    _line.add(str(pid))
+
+
 class Files:
     """The open regular files of the process at one moment."""
 
@@ -141,18 +151,26 @@ class Files:
 
     def _look_for_locks(self):
         """Locks of this process on its open files: a list of (kind, exclusive, start, length, descriptor)."""
+        # A lock of the kind `flock` belongs to the open file: it is listed under whichever process took it.
+        _line.add(str(_getpid()))
+        return self._listed(_line)
+
+    def _listed(self, pids):
+        """`pids`: whose, as text; None for those of the line and of processes that are gone."""
         found = []
         try:
             lines = system.read("/proc/locks").decode(errors="replace").split("\n")
         except OSError:
             return found
-        pid = str(_getpid())
+        me = str(_getpid())
         by_inode = {}
         for fd, ((device, inode), *_) in self.open.items():
             by_inode[(os.major(device), os.minor(device), inode)] = fd
         for line in lines:
             parts = line.split()
-            if len(parts) < 8 or parts[1] == "->" or parts[4] != pid:
+            if len(parts) < 8 or parts[1] == "->" or (parts[1] == "POSIX" and parts[4] != me):
+                continue
+            if parts[4] not in (_line if pids is None else pids) and (pids is not None or system.born(parts[4])):
                 continue
             major, minor, inode = parts[5].split(":")
             fd = by_inode.get((int(major, 16), int(minor, 16), int(inode)))
@@ -229,16 +247,46 @@ class Files:
             except OSError:
                 lost.append(f"the position in {self.path(fd)} could not be restored")
         lost += self._restore_databases(estranged)
+        if estranged:
+            self._give_back_locks()
         for kind, exclusive, start, length, fd in self.locks:
-            if kind != "POSIX" or fd in self.sqlite:
+            if kind == "POSIX" and fd in self.sqlite:
                 continue
+            wanted = (_LOCK_EX if exclusive else _LOCK_SH) | _LOCK_NB
             try:
                 if not estranged:
                     raise OSError
-                _lockf(fd, (_LOCK_EX if exclusive else _LOCK_SH) | _LOCK_NB, length, start)
+                if kind == "POSIX":
+                    _lockf(fd, wanted, length, start)
+                else:
+                    self._lock_again(fd, wanted)
             except OSError:
                 lost.append(f"the lock on {self.path(fd)} is gone")
         return lost
+
+    def _lock_again(self, fd, wanted):
+        """Takes a lock of the kind `flock`, which the open file may still have; which of several is not told."""
+        same = [other for other, (one, *_) in self.open.items() if one == self.open[fd][0]]
+        for other in same:
+            try:
+                return _flock(other, wanted)
+            except OSError:
+                pass
+        raise OSError
+
+    def _give_back_locks(self):
+        """Locks that the undone line took on files that it shared with this process."""
+        held = {self.open[fd][0] for _kind, _exclusive, _start, _length, fd in self.locks}
+        if all(one in held for one, *_ in self.open.values()):
+            return
+        for kind, _exclusive, _start, _length, fd in self._listed(None):
+            if kind == "FLOCK" and self.open[fd][0] not in held:
+                for other, (one, *_) in self.open.items():
+                    if one == self.open[fd][0]:
+                        try:
+                            _flock(other, _LOCK_UN)
+                        except OSError:
+                            pass  # a descriptor that cannot be locked has no lock
 
     def _restore_databases(self, estranged):
         unsafe = self._unsafe_databases()

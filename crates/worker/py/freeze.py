@@ -230,6 +230,7 @@ class _Frozen:
     # ---- another life ----
 
     def wake(self, request, fds):
+        files.note_before(request["before"])
         freezer = self.freezer
         if request["keep"]:
             # One that stays usable is replaced before it is used up.

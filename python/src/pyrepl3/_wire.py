@@ -175,6 +175,7 @@ def error(
         traceback=m.get("traceback", ""),
         frames=[Frame(f["filename"], f["lineno"], f["name"], f.get("line", "")) for f in m.get("frames") or ()],
         rolled_back=m.get("rolled_back", False),
+        undone=m.get("undone") or [],
         report=m.get("report"),
         stopped_by=m.get("stopped_by"),
         session_lost=m.get("session_lost", False),

@@ -250,7 +250,8 @@ class ErrorMessage(Message):
     """An execution ended otherwise: `status` says how.
 
     `error` is the exception's `str`, `traceback` what Python prints. `rolled_back`: what it had changed was undone,
-    and `report` says what was restored and what was not.
+    and `report` says what was restored and what was not; `undone` has the numbers of the executions that this undid,
+    its own and, after a crash, others before it.
     `stopped_by` is the step that stopped it. `session_lost`: the namespace went with the process, and the
     session goes on with a fresh one; `exit` tells how the process ended. `exit_code` is that of a `SystemExit`.
     """
@@ -265,6 +266,7 @@ class ErrorMessage(Message):
     frames: list[Frame] = field(default_factory=list)
     rolled_back: bool = False
     report: str | None = None
+    undone: list[int] = field(default_factory=list)
     stopped_by: Literal["interrupt", "kill"] | None = None
     session_lost: bool = False
     exit: ProcessExit | None = None

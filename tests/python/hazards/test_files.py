@@ -50,6 +50,31 @@ async def test_a_lock_that_is_given_back_inside_is_named_before(python: str, tmp
         await run(session, "fcntl.flock(file, fcntl.LOCK_UN); fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)")
 
 
+async def test_a_lock_of_an_open_file_is_as_it_was(python: str, tmp_path: Path) -> None:
+    """One that was given back inside is there again, one that was taken inside is not."""
+    import fcntl
+
+    held, free = tmp_path / "held", tmp_path / "free"
+    async with Session(python=python) as session:
+        await run(session, f"import fcntl; a = open({str(held)!r}, 'w'); b = open({str(free)!r}, 'w')")
+        await run(session, "fcntl.flock(a, fcntl.LOCK_EX)")
+        made = await session.snapshot()
+        for _ in range(2):
+            await run(session, "fcntl.flock(a, fcntl.LOCK_UN); fcntl.flock(b, fcntl.LOCK_EX)")
+            back = await session.rollback_to(made)
+            assert back.exact
+            with held.open("w") as mine, pytest.raises(BlockingIOError):
+                fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with free.open("w") as mine:
+                fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Somebody else has taken it meanwhile: that is said.
+        await run(session, "fcntl.flock(a, fcntl.LOCK_UN)")
+        with held.open("w") as mine:
+            fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            back = await session.rollback_to(made)
+            assert f"the lock on {held} is gone" in back.report and not back.exact
+
+
 async def test_a_record_lock_is_taken_again(python: str, tmp_path: Path) -> None:
     """`lockf` belongs to the process, and the process is another one after a rollback."""
     import fcntl

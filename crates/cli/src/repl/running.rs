@@ -68,9 +68,7 @@ impl Repl {
 
     async fn failed(&mut self, error: &ErrorMessage) -> Option<u8> {
         self.remember(error.execution_count);
-        if error.rolled_back {
-            self.steps.turn(&[error.execution_count], &[]);
-        }
+        self.steps.turn(&error.undone, &[]);
         let running = self.running.take();
         if let Some(code) = error.exit_code {
             return Some(exit::of_code(code));

@@ -206,6 +206,8 @@ pub(crate) struct Actor {
     unfrozen: Option<(String, String)>,
     /// Why executions cannot be undone, as clients were told.
     no_undo: Option<String>,
+    /// What is back since the worker died while nothing ran, as clients were told.
+    came_back: Option<String>,
     /// The process that was woken: who else speaks on its channel is none of ours.
     expected: Option<i32>,
     /// What happened while actions were performed.
@@ -274,6 +276,7 @@ impl Actor {
             last_return: None,
             unfrozen: None,
             no_undo: None,
+            came_back: None,
             expected: None,
             later: VecDeque::new(),
         }

@@ -29,6 +29,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) state: State,
     /// What was restored, where it was undone.
     pub(crate) report: Option<String>,
+    /// Numbers of the executions that were undone.
+    pub(crate) undone: Vec<u64>,
     /// What broke the protocol, if something did.
     pub(crate) violation: Option<&'a str>,
 }
@@ -75,6 +77,7 @@ fn finish(mut message: ErrorMessage, known: &Circumstances<'_>) -> ErrorMessage 
         State::Undone => {
             message.rolled_back = true;
             message.report.clone_from(&known.report);
+            message.undone.clone_from(&known.undone);
         }
         State::Stuck => {
             message.report = Some(
@@ -251,7 +254,7 @@ pub(crate) fn refused(why: Why, unfrozen: Option<(String, String)>) -> Failure {
         ),
         Why::Unfrozen => {
             let (why, how) = unfrozen.unwrap_or_default();
-            Failure::new(Code::SnapshotRefused, "no snapshot could be taken, so nothing was run", why, how)
+            Failure::new(Code::SnapshotRefused, "no snapshot could be taken, so nothing was done", why, how)
         }
         Why::SnapshotDied => Failure::new(
             Code::SnapshotNotFound,

@@ -26,6 +26,8 @@ pub(crate) struct Frozen {
     pub(crate) created: SystemTime,
     /// Whether a client asked for it, so that its end is to be told.
     pub(crate) asked_for: bool,
+    /// Whether undo left it.
+    pub(crate) redo: bool,
     /// The executions before it.
     pub(crate) past: Past,
 }
@@ -43,6 +45,7 @@ impl Frozen {
             name,
             created: SystemTime::now(),
             asked_for: false,
+            redo: false,
             past,
         };
         Ok((frozen, theirs))

@@ -134,7 +134,7 @@ pub struct Status {
     pub inputs: Vec<PendingInput>,
     /// Executions so far.
     pub execution_count: u64,
-    /// How many workers it has had: more than 1 says that state was lost.
+    /// How many worker processes it has had: one more after each return to an earlier state, and after each loss of it.
     pub incarnation: u32,
     /// The worker's process id.
     pub pid: Option<i32>,

@@ -89,6 +89,25 @@ impl Keys {
         }
     }
 
+    /// Forgets the keys of executions whose effects were undone after their end: a retry has to run.
+    pub(crate) fn forget_executions(&mut self, counts: &[u64]) {
+        let undone = |last: &Message| match last {
+            Message::ResultMessage(end) => counts.contains(&end.execution_count),
+            Message::ErrorMessage(end) => !end.rolled_back && counts.contains(&end.execution_count),
+            _ => false,
+        };
+        let mut freed = 0;
+        self.known.retain(|_, (_, outcome)| match outcome {
+            Outcome::Ended(last) if undone(last) => {
+                freed += size(last);
+                false
+            }
+            _ => true,
+        });
+        self.bytes = self.bytes.saturating_sub(freed);
+        self.order.retain(|key| self.known.contains_key(key));
+    }
+
     /// Forgets a key whose execution never ran: a retry may run.
     pub(crate) fn forget(&mut self, key: &str) {
         self.known.remove(key);

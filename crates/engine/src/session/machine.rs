@@ -152,6 +152,8 @@ pub(crate) enum Action {
     Kill,
     /// A task has ended; tell its client how, and what became of the state.
     End(Token, Verdict, State),
+    /// What is sent leaves no step of undo, for want of room.
+    NoUndo,
     /// The worker died while nothing ran, and the session is back at a mark; or its transaction's time was up.
     CameBack(Cause),
     /// The worker died: tell that the state is lost.

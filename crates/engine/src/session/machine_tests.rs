@@ -359,7 +359,7 @@ proptest! {
                         // One whose process has died may be dropped with those that were to go with it.
                         for mark in gone { marks.remove(&mark); }
                     }
-                    Action::CameBack(_) => {}
+                    Action::CameBack(_) | Action::NoUndo => {}
                     Action::Interrupt(token) => {
                         prop_assert_eq!(running.map(|(token, _)| token), Some(token));
                         interrupted_at.get_or_insert(now);

@@ -53,6 +53,7 @@ pub(crate) fn error(status: EndStatus, ename: &str, evalue: String) -> ErrorMess
         evalue,
         frames: Vec::new(),
         rolled_back: false,
+        undone: Vec::new(),
         report: None,
         stopped_by: None,
         session_lost: false,

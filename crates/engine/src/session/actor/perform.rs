@@ -37,6 +37,10 @@ impl Actor {
                 Action::Revert { mark, keep, discard } => self.begin_return(mark, keep, discard).await,
                 Action::Drop(marks) => self.drop_marks(&marks),
                 Action::Evict(marks) => self.evict(&marks),
+                Action::NoUndo => self.warn_of_no_undo(
+                    "the session has as many snapshots as its limit allows, and every one is needed",
+                    "drop snapshots, end the transaction, or raise the limit `snapshots`",
+                ),
                 Action::CameBack(cause) => self.came_back(cause),
                 Action::Interrupt(token) => {
                     self.tell(&Request::Interrupt { id: token });
@@ -87,6 +91,11 @@ impl Actor {
             Pending::Operate(operation) => {
                 operation.sent = Some(Instant::now());
                 operation.mark = mark;
+                if let (Operation::Undo, Some(frozen)) =
+                    (&operation.operation, mark.and_then(|mark| self.frozen.get_mut(&mark)))
+                {
+                    frozen.redo = true;
+                }
                 if let (Operation::Snapshot { .. } | Operation::Savepoint { .. }, Some(frozen)) =
                     (&operation.operation, mark.and_then(|mark| self.frozen.get_mut(&mark)))
                 {
@@ -171,6 +180,7 @@ impl Actor {
                     execution_count: execution.count,
                     exit: self.exit.as_ref(),
                     state,
+                    undone: report.as_ref().map(|returned| returned.undone.clone()).unwrap_or_default(),
                     report: report.map(|returned| returned.report),
                     violation: self
                         .fault
@@ -296,6 +306,7 @@ impl Actor {
         let message = messages::session_lost(&self.place.shared.id, reason, self.exit.clone(), true);
         self.place.shared.events.push(Message::SessionLost(message), false);
         self.past = Past::default();
+        self.came_back = None;
         self.prompts.clear();
     }
 

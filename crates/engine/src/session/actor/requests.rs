@@ -153,12 +153,21 @@ impl Actor {
             ),
             Refusal::Lost => {
                 let how = self.exit.as_ref().map(ToString::to_string).unwrap_or_default();
-                Failure::new(
-                    Code::SessionLost,
-                    "the session's state was lost",
-                    format!("its worker process {how} while nothing ran"),
-                    "the session goes on with a fresh namespace: build the state again, and send this once more",
-                )
+                let why = format!("its worker process {how} while nothing ran");
+                match &self.came_back {
+                    Some(back) => Failure::new(
+                        Code::SessionLost,
+                        "the session's last state was lost, and an earlier one is back",
+                        format!("{why}. {back}"),
+                        "do again what was undone, and send this once more",
+                    ),
+                    None => Failure::new(
+                        Code::SessionLost,
+                        "the session's state was lost",
+                        why,
+                        "the session goes on with a fresh namespace: build the state again, and send this once more",
+                    ),
+                }
             }
         }
     }

@@ -107,8 +107,11 @@ impl Actor {
     pub(super) fn evict(&mut self, marks: &[Mark]) {
         for mark in marks {
             if let Some(frozen) = self.frozen.get(mark) {
-                let kind =
-                    if frozen.name.is_some() || frozen.asked_for { SnapshotKind::Named } else { SnapshotKind::Undo };
+                let kind = match frozen {
+                    Frozen { asked_for: true, .. } => SnapshotKind::Named,
+                    Frozen { redo: true, .. } => SnapshotKind::Redo,
+                    _ => SnapshotKind::Undo,
+                };
                 let reason = "there were more snapshots than the limits allow; the oldest steps of undo go first, then \
                               those of redo, then the oldest named ones";
                 let message = messages::evicted(&self.place.shared.id, &frozen.id, frozen.name.clone(), kind, reason);
@@ -147,6 +150,7 @@ impl Actor {
         for frozen in self.frozen.values_mut() {
             stays.extend(frozen.confirm().await.ok());
         }
+        let before = self.worker.process.as_ref().map(crate::process::Process::pid);
         let woken = async {
             let mut fds = vec![self.worker.reincarnate()?];
             let mut spare = None;
@@ -158,7 +162,7 @@ impl Actor {
                 fds.push(theirs);
                 spare = Some(replacement);
             }
-            frozen.send(FrozenRequest::Wake { keep }, fds).await?;
+            frozen.send(FrozenRequest::Wake { keep, before }, fds).await?;
             Ok::<_, std::io::Error>(spare)
         };
         match woken.await {
@@ -230,6 +234,8 @@ impl Actor {
         let Some(done) = self.returning.take_if(|returning| returning.awake && returning.swept) else { return };
         let done = done.finish(&self.past);
         self.past = done.past.clone();
+        // A repeat of what was undone is to run.
+        self.keys.forget_executions(&done.undone);
         self.last_return = Some(done);
         self.feed(Event::Reverted).await;
     }
@@ -238,6 +244,9 @@ impl Actor {
     pub(super) fn came_back(&mut self, cause: Cause) {
         let Some(returned) = self.last_return.take() else { return };
         let how = self.exit.as_ref().map_or_else(|| "ended".to_owned(), ToString::to_string);
+        if cause == Cause::Died {
+            self.came_back = Some(returned.report.clone());
+        }
         let reason = match cause {
             Cause::Died => format!("the worker process {how} while nothing ran"),
             Cause::Expired => "nothing happened in the open transaction within its time limit".to_owned(),

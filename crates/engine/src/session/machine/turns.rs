@@ -104,11 +104,15 @@ impl Machine {
             },
             false => None,
         };
+        let no_undo = undo && mark.is_none();
         drop_marks(self.timeline.clear_redo(), actions);
         if begins && let Some(mark) = mark {
             self.timeline.begin(mark, None, now);
         }
         self.send(task, mark, now, actions);
+        if no_undo {
+            actions.push(Action::NoUndo);
+        }
         if let Some(current) = &mut self.current {
             current.began = begins;
             current.optional = !guards;
