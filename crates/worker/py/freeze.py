@@ -30,6 +30,11 @@ _dumps, _loads = json.JSONEncoder(separators=(",", ":")).encode, json.JSONDecode
 _open, _read, _write = os.open, os.read, os.write
 
 
+_python.PyOS_AfterFork_Child.restype = None
+_FORK = (_libc.fork, _python.PyOS_AfterFork_Child)
+_invoke, _next, _filter, _map = type(_libc.fork).__call__, next, filter, map
+
+
 class Refused(Exception):
     """This process cannot be frozen: (why, how)."""
 
@@ -141,9 +146,11 @@ class Freezer:
         self.children.ours = True
         try:
             _python.PyOS_BeforeFork()
-            pid = _libc.fork()
+            # In the child the interpreter must not come by until it knows that it is alone: another thread may have
+            # asked for its lock, and it would wait for that thread to take it. So the second call follows the first
+            # without a step of Python between them; where the first returns a pid, there is no second.
+            pid = _next(_filter(None, _map(_invoke, _FORK)), 0)
             if pid == 0:
-                _python.PyOS_AfterFork_Child()
                 if drawn is not None:
                     sys.modules["random"]._inst.setstate(drawn)
             else:

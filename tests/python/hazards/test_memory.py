@@ -176,8 +176,16 @@ async def test_when_the_kernel_kills_for_memory_the_state_comes_back(python: str
         await run(session, "import os; kept = [1]; filled = bytearray(20_000_000)")
         made = await session.snapshot()
         live = await run(session, "os.getpid()")
-        children = Path("/proc", str(live), "task", str(live), "children").read_text().split()
-        frozen = next(pid for pid in children if Path("/proc", pid, "comm").read_text().strip() == "pyrepl3-frozen")
+        children = Path("/proc", str(live), "task", str(live), "children")
+
+        def frozen_of() -> str | None:
+            names = {pid: Path("/proc", pid, "comm").read_text().strip() for pid in children.read_text().split()}
+            return next((pid for pid, name in names.items() if name == "pyrepl3-frozen"), None)
+
+        # It says so itself, when it begins to wait.
+        await comes_true(lambda: frozen_of() is not None)
+        frozen = frozen_of()
+        assert frozen is not None
         for pid in (str(live), frozen):
             (small_group / "cgroup.procs").write_text(pid)
         limit_of(small_group).write_text(str(200 * MEBI))
