@@ -1,7 +1,7 @@
 //! All tests.
 
 use crate::{Done, cargo, root, run as command, target, venv};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Runs every test. With `--rust` or `--python` only those.
 pub(crate) fn run_all(rust: bool, python: bool) -> Done {
@@ -23,12 +23,22 @@ pub(crate) fn run_all(rust: bool, python: bool) -> Done {
         command(cargo().args(["build", "-p", "pyrepl3"]))?;
         let binary = target().join("debug/pyrepl3");
         command(Command::new(&interpreter).args(["-m", "mypy", "--strict", "python/src"]))?;
-        command(
-            Command::new(&interpreter)
-                .args(["-m", "pytest", "-q", "tests/python", "-p", "no:cacheprovider"])
-                .env("PYREPL3_BIN", &binary)
-                .env("PYTHONPATH", root().join("python/src")),
-        )?;
+        let pytest = |args: &[&str]| {
+            let mut one = Command::new(&interpreter);
+            one.args(["-m", "pytest", "-q", "-p", "no:cacheprovider"]).args(args);
+            one.env("PYREPL3_BIN", &binary).env("PYTHONPATH", root().join("python/src"));
+            one
+        };
+        // They wait more than they compute, so they run beside the others.
+        let mut hazards = pytest(&["tests/python/hazards"]);
+        let hazards = hazards.stdout(Stdio::piped()).spawn().map_err(|error| error.to_string())?;
+        let others = command(&mut pytest(&["tests/python", "--ignore", "tests/python/hazards"]));
+        let hazards = hazards.wait_with_output().map_err(|error| error.to_string())?;
+        println!("{}", String::from_utf8_lossy(&hazards.stdout));
+        others?;
+        if !hazards.status.success() {
+            return Err(format!("the tests of hazards: {}", hazards.status));
+        }
         // What was tried of transactions, what is exact, and what is refused.
         command(
             Command::new(&interpreter)
