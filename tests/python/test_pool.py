@@ -236,3 +236,25 @@ async def test_many_loans_at_once() -> None:
 
         assert await asyncio.gather(*(work(number) for number in range(20))) == list(range(20))
         assert (await pool.stats())["leased"] == 0
+
+
+async def test_sessions_of_a_pool_undo() -> None:
+    config = PoolConfig(min_idle=1, max_sessions=1, reset="keep", default_policy="rollback_on_failure", undo=3)
+    async with SessionPool(config) as pool:
+        async with pool.session() as session:
+            await session.execute("x = [1]")
+            with pytest.raises(ExecutionError) as caught:
+                await session.execute("x.append(2); 1 / 0")
+            assert caught.value.message.rolled_back
+            assert caught.value.message.undone == [2]
+            await session.execute("x.append(3)")
+            assert (await session.undo()).undone == [3]
+            assert await value(session, "x") == [1]
+            await session.execute("x.append('never committed')", transaction_policy="explicit")
+        # It was given back within a transaction: that is undone, and its steps of undo are nobody else's.
+        async with pool.session() as again:
+            with pytest.raises(pyrepl3.NothingToUndo):
+                await again.undo()
+            assert await value(again, "x") == [1]
+    with pytest.raises(pyrepl3.BadValue):
+        PoolConfig(default_policy="sometimes")

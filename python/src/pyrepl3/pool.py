@@ -17,7 +17,17 @@ from ._channel import Channel, OnInput
 from ._connection import Connection
 from ._wire import Json
 from .errors import BadRequest, BadType, BadValue, PoolClosed, Pyrepl3Error, SessionClosed
-from .options import Environment, Limits, check_count, check_on_input, check_seconds, check_text, path_text
+from .options import (
+    Environment,
+    Limits,
+    TransactionPolicy,
+    check_count,
+    check_on_input,
+    check_policy,
+    check_seconds,
+    check_text,
+    path_text,
+)
 from .session import Session, input_of
 
 
@@ -32,7 +42,9 @@ class PoolConfig:
     * `acquire_timeout`: seconds that `acquire` waits when the pool is full.
     * `reset`: what becomes of a session that is given back. "pristine": the next one is as after warm-up;
       "keep": the process and its variables stay, for one's own reuse only.
-    * `python`, `preload`, `isolation`, `limits`, `data`, `cwd`, `env`, `on_input`: as of a `Session`.
+    * `python`, `preload`, `isolation`, `limits`, `data`, `cwd`, `env`, `on_input`, `default_policy`, `undo`,
+      `transaction_timeout`: as of a `Session`. What a session was given back with, an open transaction, snapshots and
+      steps of undo, is gone when it is acquired again.
     """
 
     min_idle: int
@@ -50,6 +62,9 @@ class PoolConfig:
     cwd: str | os.PathLike[str] | None
     env: Mapping[str, str | None] | None
     on_input: OnInput | None
+    default_policy: TransactionPolicy | str | None
+    undo: int
+    transaction_timeout: float | None
 
     def __init__(
         self,
@@ -69,6 +84,9 @@ class PoolConfig:
         cwd: str | os.PathLike[str] | None = None,
         env: Mapping[str, str | None] | None = None,
         on_input: OnInput | None = None,
+        default_policy: TransactionPolicy | str | None = None,
+        undo: int = 0,
+        transaction_timeout: float | None = None,
         min_idle_sessions: int | None = None,
     ) -> None:
         if min_idle is not None and min_idle_sessions is not None:
@@ -82,6 +100,9 @@ class PoolConfig:
         check_seconds(acquire_timeout, "acquire_timeout", zero=True)
         check_text(warmup_code, "warmup_code")
         check_on_input(on_input)
+        default_policy = check_policy(default_policy, "default_policy")
+        check_count(undo, "undo", 0)
+        check_seconds(transaction_timeout, "transaction_timeout")
         if min_idle > max_sessions:
             raise BadValue(f"min_idle={min_idle} is above max_sessions={max_sessions}")
         if reset not in ("pristine", "keep"):
@@ -117,6 +138,12 @@ class PoolConfig:
             "reset": self.reset,
             "session": self._environment().on_wire(),
         }
+        session: Json = {
+            "default_policy": self.default_policy,
+            "undo": self.undo or None,
+            "transaction_timeout": self.transaction_timeout,
+        }
+        options["session"].update({name: value for name, value in session.items() if value is not None})
         for name in ("warmup_code", "max_idle_seconds", "max_uses"):
             if (value := getattr(self, name)) is not None:
                 options[name] = value
