@@ -29,6 +29,7 @@ class Children:
         self.frozen = set()  # our own, to be hidden
         self.estranged = set()  # children of the process that this one was rolled back from
         self.foreign = set()  # children of the session that this one was branched from
+        self.ended, self.taken = 0, 0  # how many frozen ones have ended, and how many others user code has waited for
         self.ours = False  # whether the fork that happens now is ours
         self.reseeds = False  # whether the module `random` seeds itself anew in our forks, too
         self.ask = None  # asks session init how an estranged child ended
@@ -39,10 +40,23 @@ class Children:
         """Takes the exit statuses of frozen processes that have ended."""
         for pid in list(self.frozen):
             try:
-                if _waitpid(pid, _WNOHANG)[0] == pid:
-                    self.frozen.discard(pid)
+                if _waitpid(pid, _WNOHANG)[0] != pid:
+                    continue
             except _Error:
-                self.frozen.discard(pid)
+                pass
+            self.frozen.discard(pid)
+            self.ended += 1
+
+    def has_ended(self):
+        """Whether a child waits to be waited for, now that the frozen ones do not."""
+        try:
+            while (found := _waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+                if found.si_pid not in self.frozen:
+                    return True
+                self.reap()
+        except _Error:
+            pass
+        return False
 
     def visible(self):
         """Pids of the children that user code may know of."""
@@ -61,6 +75,11 @@ class Children:
         children = self
         self.reseeds = "random" in sys.modules
 
+        def took(found):
+            if found is not None and found[0]:
+                children.taken += 1
+            return found
+
         @functools.wraps(os.waitpid)
         def waitpid(pid, options, /):
             if type(pid) is int and pid > 0:
@@ -68,10 +87,10 @@ class Children:
                     raise _Error(_ECHILD, "No child processes")
                 if pid in children.estranged or pid in children.foreign:
                     return children.status(pid, options & _WNOHANG)
-                return _waitpid(pid, options)
+                return took(_waitpid(pid, options))
             if pid != -1 or not children.frozen:
-                return _waitpid(pid, options)
-            return children.any_child(options, _waitpid, (0, 0))
+                return took(_waitpid(pid, options))
+            return took(children.any_child(options, _waitpid, (0, 0)))
 
         @functools.wraps(os.wait)
         def wait():
@@ -80,15 +99,15 @@ class Children:
         @functools.wraps(os.wait3)
         def wait3(options):
             if not children.frozen:
-                return _wait3(options)
-            return children.any_child(options, _wait4, (0, 0, None))
+                return took(_wait3(options))
+            return took(children.any_child(options, _wait4, (0, 0, None)))
 
         @functools.wraps(os.wait4)
         def wait4(pid, options):
             if type(pid) is int and pid > 0 and pid in children.frozen:
                 raise _Error(_ECHILD, "No child processes")
             if pid != -1 or not children.frozen:
-                return _wait4(pid, options)
+                return took(_wait4(pid, options))
             return wait3(options)
 
         @functools.wraps(os.waitid)
@@ -96,13 +115,13 @@ class Children:
             if idtype == os.P_PID and id in children.frozen:
                 raise _Error(_ECHILD, "No child processes")
             if idtype != os.P_ALL or not children.frozen:
-                return _waitid(idtype, id, options)
+                return took(_waitid(idtype, id, options))
 
             def one(pid, flags):
                 found = _waitid(os.P_PID, pid, flags)
                 return (0, None) if found is None else (pid, found)
 
-            return children.any_child(options, one, (0, None))[1]
+            return took(children.any_child(options, one, (0, None))[1])
 
         os.waitpid, os.wait, os.wait3, os.wait4, os.waitid = waitpid, wait, wait3, wait4, waitid
         _rebind_subprocess(waitpid)
@@ -177,10 +196,15 @@ class Children:
             if signalnum == SIGCHLD and callable(handler) and handler not in (_native.SIG_IGN, _native.SIG_DFL):
 
                 def quiet(number, frame):
-                    before = len(children.frozen)
+                    # One signal may stand for the ends of several, and not all of them ours.
                     children.reap()
-                    if len(children.frozen) == before:
+                    more = children.has_ended()
+                    ours, others = children.ended > seen[0], children.taken > seen[1]
+                    seen[:] = children.ended, children.taken
+                    if others or more or not ours:
                         handler(number, frame)
+
+                seen = [children.ended, children.taken]
 
                 quiet.pyrepl3_handler = handler
                 before = set_signal(signalnum, quiet)
