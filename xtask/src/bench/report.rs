@@ -79,7 +79,16 @@ const TRAVEL: &[Row] = &[
     row("back_pandas", "… with numpy and pandas", "", Unit::Time, &[("load_pandas", ""), ("again_pandas", "")]),
     row("back_gib", "… and an array of 1 GiB", "", Unit::Time, &[("load_gib", ""), ("again_gib", "")]),
     row("back_dicts", "… and a million dicts", "", Unit::Time, &[("load_dicts", ""), ("again_dicts", "")]),
-    row("failed_bare", "failed execution until usable as before, bare", "p50 ≤ 1 ms, p99 ≤ 3 ms", Unit::Time, &[]),
+    row("rollback_bare", "rollback of a transaction, bare session", "p50 ≤ 1 ms, p99 ≤ 3 ms", Unit::Time, &[]),
+    row("rollback_gib", "… with an array of 1 GiB", "p50 ≤ 1 ms, p99 ≤ 3 ms", Unit::Time, &[("load_gib", "")]),
+    row("rollback_4gib", "… with an array of 4 GiB", "p50 ≤ 1 ms, p99 ≤ 3 ms", Unit::Time, &[]),
+    row(
+        "failed_bare",
+        "from `raise` until the session is usable as before, bare",
+        "p50 ≤ 1 ms, p99 ≤ 3 ms",
+        Unit::Time,
+        &[],
+    ),
     row("failed_gib", "… with an array of 1 GiB", "p50 ≤ 1 ms, p99 ≤ 3 ms", Unit::Time, &[("again_gib", "")]),
     row("failed_4gib", "… with an array of 4 GiB", "p50 ≤ 1 ms, p99 ≤ 3 ms", Unit::Time, &[]),
     row(

@@ -87,10 +87,10 @@ async fn small(table: &mut Table, engine: &Engine) -> Done {
 
 /// From the moment at which code fails until its session is usable again in its previous state.
 async fn returns(table: &mut Table, engine: &Engine) -> Done {
-    for (key, setup) in [
-        ("failed_bare", &["import time"][..]),
-        ("failed_gib", &["import time", IMPORTS, GIB][..]),
-        ("failed_4gib", &["import time", IMPORTS, "big = np.ones(2**29)"][..]),
+    for (key, rollback, setup) in [
+        ("failed_bare", "rollback_bare", &["import time"][..]),
+        ("failed_gib", "rollback_gib", &["import time", IMPORTS, GIB][..]),
+        ("failed_4gib", "rollback_4gib", &["import time", IMPORTS, "big = np.ones(2**29)"][..]),
     ] {
         let session = session(engine, setup).await?;
         for i in 0..table.times(200) + 3 {
@@ -110,6 +110,17 @@ async fn returns(table: &mut Table, engine: &Engine) -> Done {
             }
             // Until the process that was undone has given its memory back, the next would be measured against that.
             session.execute("x = 'x' in globals(); assert not x; del x").map_err(why)?.result().await.map_err(why)?;
+        }
+        for i in 0..table.times(200) + 3 {
+            session.begin(None).await.map_err(why)?;
+            session.execute("x = 1").map_err(why)?.result().await.map_err(why)?;
+            let begin = Instant::now();
+            session.rollback(None).await.map_err(why)?;
+            if i >= 3 {
+                table.add(rollback, vec![begin.elapsed().as_secs_f64()]);
+            }
+            // The same: what was undone has ended.
+            session.execute("assert 'x' not in globals()").map_err(why)?.result().await.map_err(why)?;
         }
         session.shutdown().await;
     }
