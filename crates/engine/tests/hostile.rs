@@ -42,7 +42,6 @@ async fn tampering_ends_the_session_and_nothing_else() {
         ),
         ("frame(b'\\xff\\xfe')", "does not hold a message"),
         ("os.kill(os.getppid(), 9)", "session init was killed"),
-        ("import time; os.close(fd); time.sleep(1000)", "closed its control channel"),
     ] {
         let victim = engine.start(SessionOptions::default()).await.unwrap();
         let pid = victim.status().await.unwrap().pid.unwrap();
@@ -56,6 +55,27 @@ async fn tampering_ends_the_session_and_nothing_else() {
         let refused = victim.execute("1").map(drop).err().map(|failure| failure.code);
         assert!(matches!(refused, Some(Code::SessionClosed) | None), "{refused:?}");
         assert_eq!(run(&bystander, "x").await.value(), "1");
+    }
+    engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_cuts_itself_off_is_ended_and_loses_no_more_than_a_crash() {
+    let engine = engine();
+    let victim = engine.start(SessionOptions::default()).await.unwrap();
+    run(&victim, "x = 1").await.ok();
+    victim.snapshot(None).await.unwrap();
+    for attack in [
+        format!("{FIND}import time; os.close(fd); time.sleep(1000)"),
+        "import os; os.execv('/bin/sleep', ['sleep', '1000'])".to_owned(),
+        "import os, time; os.closerange(3, 1 << 20)\nwhile True: pass".to_owned(),
+    ] {
+        let pid = victim.status().await.unwrap().pid.unwrap();
+        let error = run(&victim, attack.as_str()).await.err().clone();
+        assert_eq!((error.status, error.rolled_back), (EndStatus::Crashed, true), "{attack}: {error:?}");
+        assert!(error.evalue.contains("closed its control channel and lived on"), "{}", error.evalue);
+        eventually("the worker is gone", || !is_alive(pid)).await;
+        assert_eq!(run(&victim, "x").await.value(), "1");
     }
     engine.shutdown().await;
 }

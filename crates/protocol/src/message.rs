@@ -437,6 +437,9 @@ messages! {
         /// Numbers of the executions whose effects are there again by this, oldest first.
         #[serde(default)]
         redone: Vec<u64>,
+        /// Names of the snapshots that are gone by this, because they were later.
+        #[serde(default)]
+        discarded: Vec<String>,
     }
     /// A session was split.
     Branched = "branched" {

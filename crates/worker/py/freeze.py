@@ -13,6 +13,7 @@ control channel and blocks on a channel of its own, which ends with the supervis
 import _signal as _native
 import array
 import ctypes
+import errno
 import json
 import os
 import socket
@@ -27,12 +28,23 @@ _mask, _SETMASK, _BLOCK = _native.pthread_sigmask, _native.SIG_SETMASK, _native.
 _ALL = frozenset(range(1, _native.NSIG)) & frozenset(_native.valid_signals())
 _socket, _CMSG = socket.socket, socket.MSG_CMSG_CLOEXEC
 _dumps, _loads = json.JSONEncoder(separators=(",", ":")).encode, json.JSONDecoder().decode
-_open, _read, _write = os.open, os.read, os.write
+_open, _read, _write, _dup = os.open, os.read, os.write, os.dup
+_WRONLY = os.O_WRONLY | os.O_CLOEXEC
+_SPACE, _CTRUNC = socket.CMSG_SPACE(8), socket.MSG_CTRUNC
 
 
 _python.PyOS_AfterFork_Child.restype = None
 _FORK = (_libc.fork, _python.PyOS_AfterFork_Child)
 _invoke, _next, _filter, _map = type(_libc.fork).__call__, next, filter, map
+
+
+TOO_MANY_OPEN = (
+    "the session has as many files open as it may",
+    "close files that are not needed, or raise the limit `open_files`",
+)
+NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+# Descriptors that the frozen process needs when it is woken: its channel, its replacement's, and a few for a moment.
+_RESERVE = 4
 
 
 class Refused(Exception):
@@ -79,6 +91,7 @@ class Freezer:
                     f"the threads of {pool} run, which cannot be started again in a forked process",
                     f"use the policy commit_always once {pool} is in use, or use {pool} in a process of its own",
                 )
+            _check_room(wake)
             present = _Present(self, wake)
         except BaseException:
             _close(wake)
@@ -92,12 +105,16 @@ class Freezer:
                 _close(fd)
             raise Refused(f"fork: {error.strerror}", "free memory, or raise the limit on processes") from None
         if pid == 0:
-            frozen = _Frozen(self, present, wake)
-            if ready:
-                _write(ready[1], b"\0")
-            for fd in ready:
-                _close(fd)
-            return frozen.wait()
+            try:
+                frozen = _Frozen(self, present, wake)
+                if ready:
+                    _write(ready[1], b"\0")
+                for fd in ready:
+                    _close(fd)
+                return frozen.wait()
+            except BaseException:
+                # What user code did to a module that this needs must not let it run on as the worker: there is one.
+                _exit(70)
         if ready:
             _close(ready[1])
             _read(ready[0], 1)
@@ -163,6 +180,18 @@ class Freezer:
         return pid
 
 
+def _check_room(wake):
+    room = []
+    try:
+        for _ in range(_RESERVE):
+            room.append(_dup(wake))
+    except OSError:
+        raise Refused(*TOO_MANY_OPEN) from None
+    finally:
+        for fd in room:
+            _close(fd)
+
+
 class _Present:
     """What a fork does not keep of this moment."""
 
@@ -221,7 +250,9 @@ class _Frozen:
     def receive(self):
         size = array.array("i").itemsize
         try:
-            head, ancillary, _flags, _address = self.socket.recvmsg(4, socket.CMSG_SPACE(8 * size), _CMSG)
+            head, ancillary, flags, _address = self.socket.recvmsg(4, _SPACE * size, _CMSG)
+            if flags & _CTRUNC:
+                _exit(71)  # a channel that it needs is missing
             fds = array.array("i")
             for _level, _kind, data in ancillary:
                 fds.frombytes(data[: len(data) - len(data) % size])
@@ -329,7 +360,7 @@ def _prefer_to_die():
 
 def _score(value):
     try:
-        fd = _open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        fd = _open("/proc/self/oom_score_adj", _WRONLY)
     except OSError:
         return
     try:

@@ -121,7 +121,7 @@ def serve(channel, guard, executor, freezer, namespace, initial):
         guard.mode = stop.OFF
         request = loop.request() if loop is not None and loop.usable() else channel.request()
         op = request["op"]
-        if request.get("fds") and not froze(request, channel, freezer):
+        if "fds" in request and not froze(request, channel, freezer):
             # It was refused; or this is another process by now, and the request was the other's.
             continue
         if op == "execute":
@@ -138,12 +138,17 @@ def froze(request, channel, freezer):
     """Takes the snapshot that a request asks for. False in a process that does not go on with the request."""
     token, op = request["id"], request["op"]
     try:
+        if not request["fds"]:
+            # The kernel leaves descriptors out for which there is no room.
+            raise freeze.Refused(*freeze.TOO_MANY_OPEN)
         wake = request["fds"][0]
         outcome = freezer.branch(wake) if op == "branch" else freezer.take(wake)
     except Exception as error:
         why, how = f"{type(error).__name__}: {failure.message(error)}", ""
         if isinstance(error, freeze.Refused):
             why, how = error.args
+        elif isinstance(error, OSError) and error.errno in freeze.NO_DESCRIPTORS:
+            why, how = freeze.TOO_MANY_OPEN
         goes_on = bool(request.get("optional"))
         channel.send({"t": "unfrozen", "id": token, "why": why, "how": how, "goes_on": goes_on})
         return goes_on

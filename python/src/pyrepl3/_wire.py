@@ -249,6 +249,7 @@ def rolled_back(m: Json) -> RolledBackMessage:
         execution_count=m.get("execution_count", 0),
         undone=m.get("undone") or [],
         redone=m.get("redone") or [],
+        discarded=m.get("discarded") or [],
     )
 
 

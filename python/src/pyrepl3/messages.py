@@ -367,7 +367,7 @@ class RolledBackMessage(Message):
     `report` says what was restored and what was not; `exact`: everything was. `reason` is what asked for it.
     `snapshot_id`: the snapshot that was returned to, if it was one. `duration` is in seconds, `execution_count` that
     of the state that is back; `undone` and `redone` are the numbers of the executions whose effects are gone by it, or
-    there again. As an event of the session, it came by itself: a transaction's time limit passed, say.
+    there again, `discarded` the names of later snapshots that are gone by it. As an event of the session, it came by itself: a transaction's time limit passed, say.
     """
 
     type: ClassVar[MessageType] = MessageType.ROLLED_BACK
@@ -380,6 +380,7 @@ class RolledBackMessage(Message):
     execution_count: int = 0
     undone: list[int] = field(default_factory=list)
     redone: list[int] = field(default_factory=list)
+    discarded: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,6 +90,10 @@ impl Repl {
         if counts.len() > 10 {
             self.screen.line(&self.palette.aside(&format!("and {} more", counts.len() - 10)));
         }
+        if !back.discarded.is_empty() {
+            let text = format!("gone with it, because taken later: {}", back.discarded.join(", "));
+            self.screen.line(&self.palette.aside(&text));
+        }
         if !back.exact {
             self.screen.line(&self.palette.warning(&back.report));
         }

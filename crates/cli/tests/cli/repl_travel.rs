@@ -57,7 +57,7 @@ fn snapshots_are_returned_to_by_name() {
     terminal.expect("x = 2\n");
     terminal.expect("steps can be undone; they hold ");
     terminal.enter("%rollback first");
-    terminal.expect("undone: x = 2\nfirst is back, exactly\n>>>");
+    terminal.expect("undone: x = 2\ngone with it, because taken later: s1\nfirst is back, exactly\n>>>");
     terminal.answers("x", "1");
     terminal.answers("%rollback s1", "there is no snapshot \"s1\"; there are: first");
     terminal.enter("%drop first");

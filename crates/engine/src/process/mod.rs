@@ -59,6 +59,11 @@ impl Process {
         Ok(waiting.await.map_err(std::io::Error::other)?? > 0)
     }
 
+    /// SIGCONT.
+    pub(crate) fn resume(&self) {
+        _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::CONT);
+    }
+
     /// SIGKILL to this one process.
     pub(crate) fn kill(&self) {
         _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);

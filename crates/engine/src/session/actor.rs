@@ -42,6 +42,8 @@ pub(crate) use returns::Returned;
 
 /// How long a worker may take to say hello.
 const HELLO_LIMIT: Duration = Duration::from_secs(60);
+/// How long a frozen process may take to be back, and session init to end what is younger.
+const RETURN_LIMIT: Duration = Duration::from_secs(15);
 /// How long session init may take to report the exit of a worker whose channel has closed.
 const EXIT_LIMIT: Duration = Duration::from_secs(2);
 /// How long a worker may take to leave by itself when its session is shut down.
@@ -191,6 +193,8 @@ pub(crate) struct Actor {
     patience: Option<Instant>,
     oom_kills: Option<u64>,
     killed_by_us: bool,
+    /// Whether the worker was killed because its channel was closed.
+    severed: bool,
     leave: Option<(i32, bool)>,
     /// Until when output is left in its pipes, for more to come.
     pace: Option<Instant>,
@@ -206,6 +210,8 @@ pub(crate) struct Actor {
     unfrozen: Option<(String, String)>,
     /// Why executions cannot be undone, as clients were told.
     no_undo: Option<String>,
+    /// Snapshots that are gone with a return that failed: told with the next.
+    gone: Vec<String>,
     /// What is back since the worker died while nothing ran, as clients were told.
     came_back: Option<String>,
     /// The process that was woken: who else speaks on its channel is none of ours.
@@ -267,6 +273,7 @@ impl Actor {
             patience: Some(Instant::now() + HELLO_LIMIT),
             oom_kills: None,
             killed_by_us: false,
+            severed: false,
             leave: None,
             pace: None,
             closers: Vec::new(),
@@ -277,6 +284,7 @@ impl Actor {
             unfrozen: None,
             no_undo: None,
             came_back: None,
+            gone: Vec::new(),
             expected: None,
             later: VecDeque::new(),
         }
@@ -448,7 +456,7 @@ impl Actor {
             name: self.place.setup.options.name.clone(),
             state,
             running: self.running().map(|execution| execution.id.clone()),
-            transaction: self.machine.timeline().open().map(|open| operations::transaction_id(open.number)),
+            transaction: self.machine.timeline().open().map(|open| self.transaction_id(open.number)),
             snapshots: self.machine.timeline().len(),
             queued: self.machine.queued().filter_map(name_of).collect(),
             inputs: self.prompts.values().map(|prompt| prompt.shown.clone()).collect(),

@@ -31,6 +31,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) report: Option<String>,
     /// Numbers of the executions that were undone.
     pub(crate) undone: Vec<u64>,
+    /// Whether the process was killed because its channel was closed.
+    pub(crate) severed: bool,
     /// What broke the protocol, if something did.
     pub(crate) violation: Option<&'a str>,
 }
@@ -198,6 +200,7 @@ fn killed(timed_out: bool, known: &Circumstances<'_>) -> ErrorMessage {
 
 fn crashed(known: &Circumstances<'_>) -> ErrorMessage {
     let how = known.exit.map_or_else(|| "ended in a way that could not be seen".to_owned(), ToString::to_string);
+    let how = if known.severed { format!("closed its control channel and lived on, so it {how}") } else { how };
     let text = format!("the worker process {how}; {}", goes_on(known));
     let mut message = error(EndStatus::Crashed, "WorkerDied", text);
     message.session_lost = known.state == State::Lost;
@@ -219,7 +222,7 @@ pub(crate) fn refused(why: Why, unfrozen: Option<(String, String)>) -> Failure {
         Why::NoTransaction => Failure::new(
             Code::NoTransaction,
             "no such transaction is open",
-            "none was begun, or it was committed, rolled back, or its time limit passed",
+            "none was begun, or it was committed or rolled back, by whom ever, by its time limit, or by a crash",
             "begin one, or leave the transaction out",
         ),
         Why::TransactionOpen => Failure::new(
@@ -230,8 +233,8 @@ pub(crate) fn refused(why: Why, unfrozen: Option<(String, String)>) -> Failure {
         ),
         Why::NoSnapshot => Failure::new(
             Code::SnapshotNotFound,
-            "there is no such snapshot any more",
-            "it was dropped, discarded by a return to an earlier one, or evicted",
+            "there is no such snapshot",
+            "it never was, or it was dropped, discarded by a return to an earlier one, or evicted",
             "list the snapshots to see which there are",
         ),
         Why::NothingToUndo => Failure::new(

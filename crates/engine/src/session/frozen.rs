@@ -87,6 +87,13 @@ impl Frozen {
         }
     }
 
+    /// Lets it go on, if it was stopped.
+    pub(crate) fn resume(&self) {
+        if let Some(process) = &self.process {
+            process.resume();
+        }
+    }
+
     /// Waits until it has ended, after it was asked to; it is killed where it takes too long.
     pub(crate) async fn ended(&self) -> io::Result<()> {
         let Some(process) = &self.process else { return Ok(()) };

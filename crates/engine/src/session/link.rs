@@ -242,6 +242,13 @@ impl InitLink {
         crate::process::send_with_fds(&self.control, &json, fds).await.map_err(refused)
     }
 
+    /// Lets it go on, if it was stopped.
+    pub(crate) fn resume(&self) {
+        if let Some(process) = &self.process {
+            process.resume();
+        }
+    }
+
     /// SIGKILL: it did not do what it was asked in time.
     pub(crate) fn kill(&self) {
         if let Some(process) = &self.process {

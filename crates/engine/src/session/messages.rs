@@ -105,6 +105,7 @@ pub(crate) fn rolled_back(session: &str, snapshot: Option<String>, returned: &Re
         execution_count: returned.past.last().unwrap_or(0),
         undone: returned.undone.clone(),
         redone: returned.redone.clone(),
+        discarded: returned.discarded.clone(),
     }
 }
 

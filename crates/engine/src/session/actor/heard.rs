@@ -1,6 +1,6 @@
 //! What the worker and session init say, and what their silence means.
 
-use super::{Actor, Pending, returns};
+use super::{Actor, EXIT_LIMIT, Pending, returns};
 use crate::session::ends::Report;
 use crate::session::machine::{Event, Phase, Said, Token};
 use crate::session::messages;
@@ -180,6 +180,16 @@ impl Actor {
                     "",
                 ));
                 return self.feed(Event::Failed).await;
+            }
+            if self.worker.closed && !self.killed_by_us {
+                // Another program has taken its place, say. Its end is told by session init.
+                self.severed = true;
+                self.killed_by_us = true;
+                if let Some(process) = &self.worker.process {
+                    process.kill();
+                }
+                self.patience = Some(now + EXIT_LIMIT);
+                return;
             }
             if self.worker.closed {
                 return self.violation("the worker closed its control channel and lived on".into()).await;

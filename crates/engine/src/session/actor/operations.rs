@@ -3,10 +3,12 @@
 use super::returns::Returned;
 use super::{Actor, Pending, QUERY_LIMIT, Reply, branch::BRANCHES};
 use crate::session::ends;
+use crate::session::frozen::Frozen;
 use crate::session::handle::{Session, closed};
 use crate::session::machine::{Event, Kind, Purpose, State, Task, Token, Verdict, Why};
 use crate::session::messages;
-use pyrepl3_protocol::message::{RandomState, RolledBack, SnapshotCreated};
+use crate::session::timeline::Mark;
+use pyrepl3_protocol::message::{RandomState, RolledBack, SnapshotCreated, SnapshotKind};
 use pyrepl3_protocol::{Code, Failure};
 use std::time::{Duration, Instant};
 
@@ -46,21 +48,24 @@ pub(super) struct PendingOperation {
     pub(super) asked: Instant,
     /// When its snapshot was asked of the worker.
     pub(super) sent: Option<Instant>,
-    pub(super) mark: Option<crate::session::timeline::Mark>,
+    pub(super) mark: Option<Mark>,
     pub(super) warnings: Vec<String>,
 }
 
-/// The public id of an explicit transaction, and back.
-pub(super) fn transaction_id(number: u64) -> String {
-    format!("txn_{number}")
-}
-
-pub(super) fn transaction_number(id: &str) -> u64 {
-    // No transaction has the number 0, so what is no id names none.
-    id.strip_prefix("txn_").and_then(|number| number.parse().ok()).unwrap_or(0)
-}
-
 impl Actor {
+    /// The public id of an explicit transaction. No other session has one like it.
+    pub(super) fn transaction_id(&self, number: u64) -> String {
+        format!("txn_{}_{number}", self.place.shared.id.trim_start_matches("ses_"))
+    }
+
+    /// The transaction with this id.
+    pub(super) fn transaction_number(&self, id: &str) -> u64 {
+        // No transaction has the number 0, so what is no id of this session's names none.
+        let number = id.strip_prefix("txn_").and_then(|rest| rest.rsplit_once('_'));
+        let mine = self.place.shared.id.trim_start_matches("ses_");
+        number.filter(|(session, _)| *session == mine).and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
+    }
+
     pub(super) async fn operate(&mut self, operation: Operation, reply: Reply<Outcome>) {
         let kind = match self.kind_of_operation(&operation) {
             Ok(kind) => kind,
@@ -73,7 +78,7 @@ impl Actor {
             Operation::Commit { transaction }
             | Operation::Rollback { transaction }
             | Operation::Savepoint { transaction }
-            | Operation::ReturnTo { transaction, .. } => transaction.as_deref().map(transaction_number),
+            | Operation::ReturnTo { transaction, .. } => transaction.as_deref().map(|id| self.transaction_number(id)),
             _ => None,
         };
         let token = self.token();
@@ -153,7 +158,7 @@ impl Actor {
         let id = self.place.shared.id.clone();
         let answer = match verdict {
             Verdict::Refused(why) => Err(ends::refused(why, self.unfrozen.take())),
-            Verdict::Begun(number) => Ok(Outcome::Begun(transaction_id(number))),
+            Verdict::Begun(number) => Ok(Outcome::Begun(self.transaction_id(number))),
             Verdict::Done | Verdict::Reported => match (&pending.operation, state) {
                 (Operation::Branch { count, random }, _) => self.branch(*count, *random).await.map(Outcome::Branches),
                 (Operation::Settle | Operation::Commit { .. }, _) => Ok(Outcome::Done),
@@ -173,23 +178,28 @@ impl Actor {
                         None => Outcome::Done,
                     })
                 }
-                _ => match pending.mark.and_then(|mark| Some((mark, self.frozen.get(&mark)?))) {
-                    Some((mark, frozen)) => Ok(Outcome::Created(Box::new(messages::snapshot_created(
+                _ => match self.confirmed(pending.mark).await {
+                    Some((kind, frozen, paused)) => Ok(Outcome::Created(Box::new(messages::snapshot_created(
                         &id,
                         &frozen.id,
                         frozen.name.clone(),
-                        self.kind_of(mark),
+                        kind,
                         pending.warnings,
-                        pending.sent.map_or(Duration::ZERO, |sent| sent.elapsed()),
+                        pending.sent.map_or(Duration::ZERO, |sent| paused.saturating_duration_since(sent)),
                         frozen.past.last().unwrap_or(0),
                     )))),
-                    None => Err(ends::refused(Why::SnapshotDied, None)),
+                    None => Err(Failure::new(
+                        Code::SnapshotRefused,
+                        "no snapshot could be taken",
+                        "its process ended before it was ready",
+                        "code may have changed a module that it needs (os, json); the session is as it was",
+                    )),
                 },
             },
             Verdict::Killed { .. } | Verdict::Crashed => Err(Failure::new(
                 Code::SessionLost,
                 "the worker died on the way",
-                self.exit.as_ref().map(ToString::to_string).unwrap_or_default(),
+                self.how_it_died(),
                 if state == State::Undone {
                     "the session is back in an earlier state; ask again"
                 } else {
@@ -206,6 +216,26 @@ impl Actor {
             _ => Err(closed(&id)),
         };
         _ = pending.reply.send(answer);
+    }
+
+    /// The frozen process of a mark, when it has said that it is there, and when the worker went on.
+    async fn confirmed(&mut self, mark: Option<Mark>) -> Option<(SnapshotKind, &Frozen, Instant)> {
+        let (mark, paused) = (mark?, Instant::now());
+        let kind = self.kind_of(mark);
+        if self.frozen.get_mut(&mark)?.confirm().await.is_err() {
+            self.later.push_back(Event::DropMark(mark));
+            return None;
+        }
+        Some((kind, self.frozen.get(&mark)?, paused))
+    }
+
+    /// How the worker's process ended, and what is back.
+    fn how_it_died(&mut self) -> String {
+        let how = self.exit.as_ref().map(ToString::to_string).unwrap_or_default();
+        match self.last_return.take() {
+            Some(returned) => format!("it {how}. {}", returned.report),
+            None => how,
+        }
     }
 
     /// The snapshot that a return went to, if clients know it.

@@ -68,6 +68,7 @@ impl Actor {
         let current = self.machine.current();
         debug_assert_eq!(current, Some(token));
         self.drain_as_session();
+        self.severed = false;
         // The first thing that it prints is told at once.
         self.pace = None;
         let name = match self.pending.get(&token) {
@@ -179,6 +180,7 @@ impl Actor {
                     ran_for: execution.started.map(|at| at.elapsed()),
                     execution_count: execution.count,
                     exit: self.exit.as_ref(),
+                    severed: self.severed,
                     state,
                     undone: report.as_ref().map(|returned| returned.undone.clone()).unwrap_or_default(),
                     report: report.map(|returned| returned.report),
@@ -307,6 +309,7 @@ impl Actor {
         self.place.shared.events.push(Message::SessionLost(message), false);
         self.past = Past::default();
         self.came_back = None;
+        self.gone.clear();
         self.prompts.clear();
     }
 

@@ -1,6 +1,5 @@
 //! What handles ask, and what the worker asks of them.
 
-use super::operations::transaction_number;
 use super::{Actor, Command, PROMPT, PROMPTS, Pending, PendingExecution, Prompt, QUERY_LIMIT};
 use crate::session::ends::Report;
 use crate::session::handle::{ExecuteRequest, PendingInput, Source, closed};
@@ -117,7 +116,7 @@ impl Actor {
             timeout: request.timeout,
             stop_on_error: request.stop_on_error,
             policy: request.policy.or(self.place.shared.options.default_policy).unwrap_or_default(),
-            transaction: request.transaction.as_deref().map(transaction_number),
+            transaction: request.transaction.as_deref().map(|id| self.transaction_number(id)),
             ..Task::new(token, Kind::Execute)
         };
         let actions = self.machine.submit(task, Instant::now()).map_err(|refusal| self.refusal(refusal))?;

@@ -1,6 +1,6 @@
 //! Frozen processes, made and dropped, and the way back to one of them.
 
-use super::{Actor, HELLO_LIMIT};
+use super::{Actor, RETURN_LIMIT};
 use crate::session::frozen::Frozen;
 use crate::session::machine::{Cause, Event, Token};
 use crate::session::messages;
@@ -38,6 +38,7 @@ pub(crate) struct Returned {
     pub(crate) past: Past,
     pub(crate) undone: Vec<u64>,
     pub(crate) redone: Vec<u64>,
+    pub(crate) discarded: Vec<String>,
 }
 
 fn kind(roles: Option<Roles>) -> SnapshotKind {
@@ -130,20 +131,28 @@ impl Actor {
     /// Wakes a frozen process in place of the worker.
     pub(super) async fn begin_return(&mut self, mark: Mark, keep: bool, discard: Vec<Mark>) {
         let began = Instant::now();
-        let Some(mut frozen) = self.frozen.remove(&mark) else { return self.cannot_return() };
-        let Ok(pid) = frozen.confirm().await else {
-            self.place.origin.alive.add_frozen(&self.place.shared.id, -1);
-            return self.cannot_return();
-        };
-        // From here on the worker that was live is gone.
-        if let Some(process) = &self.worker.process {
-            process.kill();
-        }
-        let mut discarded = Vec::new();
+        let mut discarded = std::mem::take(&mut self.gone);
         for gone in &discard {
             if let Some(frozen) = self.frozen.get(gone).filter(|frozen| frozen.asked_for) {
                 discarded.push(frozen.title());
             }
+        }
+        let Some(mut frozen) = self.frozen.remove(&mark) else {
+            self.gone = discarded;
+            return self.cannot_return();
+        };
+        let Ok(pid) = frozen.confirm().await else {
+            self.place.origin.alive.add_frozen(&self.place.shared.id, -1);
+            discarded.extend(Some(frozen.title()).filter(|_| frozen.asked_for));
+            self.gone = discarded;
+            return self.cannot_return();
+        };
+        // User code may have stopped it, or session init.
+        frozen.resume();
+        self.init.resume();
+        // From here on the worker that was live is gone.
+        if let Some(process) = &self.worker.process {
+            process.kill();
         }
         self.drop_marks(&discard);
         let mut stays = Vec::new();
@@ -180,7 +189,7 @@ impl Actor {
         self.expected = Some(pid);
         self.killed_by_us = false;
         self.incarnation += 1;
-        self.patience = Some(Instant::now() + HELLO_LIMIT);
+        self.patience = Some(Instant::now() + RETURN_LIMIT);
         self.prompts.clear();
         self.returning = Some(Returning {
             id: frozen.id.clone(),
@@ -319,6 +328,7 @@ impl Returning {
             past: self.past,
             undone,
             redone,
+            discarded: self.discarded,
         }
     }
 }
