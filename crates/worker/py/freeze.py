@@ -119,10 +119,7 @@ class Freezer:
             _close(ready[1])
             _read(ready[0], 1)
             _close(ready[0])
-        try:
-            _setpgid(pid, pid)
-        except OSError:
-            pass  # it did so itself, or is gone already
+        _leave_group(pid)
         self.children.frozen.add(pid)
         present.inventory.close_copies()
         if not self.prefers_to_die:
@@ -178,6 +175,14 @@ class Freezer:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
         return pid
+
+
+def _leave_group(pid):
+    """A frozen process is in no group of user code's: it sees to that itself, but may be late."""
+    try:
+        _setpgid(pid, pid)
+    except OSError:
+        pass  # it did so already, or is gone
 
 
 def _check_room(wake):
@@ -289,6 +294,7 @@ class _Frozen:
                 self.socket = _socket(fileno=spare)
                 return self.wait()
             _close(spare)
+            _leave_group(pid)
             freezer.children.frozen.add(pid)
             woken = self.live(fds, request, branched=False)
             woken.kept = True
