@@ -16,7 +16,7 @@ from .codec import decode, encode
 
 _poll = select.poll
 _getpid, _exit, _write, _dup2, _close = os.getpid, os._exit, os.write, os.dup2, os.close
-_array, _CMSG = array.array, socket.MSG_CMSG_CLOEXEC
+_array, _NOW, _Blocking = array.array, socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT, BlockingIOError
 # Room for the descriptors that come with a request: the channel of a snapshot.
 _FDS = socket.CMSG_SPACE(4 * array.array("i").itemsize)
 _len = len
@@ -184,11 +184,11 @@ class Channel:
     def _read_available(self):
         """Reads once without waiting and files the whole frames. With the lock held. False when nothing was there."""
         try:
-            if not self._readable.poll(0):
-                return False
-            data, ancillary, _flags, _address = self._socket.recvmsg(65536, _FDS, _CMSG)
+            data, ancillary, _flags, _address = self._socket.recvmsg(65536, _FDS, _NOW)
             for _level, _kind, given in ancillary:
                 self._fds += _array("i", given)
+        except _Blocking:
+            return False
         except OSError:
             data = b""
         if not data:
