@@ -48,6 +48,31 @@ print(json.dumps(samples))
 """
 
 
+SIXTEEN = """
+import ctypes, json, os, time
+import numpy as np
+big = np.ones(175_000_000)
+fork, samples = ctypes.PyDLL(None).fork, []
+for _ in range(3):
+    read, write = os.pipe()
+    begin = time.perf_counter()
+    pids = []
+    for _ in range(16):
+        pid = fork()
+        if pid == 0:
+            os.close(write)
+            os.read(read, 1)
+            os._exit(0)
+        pids.append(pid)
+    samples.append(time.perf_counter() - begin)
+    os.close(write)
+    os.close(read)
+    for pid in pids:
+        os.waitpid(pid, 0)
+print(json.dumps(samples))
+"""
+
+
 def deep_copy(setup):
     namespace = {}
     for code in setup:
@@ -64,6 +89,10 @@ def main():
     for name, setup in {"bare": [], **STATES}.items():
         command = [sys.executable, "-c", FLOOR.format(setup="\n".join(setup))]
         found[f"floor_{name}"] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    for name, huge in (("huge", "1"), ("small", "0")):
+        environment = {**os.environ, "NUMPY_MADVISE_HUGEPAGE": huge}
+        ran = subprocess.run([sys.executable, "-c", SIXTEEN], check=True, capture_output=True, env=environment)
+        found[f"floor_{name}"] = json.loads(ran.stdout)
     for name, setup in STATES.items():
         for _ in range(TIMES):
             found.setdefault(f"copy_{name}", []).append(deep_copy(setup))
