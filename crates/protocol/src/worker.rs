@@ -212,9 +212,6 @@ pub struct Awake {
     /// What it could not keep, in words.
     #[serde(default)]
     pub lost: Vec<String>,
-    /// Whether it left a replacement, where it was to stay usable.
-    #[serde(default)]
-    pub kept: bool,
 }
 
 /// User code waits for a process.

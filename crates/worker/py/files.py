@@ -213,7 +213,8 @@ class Files:
 
     def open_again(self):
         """In a branch: offsets of its own. Returns what could not be opened, in words."""
-        lost, leaders = [], {}  # identity -> [(descriptor in the parent's table, the new one)]
+        # By identity of the file: descriptors of different open files, each with a new one. By descriptor: the new one.
+        lost, leaders, twins = [], {}, {}
         for fd, (one, _offset, flags) in self.open.items():
             known = leaders.setdefault(one, [])
             twin = next((new for old, new in known if _is_duplicate(old, fd)), None)
@@ -221,18 +222,14 @@ class Files:
                 if twin is None:
                     twin = _open(f"/proc/self/fd/{fd}", flags & ~_ONCE | os.O_CLOEXEC)
                     known.append((fd, twin))
+                twins[fd] = twin
             except OSError:
                 lost.append(f"the position in {self.path(fd)} is shared with the session that this one was branched from")
-        twins = [
-            (fd, next((new for old, new in leaders[self.open[fd][0]] if old == fd or _is_duplicate(old, fd)), None))
-            for fd in self.open
-        ]
-        for fd, new in twins:
-            if new is not None:
-                replace(new, fd)
-        for known in leaders.values():
-            for _old, new in known:
-                _close(new)
+        # Not before all are known: which are duplicates is told by what the parent has.
+        for fd, new in twins.items():
+            replace(new, fd)
+        for new in set(twins.values()):
+            _close(new)
         return lost
 
     def restore(self, estranged):

@@ -14,12 +14,12 @@ import _signal as _native
 import array
 import ctypes
 import errno
-import json
 import os
 import socket
 import sys
 
 from . import files, inventory, loops, pools, sharing, system, threads
+from .codec import decode, encode
 from .libraries import Libraries
 
 _libc, _python = ctypes.PyDLL(None, use_errno=True), ctypes.pythonapi
@@ -27,7 +27,6 @@ _exit, _close, _getpid, _setpgid, _dup2 = os._exit, os.close, os.getpid, os.setp
 _mask, _SETMASK, _BLOCK = _native.pthread_sigmask, _native.SIG_SETMASK, _native.SIG_BLOCK
 _ALL = frozenset(range(1, _native.NSIG)) & frozenset(_native.valid_signals())
 _socket, _CMSG = socket.socket, socket.MSG_CMSG_CLOEXEC
-_dumps, _loads = json.JSONEncoder(separators=(",", ":")).encode, json.JSONDecoder().decode
 _open, _read, _write, _dup = os.open, os.read, os.write, os.dup
 _WRONLY = os.O_WRONLY | os.O_CLOEXEC
 _SPACE, _CTRUNC = socket.CMSG_SPACE(8), socket.MSG_CTRUNC
@@ -55,7 +54,7 @@ class Woken:
     """What `take` returns in a process that was woken, with what it could not keep, in words."""
 
     def __init__(self, lost):
-        self.lost, self.kept = lost, False
+        self.lost = lost
 
 
 class Freezer:
@@ -246,7 +245,7 @@ class _Frozen:
                 _exit(0)
 
     def send(self, message):
-        body = _dumps(message).encode()
+        body = encode(message).encode()
         try:
             self.socket.sendall(len(body).to_bytes(4, "big") + body)
         except OSError:
@@ -268,47 +267,43 @@ class _Frozen:
             body = self.socket.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
         except OSError:
             return None, []
-        return _loads(body.decode()), list(fds)
+        return decode(body.decode(), 0)[0], list(fds)
 
     # ---- another life ----
 
     def wake(self, request, fds):
         files.note_before(request["before"])
-        freezer = self.freezer
+        lost = []
         if request["keep"]:
             # One that stays usable is replaced before it is used up.
             spare = fds.pop()
             try:
-                pid = freezer._fork()
+                pid = self.freezer._fork()
             except OSError as error:
-                _close(spare)
-                woken = self.live(fds, request, branched=False)
-                woken.lost.append(f"the snapshot could not be kept for another time: {error.strerror}")
-                return woken
-            if pid == 0:
-                for fd in fds:
-                    _close(fd)
-                self.socket.close()
-                # The replacement waits in its turn.
-                _setpgid(0, 0)
-                self.socket = _socket(fileno=spare)
-                return self.wait()
+                lost.append(f"the snapshot could not be kept for another time: {error.strerror}")
+            else:
+                if pid == 0:
+                    for fd in fds:
+                        _close(fd)
+                    self.socket.close()
+                    # The replacement waits in its turn.
+                    _setpgid(0, 0)
+                    self.socket = _socket(fileno=spare)
+                    return self.wait()
+                _leave_group(pid)
+                self.freezer.children.frozen.add(pid)
             _close(spare)
-            _leave_group(pid)
-            freezer.children.frozen.add(pid)
-            woken = self.live(fds, request, branched=False)
-            woken.kept = True
-            return woken
-        return self.live(fds, request, branched=False)
+        woken = self.live(fds, request, branched=False)
+        woken.lost += lost
+        return woken
 
     def branch(self, fds):
         """Forks a session of its own. True in it."""
-        self.freezer.children.ours = False
         try:
             pid = self.freezer._fork()
         except OSError as error:
-            body = _dumps({"seq": 1, "t": "refused", "why": f"fork: {error.strerror}"}).encode()
-            os.write(fds[0], len(body).to_bytes(4, "big") + body)
+            body = encode({"seq": 1, "t": "refused", "why": f"fork: {error.strerror}"}).encode()
+            _write(fds[0], len(body).to_bytes(4, "big") + body)
             pid = None
         if pid == 0:
             return True
@@ -338,7 +333,7 @@ class _Frozen:
         lost += present.shared.restore(branched)
         own = loops.mend(freezer.executor.loop, present.inventory)
         if branched:
-            lost += present.inventory.open_again()
+            lost += present.inventory.files.open_again()
             freezer.exits.begin_branch(freezer.executor.namespace)
         present.inventory.keep_own_pipes()
         lost += present.inventory.restore(not branched, own)

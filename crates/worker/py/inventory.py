@@ -170,9 +170,6 @@ class Inventory:
                 _close(new)
             self.own_pipes[at] = (reading, writing, None)
 
-    def open_again(self):
-        return self.files.open_again()
-
     def warnings(self):
         found = self.files.warnings()
         pipes = sorted(fd for fd in (*self.pipes, *self.shared_pipes) if fd not in self.sentinels)

@@ -20,9 +20,9 @@ _READ = os.O_RDONLY | os.O_CLOEXEC
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def become_subreaper(on=1):
+def become_subreaper():
     """Orphans among this process's descendants become its children, not those of the system's init."""
-    if _libc.prctl(PR_SET_CHILD_SUBREAPER, on, 0, 0, 0) != 0:
+    if _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 

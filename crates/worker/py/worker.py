@@ -153,7 +153,7 @@ def froze(request, channel, freezer):
         channel.send({"t": "unfrozen", "id": token, "why": why, "how": how, "goes_on": goes_on})
         return goes_on
     if isinstance(outcome, freeze.Woken):
-        channel.send({"t": "awake", "python": _python_info(), "lost": outcome.lost, "kept": outcome.kept})
+        channel.send({"t": "awake", "python": _python_info(), "lost": outcome.lost})
         return False
     if op != "execute":
         channel.send({"t": "reply", "id": token, "data": {"warnings": outcome}})

@@ -1,7 +1,7 @@
 //! Starting a session from a process that serves forks.
 
 use super::actor::{Actor, Place};
-use super::handle::{Script, Session, Shared};
+use super::handle::{Lineage, Script, Session, Shared};
 use super::link::{InitLink, WorkerLink};
 use super::outbox::Outbox;
 use super::roster::Roster;
@@ -132,6 +132,24 @@ pub(crate) async fn start(
     let (worker, fds) = WorkerLink::new(&setup.request(), stdin).map_err(os)?;
     origin.server.session(&init_fd, &fds).await.map_err(os)?;
     drop((init_fd, fds));
+    let alive = origin.alive.clone();
+    let (session, actor, is_ready) = assemble(setup, origin, None, init, worker);
+    run_actor(actor, alive, on_end);
+    match is_ready.await {
+        Ok(Ok(())) => Ok(session),
+        Ok(Err(failure)) => Err(failure),
+        Err(_) => Err(Failure::new(Code::Internal, "the session could not be started", "its task ended", "")),
+    }
+}
+
+/// A session around a worker, known to its engine: what programs hold of it, its task, and its first word.
+pub(super) fn assemble(
+    setup: Setup,
+    origin: Origin,
+    lineage: Option<Lineage>,
+    init: InitLink,
+    worker: WorkerLink,
+) -> (Session, Actor, oneshot::Receiver<Result<(), Failure>>) {
     let room = Arc::new(Notify::new());
     let shared = Arc::new(Shared {
         id: id::new(Kind::Session),
@@ -139,19 +157,12 @@ pub(crate) async fn start(
         events: Arc::new(Outbox::new(room.clone())),
         room,
         python: Mutex::default(),
-        lineage: None,
+        lineage,
     });
     let (commands, inbox) = mpsc::unbounded_channel();
     let (ready, is_ready) = oneshot::channel();
-    let alive = origin.alive.clone();
-    let place = Place { setup, origin, shared: shared.clone() };
-    let session = Session::new(shared, commands);
-    alive.remember(&session);
-    let actor = Actor::new(place, init, worker, inbox, ready);
-    run_actor(actor, alive, on_end);
-    match is_ready.await {
-        Ok(Ok(())) => Ok(session),
-        Ok(Err(failure)) => Err(failure),
-        Err(_) => Err(Failure::new(Code::Internal, "the session could not be started", "its task ended", "")),
-    }
+    let session = Session::new(shared.clone(), commands);
+    origin.alive.remember(&session);
+    let actor = Actor::new(Place { setup, origin, shared }, init, worker, inbox, ready);
+    (session, actor, is_ready)
 }

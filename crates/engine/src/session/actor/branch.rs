@@ -1,19 +1,16 @@
 //! Splitting the session: a fork of the worker forks the branches, each of which becomes the worker of a new session.
 
-use super::{Actor, Place};
+use super::Actor;
 use crate::session::frozen::Frozen;
-use crate::session::handle::{Lineage, Session, Shared};
+use crate::session::handle::{Lineage, Session};
 use crate::session::link::{InitLink, WorkerFds, WorkerLink};
 use crate::session::machine::Token;
-use crate::session::outbox::Outbox;
-use crate::session::start::{Setup, run_actor};
-use pyrepl3_protocol::id::{self, Kind};
+use crate::session::start::{Setup, assemble, run_actor};
 use pyrepl3_protocol::message::RandomState;
 use pyrepl3_protocol::worker::{FrozenRequest, Request};
 use pyrepl3_protocol::{Code, Failure};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// Branches of one request at most.
 pub(super) const BRANCHES: u32 = 256;
@@ -84,21 +81,8 @@ impl Actor {
         self.init.member(&init_fd, pid, number).await?;
         let setup =
             Setup { options: self.place.setup.options.clone(), mode: self.place.setup.mode.clone(), stdin: None };
-        let room = Arc::new(Notify::new());
-        let shared = Arc::new(Shared {
-            id: id::new(Kind::Session),
-            options: setup.options.clone(),
-            events: Arc::new(Outbox::new(room.clone())),
-            room,
-            python: Mutex::default(),
-            lineage: Some(Lineage { parent: self.place.shared.id.clone(), branched_at: self.count }),
-        });
-        let (commands, inbox) = mpsc::unbounded_channel();
-        let (ready, is_ready) = oneshot::channel();
-        let place = Place { setup, origin: self.place.origin.clone(), shared: shared.clone() };
-        let session = Session::new(shared, commands);
-        self.place.origin.alive.remember(&session);
-        let mut actor = Actor::new(place, init, worker, inbox, ready);
+        let lineage = Lineage { parent: self.place.shared.id.clone(), branched_at: self.count };
+        let (session, mut actor, is_ready) = assemble(setup, self.place.origin.clone(), Some(lineage), init, worker);
         actor.count = self.count;
         actor.past = self.past.clone();
         run_actor(actor, self.place.origin.alive.clone(), None);

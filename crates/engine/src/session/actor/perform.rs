@@ -92,15 +92,10 @@ impl Actor {
             Pending::Operate(operation) => {
                 operation.sent = Some(Instant::now());
                 operation.mark = mark;
-                if let (Operation::Undo, Some(frozen)) =
-                    (&operation.operation, mark.and_then(|mark| self.frozen.get_mut(&mark)))
-                {
-                    frozen.redo = true;
-                }
-                if let (Operation::Snapshot { .. } | Operation::Savepoint { .. }, Some(frozen)) =
-                    (&operation.operation, mark.and_then(|mark| self.frozen.get_mut(&mark)))
-                {
-                    frozen.asked_for = true;
+                if let Some(frozen) = mark.and_then(|mark| self.frozen.get_mut(&mark)) {
+                    let what = &operation.operation;
+                    frozen.redo = matches!(what, Operation::Undo);
+                    frozen.asked_for = matches!(what, Operation::Snapshot { .. } | Operation::Savepoint { .. });
                 }
                 match wake {
                     Some(wake) => self.worker.send_with(&Request::Freeze { id: token, fds: 1 }, wake),
