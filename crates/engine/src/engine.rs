@@ -1,5 +1,6 @@
 //! The engine: zygotes, sessions and pools of one program.
 
+use crate::checkpoint::Shelf;
 use crate::pool::Pool;
 use crate::session::{Origin, Roster, Script, Session, start};
 use crate::zygote::{Environment, Zygotes};
@@ -21,6 +22,10 @@ pub struct EngineConfig {
     /// Frozen processes (snapshots, of whatever kind) of all sessions together; 1,000 without it. Above it, the session
     /// that has most gives one up.
     pub snapshots: Option<usize>,
+    /// Where checkpoints are kept; none can be made without it. Several engines may share it.
+    pub data: Option<PathBuf>,
+    /// Bytes that all checkpoints there may take together; as many as the disk has without it.
+    pub checkpoint_bytes: Option<u64>,
 }
 
 impl EngineConfig {
@@ -39,6 +44,7 @@ pub(crate) struct Inner {
     found: tokio::sync::Mutex<Option<PathBuf>>,
     pub(crate) zygotes: Zygotes,
     pub(crate) alive: Arc<Roster>,
+    pub(crate) shelf: Arc<Shelf>,
 }
 
 /// Runs Python sessions. Clones share it. Needs a tokio runtime with I/O and time.
@@ -54,7 +60,8 @@ impl Engine {
     /// An engine that has started nothing yet.
     pub fn new(config: EngineConfig) -> Self {
         let alive = Arc::new(Roster::new(config.snapshots.unwrap_or(SNAPSHOTS)));
-        let inner = Inner { config, found: tokio::sync::Mutex::default(), zygotes: Zygotes::default(), alive };
+        let shelf = Shelf::new(config.data.clone(), config.checkpoint_bytes);
+        let inner = Inner { config, found: tokio::sync::Mutex::default(), zygotes: Zygotes::default(), alive, shelf };
         Engine { inner: Arc::new(inner) }
     }
 
@@ -77,11 +84,31 @@ impl Engine {
         let mut attempt = 0;
         loop {
             let server = self.inner.zygotes.get(&environment).await?;
-            let origin = Origin { server: server.clone(), alive: self.inner.alive.clone() };
+            let origin = Origin {
+                server: server.clone(),
+                alive: self.inner.alive.clone(),
+                shelf: self.inner.shelf.clone(),
+            };
             match start(origin, options.clone(), script, None).await {
-                Ok(session) => return Ok(session),
+                Ok(session) => return self.begin_with(session).await,
                 Err(_) if attempt == 0 && !server.is_alive() => attempt += 1,
                 Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// The state that a session's options ask it to begin with.
+    async fn begin_with(&self, session: Session) -> Result<Session, Failure> {
+        let asked = session.options().from_checkpoint.clone();
+        let begun = match asked {
+            Some(asked) => session.restore(&asked, false).await.map(drop),
+            None => session.resume().await,
+        };
+        match begun {
+            Ok(()) => Ok(session),
+            Err(failure) => {
+                session.shutdown().await;
+                Err(failure)
             }
         }
     }
@@ -112,6 +139,12 @@ impl Engine {
         // Those whose handles were dropped are ending by themselves.
         self.inner.alive.none().await;
         self.inner.zygotes.end().await;
+    }
+}
+
+impl Engine {
+    pub(crate) fn shelf(&self) -> &Arc<Shelf> {
+        &self.inner.shelf
     }
 }
 

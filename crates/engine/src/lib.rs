@@ -25,6 +25,8 @@
 //! of the messages of one execution (`session::outbox`); a [`Pool`] keeps warm sessions (`pool`). Only `process` touches
 //! descriptors and signals.
 
+mod checkpoint;
+mod checkpoints;
 mod engine;
 mod pool;
 mod process;
@@ -37,5 +39,6 @@ pub use pyrepl3_protocol as protocol;
 pub use pyrepl3_protocol::message::{Limits, PoolOptions, Reset, SessionOptions};
 pub use pyrepl3_protocol::{Code, Failure};
 pub use pyrepl3_worker::SearchPath;
+pub use session::{Checkpointing, CheckpointNote};
 pub use session::{ExecuteRequest, Script, Source};
 pub use session::{Execution, ExecutionError, Lineage, PendingInput, Session, SessionEvents, Status, StatusState};

@@ -54,6 +54,16 @@ pub enum Code {
     NothingToRedo,
     /// The process cannot be frozen as it is.
     SnapshotRefused,
+    /// No such checkpoint in the data directory.
+    CheckpointNotFound,
+    /// The checkpoint could not be made.
+    CheckpointFailed,
+    /// The checkpoint is damaged.
+    CheckpointDamaged,
+    /// The checkpoint could not be brought back; the session is as it was.
+    RestoreFailed,
+    /// No room for it: the disk is full, or the store's limit is reached.
+    StorageFull,
     /// The operating system refused, or a bug.
     Internal,
 }
@@ -85,6 +95,11 @@ impl Code {
             Code::NothingToUndo => "nothing_to_undo",
             Code::NothingToRedo => "nothing_to_redo",
             Code::SnapshotRefused => "snapshot_refused",
+            Code::CheckpointNotFound => "checkpoint_not_found",
+            Code::CheckpointFailed => "checkpoint_failed",
+            Code::CheckpointDamaged => "checkpoint_damaged",
+            Code::RestoreFailed => "restore_failed",
+            Code::StorageFull => "storage_full",
             Code::Internal => "internal",
         }
     }

@@ -121,7 +121,7 @@ messages! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "schema", schemars(with = "Option<Vec<String>>"))]
         inputs: Option<Vec<JsonText>>,
-        /// Names carried out of a failed state. Not supported yet: must be empty.
+        /// Names whose values are carried out of a failed state into the one before, under a policy that undoes.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         salvage: Vec<String>,
         /// When it fails, executions queued behind it are cancelled.
@@ -223,6 +223,42 @@ messages! {
         /// What becomes of random state.
         #[serde(default)]
         random: RandomState,
+    }
+    /// Saves the session, which goes on meanwhile; waits its turn, but for what runs where there is a snapshot of the
+    /// state before it. Answered by `checkpoint_created`, with `progress` before it.
+    CheckpointRequest = "checkpoint" {
+        /// A name for people. Several checkpoints may have the same: it means the newest then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    }
+    /// Gives up a checkpoint that is being made. Nothing of it is kept.
+    CancelCheckpoint = "cancel_checkpoint" {
+        /// The `id` of the `checkpoint` message.
+        request: String,
+    }
+    /// Stops what runs, cancels what waits, and brings a checkpoint back; the session is as it was if that fails.
+    /// Answered by `restored`.
+    RestoreRequest = "restore" {
+        /// The checkpoint, by id or by name.
+        checkpoint_id: String,
+        /// Whether to go on without what needs packages that are missing.
+        #[serde(default)]
+        partial: bool,
+    }
+    /// Asks for the checkpoints in the data directory; answered at once by a reply with a list of `Checkpoint`.
+    Checkpoints = "checkpoints" {}
+    /// Asks what differs between two checkpoints; answered by a reply with a list of `Difference`.
+    DiffRequest = "diff" {
+        /// The older one, by id or by name.
+        a: String,
+        /// The newer one; the session as it is without it, which waits its turn then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        b: Option<String>,
+    }
+    /// Deletes a checkpoint. Answered by a reply.
+    DeleteCheckpoint = "delete_checkpoint" {
+        /// The checkpoint, by id or by name.
+        checkpoint_id: String,
     }
     /// Asks for the state of the session; answered at once.
     Status = "status" {}
@@ -370,6 +406,9 @@ messages! {
         /// Numbers of the executions whose effects are gone by this, its own and any before it, oldest first.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         undone: Vec<u64>,
+        /// Names that were carried out of it into the state before.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        salvaged: Vec<String>,
         /// Which step of the stop ladder ended it, where one did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stopped_by: Option<StopStep>,
@@ -440,6 +479,75 @@ messages! {
         /// Names of the snapshots that are gone by this, because they were later.
         #[serde(default)]
         discarded: Vec<String>,
+    }
+    /// How far a checkpoint is.
+    Progress = "progress" {
+        /// The request that this belongs to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply_to: Option<String>,
+        /// Bytes so far.
+        bytes: u64,
+        /// Groups of variables that are done.
+        done: u64,
+        /// Of so many.
+        total: u64,
+        /// The variable that comes next.
+        name: String,
+    }
+    /// The session was saved.
+    CheckpointCreated = "checkpoint_created" {
+        /// The request that this answers; none when it came by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply_to: Option<String>,
+        /// Its id.
+        checkpoint_id: String,
+        /// Its name, if it was given one.
+        #[serde(default)]
+        name: Option<String>,
+        /// The checkpoint that this session was saved to, or came from, before.
+        #[serde(default)]
+        parent: Option<String>,
+        /// What it holds, and how it was kept.
+        variables: Vec<Variable>,
+        /// What it does not hold, and why.
+        lost: Vec<Lost>,
+        /// Bytes of the whole state.
+        size_bytes: u64,
+        /// Bytes that were newly written.
+        stored_bytes: u64,
+        /// Seconds that the session paused for it.
+        pause: f64,
+        /// Seconds from the request to the end.
+        duration: f64,
+        /// Executions before it.
+        execution_count: u64,
+    }
+    /// The session's state is that of a checkpoint.
+    Restored = "restored" {
+        /// The request that this answers; none when it came by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply_to: Option<String>,
+        /// The checkpoint.
+        checkpoint_id: String,
+        /// Its name, if it was given one.
+        #[serde(default)]
+        name: Option<String>,
+        /// What came back, and how it was kept.
+        variables: Vec<Variable>,
+        /// What did not come back, with what the checkpoint did not hold, and why.
+        lost: Vec<Lost>,
+        /// Packages that are missing, or there in another version.
+        #[serde(default)]
+        packages: Vec<PackageDifference>,
+        /// Why it happened.
+        reason: String,
+        /// Numbers of the executions whose effects are gone by this, oldest first.
+        #[serde(default)]
+        undone: Vec<u64>,
+        /// Seconds that it took.
+        duration: f64,
+        /// Executions before the checkpoint.
+        execution_count: u64,
     }
     /// A session was split.
     Branched = "branched" {

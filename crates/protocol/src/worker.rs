@@ -3,7 +3,7 @@
 //! the session's state machine.
 
 use crate::frame::FrameError;
-use crate::message::{Bundle, Changes, Frame, PythonInfo, RandomState};
+use crate::message::{Bundle, Changes, Frame, Lost, PackageDifference, PythonInfo, RandomState, Variable};
 use crate::text::JsonText;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -38,9 +38,13 @@ pub enum Request<'a> {
         file: &'a str,
         /// Source.
         code: Source<'a>,
-        /// Descriptors that come with it: 1, the channel of a snapshot that is to be taken first.
+        /// Descriptors that come with it: the channel of a snapshot that is to be taken first; with `salvage` also a
+        /// file for what is carried out of a failure.
         #[serde(skip_serializing_if = "Option::is_none")]
         fds: Option<u8>,
+        /// Names whose values are written to that file if the execution fails.
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        salvage: &'a [String],
         /// Whether to run the code even when that snapshot cannot be taken.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         optional: bool,
@@ -57,6 +61,14 @@ pub enum Request<'a> {
         /// Token that the reply repeats.
         id: u64,
         /// 1.
+        fds: u8,
+    },
+    /// Take a snapshot, then bring a checkpoint back. Descriptors: the snapshot's channel, and a socket from which the
+    /// worker takes the checkpoint. Answered by a reply, by `unrestored`, or by `unfrozen`.
+    Restore {
+        /// Token that the reply repeats.
+        id: u64,
+        /// 2.
         fds: u8,
     },
     /// SIGINT comes next, and is meant for this execution.
@@ -174,6 +186,8 @@ pub enum Event {
     Frozen(Frozen),
     /// No snapshot could be taken; what asked for it does not happen, unless the snapshot was optional.
     Unfrozen(Unfrozen),
+    /// The checkpoint could not be brought back.
+    Unrestored(Unrestored),
     /// A frozen process was woken, and is ready.
     Awake(Awake),
     /// User code waits for a child of the process that this one was rolled back from.
@@ -204,6 +218,18 @@ pub struct Unfrozen {
     pub goes_on: bool,
 }
 
+/// A checkpoint could not be brought back; the state is to be undone.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Unrestored {
+    /// The restore's token.
+    pub id: u64,
+    /// Why.
+    pub why: String,
+    /// What to do.
+    #[serde(default)]
+    pub how: String,
+}
+
 /// A frozen process was woken.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Awake {
@@ -212,6 +238,21 @@ pub struct Awake {
     /// What it could not keep, in words.
     #[serde(default)]
     pub lost: Vec<String>,
+    /// What came out of the failed execution with it.
+    #[serde(default)]
+    pub salvaged: Option<Recovered>,
+}
+
+/// What came back from where it was written down.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Recovered {
+    /// Names, with how they were kept.
+    pub restored: Vec<Variable>,
+    /// What did not come back.
+    pub lost: Vec<Lost>,
+    /// Packages that are missing, or there in another version.
+    #[serde(default)]
+    pub packages: Vec<PackageDifference>,
 }
 
 /// User code waits for a process.
@@ -332,6 +373,9 @@ pub struct Raised {
     /// Names that changed.
     #[serde(default)]
     pub changes: Changes,
+    /// Why nothing could be carried out of the failure.
+    #[serde(default)]
+    pub unsalvaged: Option<String>,
 }
 
 /// The answer to a query.
@@ -368,6 +412,7 @@ impl Event {
             "reply" => serde_json::from_slice(json).map(Event::Reply),
             "frozen" => serde_json::from_slice(json).map(Event::Frozen),
             "unfrozen" => serde_json::from_slice(json).map(Event::Unfrozen),
+            "unrestored" => serde_json::from_slice(json).map(Event::Unrestored),
             "awake" => serde_json::from_slice(json).map(Event::Awake),
             "wait" => serde_json::from_slice(json).map(Event::Wait),
             other => return Err(FrameError::UnknownType(other.chars().take(80).collect())),
@@ -462,7 +507,11 @@ pub enum FrozenRequest {
         keep: bool,
         /// The process that was live before, and has ended or is about to.
         before: Option<i32>,
+        /// Whether one more descriptor is a file with values to take over.
+        salvage: bool,
     },
+    /// Fork a process that writes the state down. Descriptor: the channel on which it does.
+    Save {},
     /// Fork a session of its own. Descriptors: control channel, stdout, stderr, standard input.
     Branch {
         /// Number of the branch.
@@ -474,6 +523,103 @@ pub enum FrozenRequest {
     },
     /// End.
     Leave {},
+}
+
+/// What the engine tells a process that writes the state down.
+#[derive(Debug, Clone, Serialize)]
+pub struct SaveRequest<'a> {
+    /// The names that are to be saved; everything without them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub only: Option<&'a [String]>,
+}
+
+/// What a process says that writes the state down. Those with `n` are followed by that many raw bytes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "t", rename_all = "snake_case")]
+pub enum SaverEvent {
+    /// It is there.
+    Hello {},
+    /// A blob of pickled bytes begins.
+    Stream {},
+    /// Bytes of it.
+    Data {
+        /// How many.
+        n: u64,
+    },
+    /// It ends.
+    End {},
+    /// A blob of memory, whole.
+    Buffer {
+        /// Its size.
+        n: u64,
+    },
+    /// How far it is.
+    Progress {
+        /// Groups done.
+        done: u64,
+        /// Of so many.
+        total: u64,
+        /// The name that comes next.
+        name: String,
+    },
+    /// The description of everything; the last it says.
+    Body {
+        /// Its size.
+        n: u64,
+    },
+    /// It gives up.
+    Failed {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What a worker asks for that restores.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(untagged)]
+pub enum LoaderRequest {
+    /// A blob's bytes.
+    Get {
+        /// Its number.
+        get: u32,
+    },
+    /// A blob as memory: where to map it from, and what cannot be mapped.
+    Map {
+        /// Its number.
+        map: u32,
+    },
+}
+
+/// What the engine answers a worker that restores. Followed by raw bytes: `n`, or the sum of `rest`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum LoaderAnswer {
+    /// The first: the description of the checkpoint.
+    Body {
+        /// Its size.
+        n: u64,
+        /// Whether to go on without what needs packages that are missing.
+        partial: bool,
+    },
+    /// A blob.
+    Blob {
+        /// Its size.
+        n: u64,
+    },
+    /// A blob, in parts. Descriptors: the files to map from.
+    Parts {
+        /// Its size.
+        n: u64,
+        /// Offset, length, which descriptor, and offset in that file.
+        parts: Vec<(u64, u64, usize, u64)>,
+        /// Offset and length of what follows as raw bytes.
+        rest: Vec<(u64, u64)>,
+    },
+    /// It cannot be had.
+    Error {
+        /// Why.
+        error: String,
+    },
 }
 
 /// What a frozen process says.

@@ -7,6 +7,7 @@ control channel and blocks on a channel of its own, which ends with the supervis
                            |
     frozen                 +-- give up pipes -- wait --> wake: new control channel, mend, serve
                                                  |----> branch: forks a session of its own, waits on
+                                                 |----> save: forks a process that writes the state down, waits on
                                                  +----> end-of-file: leaves without a trace
 """
 
@@ -18,7 +19,7 @@ import os
 import socket
 import sys
 
-from . import files, inventory, loops, pools, sharing, system, threads
+from . import files, inventory, loops, pools, restorer, saver, sharing, system, threads
 from .codec import decode, encode
 from .libraries import Libraries
 
@@ -55,14 +56,15 @@ class Woken:
 
     def __init__(self, lost):
         self.lost = lost
+        self.salvaged = None
 
 
 class Freezer:
     """Takes snapshots of the worker."""
 
-    def __init__(self, guard, channel, output, prompts, children, exits):
+    def __init__(self, guard, channel, output, prompts, children, exits, keeping):
         self.guard, self.channel, self.output, self.prompts = guard, channel, output, prompts
-        self.children, self.exits = children, exits
+        self.children, self.exits, self.keeping = children, exits, keeping
         self.libraries = Libraries()
         self.writers = files.Writers()
         self.told = set()
@@ -71,9 +73,10 @@ class Freezer:
 
     # ---- in the live process ----
 
-    def take(self, wake):
-        """Freezes the present; `wake` is the frozen process's channel. In the live process: warnings that were not
-        told before. In a process that was woken, which may be much later: a `Woken`."""
+    def take(self, wake, others=()):
+        """Freezes the present; `wake` is the frozen process's channel, `others` are descriptors of the supervisor's
+        that it is not to have. In the live process: warnings that were not told before. In a process that was woken,
+        which may be much later: a `Woken`."""
         try:
             self.libraries.look()
             if self.libraries.cuda is not None:
@@ -91,7 +94,7 @@ class Freezer:
                     f"use the policy commit_always once {pool} is in use, or use {pool} in a process of its own",
                 )
             _check_room(wake)
-            present = _Present(self, wake)
+            present = _Present(self, (wake, *others))
         except BaseException:
             _close(wake)
             raise
@@ -105,6 +108,8 @@ class Freezer:
             raise Refused(f"fork: {error.strerror}", "free memory, or raise the limit on processes") from None
         if pid == 0:
             try:
+                for fd in others:
+                    _close(fd)
                 frozen = _Frozen(self, present, wake)
                 if ready:
                     _write(ready[1], b"\0")
@@ -199,13 +204,13 @@ def _check_room(wake):
 class _Present:
     """What a fork does not keep of this moment."""
 
-    def __init__(self, freezer, wake):
+    def __init__(self, freezer, channels):
         self.pid = _getpid()
         self.mask = _mask(_BLOCK, ())
         self.shared = sharing.Shared()
         self.children = freezer.children.visible()
         others = [*self.children, *freezer.children.estranged, *freezer.children.foreign]
-        mine = (*freezer.executor.descriptors(), wake)
+        mine = (*freezer.executor.descriptors(), *channels)
         self.inventory = inventory.Inventory(mine, freezer.writers, others)
         self.threads = threads.Lost()
         self.libraries = freezer.libraries.warnings
@@ -241,6 +246,8 @@ class _Frozen:
             if op == "branch":
                 if self.branch(fds):
                     return self.live(fds, request, branched=True)
+            elif op == "save":
+                self.save(fds[0])
             elif op == "leave":
                 _exit(0)
 
@@ -293,8 +300,11 @@ class _Frozen:
                 _leave_group(pid)
                 self.freezer.children.frozen.add(pid)
             _close(spare)
+        salvage = fds.pop() if request["salvage"] else None
         woken = self.live(fds, request, branched=False)
         woken.lost += lost
+        if salvage is not None:
+            woken.salvaged = restorer.take_over(self.freezer.keeping, salvage)
         return woken
 
     def branch(self, fds):
@@ -310,6 +320,21 @@ class _Frozen:
         for fd in fds:
             _close(fd)
         return False
+
+    def save(self, fd):
+        """Forks a process that writes the state down. It is hidden as this one is, whoever is woken later."""
+        freezer = self.freezer
+        try:
+            pid = freezer._fork()
+        except OSError:
+            pid = None  # its channel closes without a word, which the supervisor sees
+        if pid == 0:
+            _setpgid(0, 0)
+            saver.run(freezer.keeping, self.present.inventory, fd, self.socket.detach())
+        _close(fd)
+        if pid is not None:
+            _leave_group(pid)
+            freezer.children.frozen.add(pid)
 
     def live(self, fds, request, branched):
         """Becomes the live worker of a new incarnation. Returns what it could not keep."""

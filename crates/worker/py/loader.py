@@ -10,13 +10,14 @@ from importlib.machinery import ModuleSpec
 
 sources = json.loads(read(int(read(10))))  # noqa: F821 (given by the bootstrap)
 private = dict(vars(builtins))
+packages = {name.rpartition(".")[0] for name in sources}
 
 
 class Loader:
     @staticmethod
     def find_spec(name, path=None, target=None):
         if name in sources:
-            return ModuleSpec(name, Loader, origin="<pyrepl3>", is_package=name == "_pyrepl3")
+            return ModuleSpec(name, Loader, origin="<pyrepl3>", is_package=name in packages)
         return None
 
     @staticmethod
@@ -35,7 +36,7 @@ class Loader:
 sys.meta_path.insert(0, Loader)
 from _pyrepl3 import zygote  # noqa: E402
 
-# `tasks` is loaded when a session first awaits; until then its source is kept.
+# `tasks` is loaded when a session first awaits, `keep` for its first checkpoint; until then their source is kept.
 for name in list(sources):
     if name in sys.modules:
         del sources[name]

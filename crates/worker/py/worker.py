@@ -9,7 +9,7 @@ import resource
 import sys
 import threading
 
-from . import display, effects, execute, failure, freeze, introspect, source, stop, streams
+from . import display, effects, execute, failure, freeze, introspect, restorer, saver, source, stop, streams
 from .channel import Channel
 from .children import Children
 
@@ -31,7 +31,10 @@ class Worker:
         )
         self.children = children
         children.ask = self._ask_status
-        self.freezer = freeze.Freezer(self.guard, self.channel, self.output, self.prompts, children, exits)
+        self.keeping = saver.Keeping(vars(_main), source.known)
+        self.freezer = freeze.Freezer(
+            self.guard, self.channel, self.output, self.prompts, children, exits, self.keeping
+        )
         self.freezer.executor = self.executor
         self.install_input = streams.make_input(self.prompts)
         self.displays.install()
@@ -40,6 +43,7 @@ class Worker:
         threading.excepthook = _print_thread_failure
         sys.excepthook = _print_failure
         os.register_at_fork(after_in_child=self.after_user_fork)
+        self.keeping.prepare()
 
     def _system(self, original):
         @functools.wraps(original)
@@ -106,6 +110,7 @@ def main(channel_fd, stdout, stderr, stdin):
     except BaseException as error:
         channel.send({"t": "refused", "why": f"{type(error).__name__}: {error}"})
         os._exit(1)
+    worker.keeping.started()
     executor.underscore = mode["underscore"]
     executor.attach()
     namespace = executor.namespace
@@ -125,9 +130,14 @@ def serve(channel, guard, executor, freezer, namespace, initial):
             # It was refused; or this is another process by now, and the request was the other's.
             continue
         if op == "execute":
-            channel.send(executor.execute(request))
+            frame = executor.execute(request)
+            if "salvage" in request:
+                salvage(request, frame, freezer.keeping)
+            channel.send(frame)
         elif op in ("freeze", "branch"):
             pass
+        elif op == "restore":
+            channel.send(restore(request, guard, executor, freezer.keeping))
         elif op == "exit":
             leave(executor, request)
         else:
@@ -141,8 +151,8 @@ def froze(request, channel, freezer):
         if not request["fds"]:
             # The kernel leaves descriptors out for which there is no room.
             raise freeze.Refused(*freeze.TOO_MANY_OPEN)
-        wake = request["fds"][0]
-        outcome = freezer.branch(wake) if op == "branch" else freezer.take(wake)
+        wake, *others = request["fds"]
+        outcome = freezer.branch(wake) if op == "branch" else freezer.take(wake, others)
     except Exception as error:
         why, how = f"{type(error).__name__}: {failure.message(error)}", ""
         if isinstance(error, freeze.Refused):
@@ -151,11 +161,17 @@ def froze(request, channel, freezer):
             why, how = freeze.TOO_MANY_OPEN
         goes_on = bool(request.get("optional"))
         channel.send({"t": "unfrozen", "id": token, "why": why, "how": how, "goes_on": goes_on})
+        if not goes_on:
+            for fd in request["fds"][1:]:
+                os.close(fd)
         return goes_on
     if isinstance(outcome, freeze.Woken):
-        channel.send({"t": "awake", "python": _python_info(), "lost": outcome.lost})
+        said = {"t": "awake", "python": _python_info(), "lost": outcome.lost}
+        if outcome.salvaged is not None:
+            said["salvaged"] = outcome.salvaged
+        channel.send(said)
         return False
-    if op != "execute":
+    if op not in ("execute", "restore"):
         channel.send({"t": "reply", "id": token, "data": {"warnings": outcome}})
     elif outcome and request.get("optional"):
         # Nobody has asked for this snapshot: what it does not keep is told when somebody returns to it.
@@ -163,6 +179,43 @@ def froze(request, channel, freezer):
     elif outcome:
         channel.send({"t": "frozen", "id": token, "warnings": outcome})
     return True
+
+
+def salvage(request, frame, keeping):
+    """The named values of an execution that failed, written down before the process goes."""
+    fd = request["fds"][1]
+    try:
+        if frame["t"] == "error":
+            restorer.rescue(keeping, request["salvage"], fd)
+    except BaseException as error:
+        frame["unsalvaged"] = f"{type(error).__name__}: {failure.message(error)}"
+    finally:
+        os.close(fd)
+
+
+def restore(request, guard, executor, keeping):
+    """Loads a checkpoint. Code of the user's runs on the way, so it can be interrupted; a failure is undone."""
+    token = request["id"]
+    guard.mode = stop.DEFER
+    if guard.pending and not executor.channel.was_interrupted(token):
+        guard.pending = False
+    guard.begin()
+    try:
+        try:
+            guard.mode = stop.ON
+            guard.raise_pending()
+            answer = {"t": "reply", "id": token, "data": restorer.restore(keeping, request["fds"][1])}
+        finally:
+            guard.mode = stop.DEFER
+    except BaseException as error:
+        guard.mode = stop.DEFER
+        why, how = f"{type(error).__name__}: {failure.message(error)}", ""
+        if isinstance(error, restorer.Refused):
+            why, how = error.args
+        answer = {"t": "unrestored", "id": token, "why": why, "how": how}
+    guard.end()
+    executor.output.flush()
+    return answer
 
 
 def query(request, guard, executor, namespace, initial):

@@ -6,8 +6,10 @@ serves in the same way.
 """
 
 import gc
+import importlib
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -18,6 +20,8 @@ from . import inventory, session, system, worker
 from .libraries import Libraries
 
 FDS = 8
+# Loaded when the zygote has been idle for a moment.
+LATER = ("_pyrepl3.keep.transport", "_pyrepl3.keep.save", "_pyrepl3.keep.load", "_pyrepl3.keep.context")
 
 
 class Link:
@@ -51,6 +55,9 @@ class Link:
     def send(self, message):
         body = json.dumps(message).encode()
         self.socket.sendall(len(body).to_bytes(4, "big") + body)
+
+    def has_request(self, seconds):
+        return bool(select.select([self.socket], [], [], seconds)[0])
 
     def close(self):
         self.socket.close()
@@ -106,7 +113,13 @@ def serve(link):
     system.become_subreaper()
     link.send({"t": "ready", "python": python_info()})
     inits = set()
+    later = iter(LATER)
     while True:
+        if later is not None and not link.has_request(0.02):
+            # What sessions need for checkpoints, while there is nothing else to do: one that starts earlier has to
+            # read it by itself.
+            later = load_next(later)
+            continue
         request, fds = link.receive()
         if request is None:
             os._exit(0)
@@ -129,6 +142,17 @@ def serve(link):
             inits.add(pid)
         for fd in fds:
             os.close(fd)
+
+
+def load_next(later):
+    """Loads one module more. Returns the rest, None when there is none."""
+    name = next(later, None)
+    if name is None:
+        gc.collect()
+        gc.freeze()
+        return None
+    importlib.import_module(name)
+    return later
 
 
 def settle():

@@ -389,7 +389,7 @@ impl Inner {
         let started = async {
             let server = self.server().await?;
             start(
-                Origin { server, alive: self.engine.alive.clone() },
+                Origin { server, alive: self.engine.alive.clone(), shelf: self.engine.shelf.clone() },
                 self.options.session.clone(),
                 &Script::default(),
                 Some(Box::new(move || died(&weak, slot))),

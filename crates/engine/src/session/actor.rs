@@ -20,22 +20,30 @@ use super::outbox::Outbox;
 use super::past::Past;
 use super::start::{Origin, Setup};
 use super::timeline::{Bounds, Mark};
+use pyrepl3_store::LineageId;
 use pyrepl3_protocol::message::{ProcessExit, Snapshot};
 use pyrepl3_protocol::worker::{InitEvent, Request};
 use pyrepl3_protocol::{Code, Failure, JsonText};
+use rustix::fd::OwnedFd;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
+mod autosave;
 mod branch;
+mod checkpoints;
 mod heard;
 mod operations;
 mod perform;
 mod requests;
 mod returns;
+mod salvage;
 
+pub(crate) use checkpoints::{CheckpointRequest, Purpose, RestoreRequest, Stored};
+use autosave::Clock;
+use checkpoints::{Saving, SavingNews};
 use operations::PendingOperation;
 pub(crate) use operations::{Operation, Outcome};
 pub(crate) use returns::Returned;
@@ -153,6 +161,8 @@ struct PendingExecution {
     count: u64,
     started: Option<Instant>,
     report: Report,
+    /// Where values are written that are to be carried out of a failure.
+    salvage: Option<OwnedFd>,
     /// Repeats of its idempotency key that wait for its end.
     repeats: Vec<(String, Arc<Outbox>)>,
     /// Whoever waits for it to have stopped.
@@ -216,6 +226,17 @@ pub(crate) struct Actor {
     came_back: Option<String>,
     /// The process that was woken: who else speaks on its channel is none of ours.
     expected: Option<i32>,
+    /// Savers at work, by their numbers, and what their tasks tell.
+    savings: HashMap<u64, Saving>,
+    next_saving: u64,
+    news: mpsc::UnboundedSender<SavingNews>,
+    heard: mpsc::UnboundedReceiver<SavingNews>,
+    /// What the session's checkpoints share chunks with, and the last one that it was saved to or came from.
+    store_lineage: LineageId,
+    parent: Option<String>,
+    autosave: Clock,
+    /// Whether a fresh worker is to get that checkpoint back.
+    recovery: bool,
     /// What happened while actions were performed.
     later: VecDeque<Event>,
 }
@@ -227,6 +248,8 @@ enum Turn {
     Stdout,
     Stderr,
     Init(Option<InitEvent>),
+    Saving(SavingNews),
+    Autosave,
     Timer,
     Paced,
     Room,
@@ -244,6 +267,8 @@ impl Actor {
         let grace = Duration::from_secs_f64(limits.interrupt_grace.unwrap_or(GRACE));
         let queue = limits.queue.unwrap_or(QUEUE) as usize;
         let options = &place.setup.options;
+        let autosave = Clock::new(options.autosave.as_ref());
+        let (news, heard) = mpsc::unbounded_channel();
         let known = Bounds::default();
         let bounds = Bounds {
             marks: limits.snapshots.map_or(known.marks, |limit| limit as usize),
@@ -286,6 +311,14 @@ impl Actor {
             came_back: None,
             gone: Vec::new(),
             expected: None,
+            savings: HashMap::new(),
+            next_saving: 0,
+            news,
+            heard,
+            store_lineage: LineageId::new(),
+            parent: None,
+            autosave,
+            recovery: false,
             later: VecDeque::new(),
         }
     }
@@ -313,6 +346,7 @@ impl Actor {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
+        let autosave = self.autosave_at();
         let listening = self.is_listening();
         if listening && self.pace.is_none() {
             self.worker.stdout.watch();
@@ -325,12 +359,14 @@ impl Actor {
             biased;
             command = self.commands.recv() => Turn::Command(command),
             event = self.init.next(), if !self.init_gone => Turn::Init(event),
+            Some(news) = self.heard.recv() => Turn::Saving(news),
             _ = worker.readable(), if listening && !worker.closed => Turn::Frames,
             _ = worker.stdout.readable(), if reading && !worker.stdout.ended => Turn::Stdout,
             _ = worker.stderr.readable(), if reading && !worker.stderr.ended => Turn::Stderr,
             () = async { tokio::time::sleep_until(paced.unwrap_or_else(Instant::now).into()).await }, if paced.is_some() => Turn::Paced,
             _ = worker.writable(), if worker.is_waiting() && !worker.closed => Turn::Writable,
             () = async { tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now).into()).await }, if deadline.is_some() => Turn::Timer,
+            () = async { tokio::time::sleep_until(autosave.unwrap_or_else(Instant::now).into()).await }, if autosave.is_some() => Turn::Autosave,
             () = self.place.shared.room.notified(), if !listening => Turn::Room,
         }
     }
@@ -375,6 +411,8 @@ impl Actor {
             Turn::Stderr => self.read_output(false),
             Turn::Paced => self.pace = None,
             Turn::Init(event) => self.init_event(event).await,
+            Turn::Saving(news) => self.saving_news(news).await,
+            Turn::Autosave => self.save_by_itself().await,
             Turn::Timer => self.timer().await,
             Turn::Room => {}
         }

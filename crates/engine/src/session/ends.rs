@@ -29,6 +29,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) state: State,
     /// What was restored, where it was undone.
     pub(crate) report: Option<String>,
+    /// Names that were carried over.
+    pub(crate) salvaged: Vec<String>,
     /// Numbers of the executions that were undone.
     pub(crate) undone: Vec<u64>,
     /// Whether the process was killed because its channel was closed.
@@ -80,6 +82,7 @@ fn finish(mut message: ErrorMessage, known: &Circumstances<'_>) -> ErrorMessage 
             message.rolled_back = true;
             message.report.clone_from(&known.report);
             message.undone.clone_from(&known.undone);
+            message.salvaged.clone_from(&known.salvaged);
         }
         State::Stuck => {
             message.report = Some(

@@ -3,6 +3,7 @@
 use super::actor::{Command, Query};
 use super::execution::Execution;
 use super::outbox::Outbox;
+use crate::checkpoint::Shelf;
 use pyrepl3_protocol::id::{self, Kind};
 use pyrepl3_protocol::message::{Message, PythonInfo, SessionOptions, TransactionPolicy};
 use pyrepl3_protocol::{Code, Failure, JsonText};
@@ -33,6 +34,9 @@ pub struct ExecuteRequest {
     pub stop_on_error: bool,
     /// A repeated key does not run the code again but ends as the first did.
     pub idempotency_key: Option<String>,
+    /// Names whose values are carried out of a failed state into the one before, under a policy that undoes. A process
+    /// that was killed leaves nothing to carry.
+    pub salvage: Vec<String>,
 }
 
 /// Python source.
@@ -63,6 +67,7 @@ impl ExecuteRequest {
             inputs: None,
             stop_on_error: false,
             idempotency_key: None,
+            salvage: Vec::new(),
         }
     }
 }
@@ -150,6 +155,7 @@ pub(crate) struct Shared {
     pub(crate) room: Arc<Notify>,
     pub(crate) python: Mutex<Option<PythonInfo>>,
     pub(crate) lineage: Option<Lineage>,
+    pub(crate) shelf: Arc<Shelf>,
 }
 
 /// Where a branch comes from.
@@ -234,6 +240,7 @@ impl Session {
                 "give seconds above 0, or none",
             ));
         }
+        self.check_salvage(&request)?;
         let chosen = request.id.is_some();
         let id = request.id.get_or_insert_with(|| id::new(Kind::Execution)).clone();
         let outbox = Arc::new(Outbox::new(self.shared.room.clone()));

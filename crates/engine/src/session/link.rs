@@ -79,10 +79,10 @@ impl WorkerLink {
         self.writer.send(&self.control, &json)
     }
 
-    /// Sends a request with a descriptor.
-    pub(crate) fn send_with(&mut self, request: &Request<'_>, fd: OwnedFd) -> io::Result<()> {
+    /// Sends a request with descriptors.
+    pub(crate) fn send_with(&mut self, request: &Request<'_>, fds: Vec<OwnedFd>) -> io::Result<()> {
         let json = serde_json::to_vec(request)?;
-        self.writer.send_with(&self.control, &json, vec![fd])
+        self.writer.send_with(&self.control, &json, fds)
     }
 
     /// From now on another process is the worker: a frozen one that is being woken. The pipes stay. Returns the end of

@@ -38,6 +38,8 @@ pub(crate) enum Kind {
     Query,
     /// Takes a snapshot.
     Freeze(Purpose),
+    /// Brings a checkpoint back; ends with a reply, or is undone.
+    Restore,
     /// Splits the session.
     Branch,
     /// Keeps the effects of the open transaction.
@@ -60,6 +62,7 @@ pub(crate) enum Purpose {
     Named,
     Savepoint,
     Begin(Option<Duration>),
+    Checkpoint,
 }
 
 /// Something to do.
@@ -95,6 +98,8 @@ pub(crate) enum Said {
     Reply,
     /// It could not be frozen, so what asked for it did not happen.
     Unfrozen,
+    /// The checkpoint could not be brought back.
+    Unrestored,
 }
 
 /// What happened.
@@ -122,6 +127,10 @@ pub(crate) enum Event {
     Cancel(Token),
     /// A client drops a mark.
     DropMark(Mark),
+    /// A checkpoint begins to be made of a mark.
+    Hold(Mark),
+    /// The checkpoint has been made, or given up.
+    Release(Mark),
     /// Another session needs room: a mark that can go is to go.
     MakeRoom,
     /// A time that [`Machine::deadline`] named has come.
@@ -367,7 +376,7 @@ impl Machine {
             return Err(Refusal::Closed);
         }
         // To go back to a snapshot is what one does about it.
-        let cures = matches!(task.kind, Kind::ReturnTo(_) | Kind::Settle);
+        let cures = matches!(task.kind, Kind::ReturnTo(_) | Kind::Restore | Kind::Settle);
         if std::mem::take(&mut self.lost_unseen) && !cures {
             return Err(Refusal::Lost);
         }
@@ -375,13 +384,19 @@ impl Machine {
             return Err(Refusal::Full);
         }
         let mut actions = Vec::new();
-        if matches!(task.kind, Kind::ReturnTo(_)) {
+        if matches!(task.kind, Kind::ReturnTo(_) | Kind::Restore) {
             self.drop_queue(Verdict::Cancelled, &mut actions);
             self.stop(false, now, &mut actions);
         }
         self.queue.push_back(task);
         self.turn(now, &mut actions);
         Ok(actions)
+    }
+
+    /// Takes a task that comes before all others, while the worker is being started again.
+    pub(crate) fn submit_first(&mut self, task: Task) {
+        debug_assert_eq!(self.phase, Phase::Respawning);
+        self.queue.push_front(task);
     }
 
     /// Takes an event.
@@ -407,6 +422,12 @@ impl Machine {
             Event::Cancel(token) => self.cancel(token, now, &mut actions),
             Event::DropMark(mark) => {
                 if self.timeline.take(mark, super::timeline::Role::Named) {
+                    actions.push(Action::Drop(vec![mark]));
+                }
+            }
+            Event::Hold(mark) => drop(self.timeline.add(mark, super::timeline::Role::Saving)),
+            Event::Release(mark) => {
+                if self.timeline.take(mark, super::timeline::Role::Saving) {
                     actions.push(Action::Drop(vec![mark]));
                 }
             }

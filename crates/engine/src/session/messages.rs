@@ -4,9 +4,10 @@ use super::actor::Returned;
 use base64::Engine as _;
 use pyrepl3_protocol::id::{self, Kind};
 use pyrepl3_protocol::message::{
-    Changes, EndStatus, ErrorMessage, Evicted, InputMessage, OutputMessage, ProcessExit, RolledBack, SessionLost,
-    SnapshotCreated, SnapshotKind, Stream, Warning,
+    Changes, CheckpointCreated, EndStatus, ErrorMessage, Evicted, InputMessage, Lost, OutputMessage, ProcessExit,
+    RolledBack, SessionLost, SnapshotCreated, SnapshotKind, Stream, Variable, Warning,
 };
+use pyrepl3_store::Manifest;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Unix time in seconds.
@@ -54,6 +55,7 @@ pub(crate) fn error(status: EndStatus, ename: &str, evalue: String) -> ErrorMess
         frames: Vec::new(),
         rolled_back: false,
         undone: Vec::new(),
+        salvaged: Vec::new(),
         report: None,
         stopped_by: None,
         session_lost: false,
@@ -106,6 +108,33 @@ pub(crate) fn rolled_back(session: &str, snapshot: Option<String>, returned: &Re
         undone: returned.undone.clone(),
         redone: returned.redone.clone(),
         discarded: returned.discarded.clone(),
+    }
+}
+
+pub(crate) fn checkpoint_created(
+    session: &str,
+    manifest: &Manifest,
+    (variables, lost): (Vec<Variable>, Vec<Lost>),
+    parent: Option<String>,
+    (pause, took): (Duration, Duration),
+    execution_count: u64,
+) -> CheckpointCreated {
+    CheckpointCreated {
+        id: id::new(Kind::Message),
+        timestamp: now(),
+        session_id: Some(session.to_owned()),
+        execution_id: None,
+        reply_to: None,
+        checkpoint_id: manifest.id.to_string(),
+        name: manifest.name.clone(),
+        parent,
+        variables,
+        lost,
+        size_bytes: manifest.size_bytes,
+        stored_bytes: manifest.stored_bytes,
+        pause: pause.as_secs_f64(),
+        duration: took.as_secs_f64(),
+        execution_count,
     }
 }
 

@@ -2,6 +2,7 @@
 //! listens, `handle` and `execution` are what a program holds.
 
 mod actor;
+mod checkpoints;
 mod ends;
 mod execution;
 mod frozen;
@@ -18,6 +19,7 @@ mod state;
 mod timeline;
 
 pub(crate) use actor::Command;
+pub use checkpoints::{CheckpointNote, Checkpointing};
 pub use execution::{Execution, ExecutionError};
 pub use handle::{ExecuteRequest, Lineage, PendingInput, Script, Session, SessionEvents, Source, Status, StatusState};
 pub(crate) use roster::Roster;

@@ -23,6 +23,19 @@ impl Past {
         self.0.retain(|one| *one != count);
     }
 
+    /// From their numbers, which grow.
+    pub(crate) fn of(mut numbers: Vec<u64>) -> Past {
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.drain(..numbers.len().saturating_sub(MOST));
+        Past(numbers)
+    }
+
+    /// Their numbers, oldest first.
+    pub(crate) fn numbers(&self) -> &[u64] {
+        &self.0
+    }
+
     /// The last one.
     pub(crate) fn last(&self) -> Option<u64> {
         self.0.last().copied()

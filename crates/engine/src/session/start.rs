@@ -5,6 +5,7 @@ use super::handle::{Lineage, Script, Session, Shared};
 use super::link::{InitLink, WorkerLink};
 use super::outbox::Outbox;
 use super::roster::Roster;
+use crate::checkpoint::Shelf;
 use crate::zygote::ForkServer;
 use pyrepl3_protocol::id::{self, Kind};
 use pyrepl3_protocol::message::SessionOptions;
@@ -43,6 +44,7 @@ impl Setup {
 pub(crate) struct Origin {
     pub(crate) server: Arc<ForkServer>,
     pub(crate) alive: Arc<Roster>,
+    pub(crate) shelf: Arc<Shelf>,
 }
 
 fn mode(script: &Script) -> Mode {
@@ -158,6 +160,7 @@ pub(super) fn assemble(
         room,
         python: Mutex::default(),
         lineage,
+        shelf: origin.shelf.clone(),
     });
     let (commands, inbox) = mpsc::unbounded_channel();
     let (ready, is_ready) = oneshot::channel();

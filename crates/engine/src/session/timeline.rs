@@ -9,6 +9,7 @@
 //! savepoint   inside it
 //! named       a client asked for it
 //! undo        before an execution that has ended; the oldest go first when room is needed
+//! saving      a checkpoint is being made of it
 //! redo        a present that was left by undo (not on the line: kept apart)
 //! ```
 //!
@@ -29,11 +30,12 @@ pub(crate) struct Roles {
     pub(crate) savepoint: bool,
     pub(crate) named: bool,
     pub(crate) undo: bool,
+    pub(crate) saving: bool,
 }
 
 impl Roles {
     fn any(self) -> bool {
-        self.guard || self.begin || self.savepoint || self.named || self.undo
+        self.guard || self.begin || self.savepoint || self.named || self.undo || self.saving
     }
 }
 
@@ -45,6 +47,7 @@ pub(crate) enum Role {
     Savepoint,
     Named,
     Undo,
+    Saving,
     Redo,
 }
 
@@ -213,7 +216,7 @@ impl Timeline {
     }
 
     fn evict_beside(&mut self, target: Option<Mark>) -> Option<Mark> {
-        let only = |roles: &Roles| !roles.guard && !roles.begin && !roles.savepoint;
+        let only = |roles: &Roles| !roles.guard && !roles.begin && !roles.savepoint && !roles.saving;
         let oldest = |wanted: fn(&Roles) -> bool| {
             let mut line = self.line.iter().filter(|(mark, _)| Some(**mark) != target);
             line.find(|(_, roles)| only(roles) && wanted(roles)).map(|(mark, _)| *mark)
@@ -329,6 +332,7 @@ impl Roles {
             Role::Savepoint => self.savepoint = value,
             Role::Named => self.named = value,
             Role::Undo => self.undo = value,
+            Role::Saving => self.saving = value,
             Role::Redo => {}
         }
     }

@@ -47,6 +47,8 @@ pub enum SnapshotKind {
     Undo,
     /// A present that `undo` left, and that `redo` returns to.
     Redo,
+    /// A checkpoint is being made of it.
+    Checkpoint,
     /// Before the execution that runs.
     Execution,
 }
@@ -69,6 +71,116 @@ pub struct Snapshot {
     pub execution_count: u64,
     /// Bytes that it holds alone, page tables included; null where that cannot be told.
     pub memory: Option<u64>,
+}
+
+/// How a name was kept in a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Variable {
+    /// The name.
+    pub name: String,
+    /// `import`, `pickle`, `cloudpickle`, `source` or `data`.
+    #[serde(default)]
+    pub tier: String,
+    /// Its type.
+    #[serde(default, rename = "type", skip_serializing_if = "String::is_empty")]
+    pub type_name: String,
+    /// Bytes.
+    #[serde(default)]
+    pub size: u64,
+}
+
+/// What a checkpoint did not keep, or what did not come back from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Lost {
+    /// A variable, or state that is none, under a plain name (`umask`, `json.dumps`, `fd 7`).
+    pub name: String,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// A package that a checkpoint was made with, and that is not there, or in another version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PackageDifference {
+    /// The package.
+    pub name: String,
+    /// The version that the checkpoint was made with.
+    #[serde(default)]
+    pub saved: Option<String>,
+    /// The version that is there; null where it is missing.
+    #[serde(default)]
+    pub found: Option<String>,
+}
+
+/// A checkpoint in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Checkpoint {
+    /// Its id.
+    pub checkpoint_id: String,
+    /// Its name, if it was given one.
+    pub name: Option<String>,
+    /// The session that it was made of.
+    pub session_id: String,
+    /// The checkpoint that this session was saved to, or came from, before.
+    pub parent: Option<String>,
+    /// When it was made: Unix time in seconds.
+    pub created_at: f64,
+    /// Bytes of the whole state.
+    pub size_bytes: u64,
+    /// Bytes that were newly written for it.
+    pub stored_bytes: u64,
+    /// Version of the interpreter.
+    pub python: String,
+    /// How many variables it holds.
+    pub variables: u64,
+    /// How much it could not keep.
+    pub lost: u64,
+    /// What is wrong with it, where something is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damaged: Option<String>,
+}
+
+/// How a name differs between two checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Difference {
+    /// The name.
+    pub name: String,
+    /// `added`, `removed` or `changed`.
+    pub change: String,
+    /// Its type: the newer one, where it is in both.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Bytes in the older checkpoint; null where it is not there.
+    pub size_before: Option<u64>,
+    /// Bytes in the newer one; null where it is not there.
+    pub size_after: Option<u64>,
+}
+
+/// When a session is saved by itself. At least one of the three.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Autosave {
+    /// After so many executions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executions: Option<u32>,
+    /// When so many seconds have passed since the last one, and something was executed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// When nothing has run for so many seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<f64>,
+    /// Checkpoints that are kept of those that were made by themselves; 3 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<u32>,
+    /// Whether the newest comes back by itself, after the worker died with its state and when a session of the same
+    /// name is started again; true without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recover: Option<bool>,
 }
 
 /// A session that was branched off.
@@ -283,6 +395,12 @@ pub struct SessionOptions {
     /// Seconds after which an explicit transaction in which nothing happens rolls back; 600 without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transaction_timeout: Option<f64>,
+    /// A checkpoint, by id or by name, whose state it begins with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_checkpoint: Option<String>,
+    /// When it is saved by itself; never without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autosave: Option<Autosave>,
 }
 
 fn is_zero(number: &u32) -> bool {

@@ -23,7 +23,7 @@ impl Actor {
         match Frozen::new(self.past.clone(), None) {
             Ok((frozen, theirs)) => {
                 self.brancher = Some(frozen);
-                if self.worker.send_with(&Request::Branch { id: token, fds: 1 }, theirs).is_err() {
+                if self.worker.send_with(&Request::Branch { id: token, fds: 1 }, vec![theirs]).is_err() {
                     self.worker.closed = true;
                 }
             }
@@ -85,6 +85,8 @@ impl Actor {
         let (session, mut actor, is_ready) = assemble(setup, self.place.origin.clone(), Some(lineage), init, worker);
         actor.count = self.count;
         actor.past = self.past.clone();
+        actor.store_lineage = self.store_lineage.clone();
+        actor.parent.clone_from(&self.parent);
         run_actor(actor, self.place.origin.alive.clone(), None);
         Ok((session, is_ready))
     }

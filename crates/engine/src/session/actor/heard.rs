@@ -47,6 +47,10 @@ impl Actor {
                 self.unfrozen = Some((why, how));
                 self.feed(Event::Ended { token: refused.id, said: Said::Unfrozen }).await;
             }
+            worker::Event::Unrestored(refused) => {
+                self.note_unrestored(refused.id, &refused.why, &refused.how);
+                self.feed(Event::Ended { token: refused.id, said: Said::Unrestored }).await;
+            }
             worker::Event::Wait(wait) => {
                 if self.init.ask_status(wait.input, wait.pid, wait.nohang).await.is_err() {
                     let unknown = JsonText::from("unknown");
@@ -205,6 +209,7 @@ impl Actor {
         if let Some(ready) = self.ready.take() {
             _ = ready.send(Ok(()));
         }
+        self.recover().await;
         self.feed(Event::Up).await;
     }
 

@@ -1,5 +1,6 @@
 //! Transactions, snapshots, undo and branches: what clients ask, and how it is answered.
 
+use super::checkpoints::{CheckpointRequest, RestoreRequest, Restoring, Stored};
 use super::returns::Returned;
 use super::{Actor, Pending, QUERY_LIMIT, Reply, branch::BRANCHES};
 use crate::session::ends;
@@ -8,7 +9,7 @@ use crate::session::handle::{Session, closed};
 use crate::session::machine::{Event, Kind, Purpose, State, Task, Token, Verdict, Why};
 use crate::session::messages;
 use crate::session::timeline::Mark;
-use pyrepl3_protocol::message::{RandomState, RolledBack, SnapshotCreated, SnapshotKind};
+use pyrepl3_protocol::message::{RandomState, Restored, RolledBack, SnapshotCreated, SnapshotKind};
 use pyrepl3_protocol::{Code, Failure};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ pub(crate) enum Operation {
     Undo,
     Redo,
     Branch { count: u32, random: RandomState },
+    Checkpoint(CheckpointRequest),
+    Restore(RestoreRequest),
     Settle,
 }
 
@@ -38,6 +41,8 @@ pub(crate) enum Outcome {
     Created(Box<SnapshotCreated>),
     RolledBack(Box<RolledBack>),
     Branches(Vec<Session>),
+    Stored(Box<Stored>),
+    Restored(Box<Restored>),
 }
 
 /// An operation that was taken and has not ended.
@@ -50,6 +55,21 @@ pub(super) struct PendingOperation {
     pub(super) sent: Option<Instant>,
     pub(super) mark: Option<Mark>,
     pub(super) warnings: Vec<String>,
+    pub(super) restoring: Restoring,
+}
+
+impl PendingOperation {
+    pub(super) fn new(operation: Operation, reply: Reply<Outcome>) -> Self {
+        PendingOperation {
+            operation,
+            reply,
+            asked: Instant::now(),
+            sent: None,
+            mark: None,
+            warnings: Vec::new(),
+            restoring: Restoring::default(),
+        }
+    }
 }
 
 impl Actor {
@@ -67,6 +87,10 @@ impl Actor {
     }
 
     pub(super) async fn operate(&mut self, operation: Operation, reply: Reply<Outcome>) {
+        if let (Operation::Checkpoint(request), Some(mark)) = (&operation, self.mark_before_what_runs()) {
+            self.feed(Event::Hold(mark)).await;
+            return self.begin_saving(mark, request.clone(), Some(reply), Instant::now(), None).await;
+        }
         let kind = match self.kind_of_operation(&operation) {
             Ok(kind) => kind,
             Err(failure) => {
@@ -82,14 +106,13 @@ impl Actor {
             _ => None,
         };
         let token = self.token();
+        // A restore takes as long as what it loads, and can be interrupted.
         let freezes = matches!(kind, Kind::Freeze(_) | Kind::Branch | Kind::Undo | Kind::Redo);
         let timeout = freezes.then_some(QUERY_LIMIT);
         let task = Task { timeout, transaction, ..Task::new(token, kind) };
         match self.machine.submit(task, Instant::now()) {
             Ok(actions) => {
-                let asked = Instant::now();
-                let pending =
-                    PendingOperation { operation, reply, asked, sent: None, mark: None, warnings: Vec::new() };
+                let pending = PendingOperation::new(operation, reply);
                 self.pending.insert(token, Pending::Operate(Box::new(pending)));
                 self.perform(actions).await;
             }
@@ -131,6 +154,8 @@ impl Actor {
                 }
                 Kind::Branch
             }
+            Operation::Checkpoint(_) => Kind::Freeze(Purpose::Checkpoint),
+            Operation::Restore(_) => Kind::Restore,
             Operation::Settle => Kind::Settle,
         })
     }
@@ -154,8 +179,24 @@ impl Actor {
     }
 
     /// Answers an operation.
-    pub(super) async fn end_operation(&mut self, pending: PendingOperation, verdict: Verdict, state: State) {
+    pub(super) async fn end_operation(&mut self, mut pending: PendingOperation, verdict: Verdict, state: State) {
         let id = self.place.shared.id.clone();
+        match (&pending.operation, verdict, pending.mark) {
+            (Operation::Checkpoint(request), Verdict::Done, Some(mark)) => {
+                let request = request.clone();
+                return self.begin_saving(mark, request, Some(pending.reply), pending.asked, pending.sent).await;
+            }
+            (Operation::Restore(request), ..) if !matches!(verdict, Verdict::Refused(_) | Verdict::Cancelled) => {
+                let request = request.clone();
+                let answer = self.end_restore(&request, &mut pending, verdict, state).await;
+                if request.automatic {
+                    self.tell_recovery(&answer);
+                }
+                _ = pending.reply.send(answer);
+                return;
+            }
+            _ => {}
+        }
         let answer = match verdict {
             Verdict::Refused(why) => Err(ends::refused(why, self.unfrozen.take())),
             Verdict::Begun(number) => Ok(Outcome::Begun(self.transaction_id(number))),
@@ -245,6 +286,9 @@ impl Actor {
 
     /// What the worker says of a snapshot that an operation asked for.
     pub(super) fn note_warnings(&mut self, token: Token, data: &serde_json::value::RawValue) {
+        if self.note_restored(token, data) {
+            return;
+        }
         #[derive(serde::Deserialize)]
         struct Taken {
             #[serde(default)]

@@ -97,8 +97,13 @@ impl Actor {
                     frozen.redo = matches!(what, Operation::Undo);
                     frozen.asked_for = matches!(what, Operation::Snapshot { .. } | Operation::Savepoint { .. });
                 }
+                let restores = matches!(operation.operation, Operation::Restore(_));
                 match wake {
-                    Some(wake) => self.worker.send_with(&Request::Freeze { id: token, fds: 1 }, wake),
+                    Some(wake) if restores => match self.serve_checkpoint(token) {
+                        Ok(theirs) => self.worker.send_with(&Request::Restore { id: token, fds: 2 }, vec![wake, theirs]),
+                        Err(error) => Err(error),
+                    },
+                    Some(wake) => self.worker.send_with(&Request::Freeze { id: token, fds: 1 }, vec![wake]),
                     None => Ok(()),
                 }
             }
@@ -124,12 +129,23 @@ impl Actor {
                         WireSource::Bytes { base64: base64::engine::general_purpose::STANDARD.encode(bytes) }
                     }
                 };
-                let fds = wake.is_some().then_some(1);
-                let optional = fds.is_some() && self.machine.mark_is_optional();
-                let request = Request::Execute { id: token, count: self.count, file, code, fds, optional };
-                match wake {
-                    Some(wake) => self.worker.send_with(&request, wake),
-                    None => self.worker.send(&request),
+                let optional = wake.is_some() && self.machine.mark_is_optional();
+                let mut salvage: &[String] = &[];
+                let mut descriptors = Vec::from_iter(wake);
+                if !optional
+                    && !descriptors.is_empty()
+                    && !execution.request.salvage.is_empty()
+                    && let Ok((kept, theirs)) = super::salvage::file()
+                {
+                    execution.salvage = Some(kept);
+                    descriptors.push(theirs);
+                    salvage = &execution.request.salvage;
+                }
+                let fds = (!descriptors.is_empty()).then_some(descriptors.len() as u8);
+                let request = Request::Execute { id: token, count: self.count, file, code, fds, salvage, optional };
+                match descriptors.is_empty() {
+                    false => self.worker.send_with(&request, descriptors),
+                    true => self.worker.send(&request),
                 }
             }
         };
@@ -166,7 +182,13 @@ impl Actor {
                 if let Verdict::Refused(why) = verdict {
                     return self.refuse_execution(*execution, why);
                 }
-                let report = (state == State::Undone).then(|| self.last_return.take()).flatten();
+                let mut report = (state == State::Undone).then(|| self.last_return.take()).flatten();
+                if let Some(returned) = &mut report {
+                    super::salvage::tell(&execution, returned);
+                }
+                if state == State::Kept && execution.started.is_some() {
+                    self.note_executed();
+                }
                 let known = Circumstances {
                     timeout: execution.request.timeout,
                     grace: Duration::from_secs_f64(
@@ -178,6 +200,7 @@ impl Actor {
                     severed: self.severed,
                     state,
                     undone: report.as_ref().map(|returned| returned.undone.clone()).unwrap_or_default(),
+                    salvaged: report.as_mut().map(|returned| std::mem::take(&mut returned.salvaged_names)).unwrap_or_default(),
                     report: report.map(|returned| returned.report),
                     violation: self
                         .fault
@@ -302,8 +325,10 @@ impl Actor {
             format!("the worker process {how} {when}; its namespace is gone, and the session goes on with a fresh one");
         let message = messages::session_lost(&self.place.shared.id, reason, self.exit.clone(), true);
         self.place.shared.events.push(Message::SessionLost(message), false);
-        self.past = Past::default();
         self.came_back = None;
+        if !self.plan_recovery() {
+            self.past = Past::default();
+        }
         self.gone.clear();
         self.prompts.clear();
     }
@@ -336,6 +361,7 @@ impl Actor {
 
     /// Ends every process of the session.
     pub(super) async fn teardown(&mut self) {
+        self.give_up_saving();
         let busy = self.machine.current().is_some();
         if let Some((code, join)) = self.leave.filter(|_| self.up && !busy && !self.init_gone && self.count > 0) {
             self.tell(&Request::Exit { code, join });

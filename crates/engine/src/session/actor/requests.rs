@@ -133,6 +133,7 @@ impl Actor {
             count: 0,
             started: None,
             report: Report::None,
+            salvage: None,
             repeats: Vec::new(),
             stopped: Vec::new(),
         };

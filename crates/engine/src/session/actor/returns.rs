@@ -26,6 +26,7 @@ pub(super) struct Returning {
     lost: Vec<String>,
     ended: Vec<String>,
     discarded: Vec<String>,
+    salvaged: Option<worker::Recovered>,
 }
 
 /// A return that is complete.
@@ -39,6 +40,9 @@ pub(crate) struct Returned {
     pub(crate) undone: Vec<u64>,
     pub(crate) redone: Vec<u64>,
     pub(crate) discarded: Vec<String>,
+    /// What was carried over from the state that is gone, and the names of that.
+    pub(crate) salvaged: Option<worker::Recovered>,
+    pub(crate) salvaged_names: Vec<String>,
 }
 
 fn kind(roles: Option<Roles>) -> SnapshotKind {
@@ -48,6 +52,7 @@ fn kind(roles: Option<Roles>) -> SnapshotKind {
         Some(roles) if roles.savepoint => SnapshotKind::Savepoint,
         Some(roles) if roles.begin => SnapshotKind::Transaction,
         Some(roles) if roles.undo => SnapshotKind::Undo,
+        Some(roles) if roles.saving && !roles.guard => SnapshotKind::Checkpoint,
         Some(_) => SnapshotKind::Execution,
     }
 }
@@ -159,7 +164,9 @@ impl Actor {
         for frozen in self.frozen.values_mut() {
             stays.extend(frozen.confirm().await.ok());
         }
+        stays.extend(self.saver_pids());
         let before = self.worker.process.as_ref().map(crate::process::Process::pid);
+        let salvage = self.take_salvage();
         let woken = async {
             let mut fds = vec![self.worker.reincarnate()?];
             let mut spare = None;
@@ -171,7 +178,8 @@ impl Actor {
                 fds.push(theirs);
                 spare = Some(replacement);
             }
-            frozen.send(FrozenRequest::Wake { keep, before }, fds).await?;
+            let salvage = salvage.map(|file| fds.push(file)).is_some();
+            frozen.send(FrozenRequest::Wake { keep, before, salvage }, fds).await?;
             Ok::<_, std::io::Error>(spare)
         };
         match woken.await {
@@ -201,6 +209,7 @@ impl Actor {
             lost: Vec::new(),
             ended: Vec::new(),
             discarded,
+            salvaged: None,
         });
         if let Err(failure) = self.init.rolled(pid, &stays).await {
             tracing::warn!(%failure, "session init could not be told of a rollback");
@@ -227,6 +236,7 @@ impl Actor {
         };
         returning.awake = true;
         returning.lost = awake.lost.iter().take(LOST.1).map(|text| bounded(text)).collect();
+        returning.salvaged = awake.salvaged;
         self.maybe_returned().await;
     }
 
@@ -329,6 +339,8 @@ impl Returning {
             undone,
             redone,
             discarded: self.discarded,
+            salvaged: self.salvaged,
+            salvaged_names: Vec::new(),
         }
     }
 }

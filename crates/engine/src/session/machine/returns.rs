@@ -114,9 +114,9 @@ impl Machine {
             Some(stop) => Verdict::Killed { timed_out: stop.timed_out },
             None => Verdict::Crashed,
         };
-        let executes = current.task.kind == Kind::Execute;
+        let guarded = matches!(current.task.kind, Kind::Execute | Kind::Restore);
         // A mark that was about to be made for something else is none.
-        if let Some(mark) = current.mark.filter(|_| !executes) {
+        if let Some(mark) = current.mark.filter(|_| !guarded) {
             self.timeline.forget(mark);
             actions.push(Action::Drop(vec![mark]));
         }

@@ -40,9 +40,17 @@ impl Machine {
                     Purpose::Savepoint => Role::Savepoint,
                     Purpose::Begin(_) if open.is_some() => return Err(Why::TransactionOpen),
                     Purpose::Begin(_) => Role::Begin,
+                    Purpose::Checkpoint => Role::Saving,
                 };
                 let mark = self.mark(role, None, actions)?;
                 self.send(task, Some(mark), now, actions);
+            }
+            Kind::Restore => {
+                let mark = self.mark(Role::Guard, None, actions)?;
+                drop_marks(self.timeline.clear_redo(), actions);
+                self.send(task, Some(mark), now, actions);
+                self.used = true;
+                self.dirty = true;
             }
             Kind::Commit => {
                 if open.is_none() {
@@ -151,6 +159,7 @@ impl Machine {
                 Said::Result | Said::Error => executes,
                 Said::Reply => !executes,
                 Said::Unfrozen => current.mark.is_some() || current.task.kind == Kind::Branch,
+                Said::Unrestored => current.task.kind == Kind::Restore,
             };
             current.task.token == token && fits
         });
@@ -166,7 +175,7 @@ impl Machine {
         } else if current.task.kind == Kind::Execute {
             self.executed(&current, said, actions);
         } else {
-            self.operated(&current, now, actions);
+            self.operated(&current, said, now, actions);
         }
         self.turn(now, actions);
     }
@@ -215,14 +224,8 @@ impl Machine {
                 self.revert(back, For::Execution { token, verdict, stops }, actions);
             }
             mark => {
-                if let Some(mark) = mark.filter(|_| self.timeline.has_undo()) {
-                    // That it forgets its oldest steps is what its limit is for: no eviction.
-                    drop_marks(self.timeline.add(mark, Role::Undo), actions);
-                }
-                if let Some(mark) = mark
-                    && self.timeline.take(mark, Role::Guard)
-                {
-                    actions.push(Action::Drop(vec![mark]));
+                if let Some(mark) = mark {
+                    self.keep_for_undo(mark, actions);
                 }
                 actions.push(Action::End(token, verdict, State::Kept));
                 if stops {
@@ -232,17 +235,37 @@ impl Machine {
         }
     }
 
+    /// The mark before something that is kept: a step of undo, where the session has them.
+    fn keep_for_undo(&mut self, mark: Mark, actions: &mut Vec<Action>) {
+        if self.timeline.has_undo() {
+            // That it forgets its oldest steps is what its limit is for: no eviction.
+            drop_marks(self.timeline.add(mark, Role::Undo), actions);
+        }
+        if self.timeline.take(mark, Role::Guard) {
+            actions.push(Action::Drop(vec![mark]));
+        }
+    }
+
     /// The worker has done its part of an operation.
-    fn operated(&mut self, current: &Current, now: Instant, actions: &mut Vec<Action>) {
+    fn operated(&mut self, current: &Current, said: Said, now: Instant, actions: &mut Vec<Action>) {
         let token = current.task.token;
         let verdict = match (current.task.kind, current.mark) {
             (Kind::Freeze(Purpose::Begin(timeout)), Some(mark)) => {
                 self.dirty = false;
                 Verdict::Begun(self.timeline.begin(mark, timeout, now))
             }
+            (Kind::Freeze(Purpose::Checkpoint), _) => Verdict::Done,
             (Kind::Freeze(_), _) => {
                 self.dirty = false;
                 Verdict::Done
+            }
+            (Kind::Restore, Some(mark)) if said == Said::Unrestored => {
+                let back = self.timeline.return_to(mark, Some(Role::Guard));
+                return self.revert(back, For::Operation(token), actions);
+            }
+            (Kind::Restore, Some(mark)) => {
+                self.keep_for_undo(mark, actions);
+                Verdict::Reported
             }
             (Kind::Undo, _) => match self.timeline.undo_mark() {
                 Some(mark) => {

@@ -1,0 +1,270 @@
+//! The supervisor's side of a saver: reads what it says, and writes its blobs into the store, whole and unread.
+
+use super::{Extra, Shelf, failure};
+use crate::process::{Process, connected_pair, receive_with_peer};
+use pyrepl3_protocol::frame::{Decoder, encode};
+use pyrepl3_protocol::worker::{SaveRequest, SaverEvent};
+use pyrepl3_protocol::{Code, Failure};
+use pyrepl3_store::{LineageId, Manifest, Meta, Writer};
+use rustix::fd::OwnedFd;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream as Blocking;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+
+/// How long a saver may take to say that it is there.
+const HELLO_LIMIT: Duration = Duration::from_secs(30);
+/// How long it may say nothing: a value whose own code takes long, or disks that do.
+const SILENCE: Duration = Duration::from_secs(180);
+/// The largest frame of its, and the largest description.
+const FRAME: usize = 64 << 10;
+const BODY: u64 = 256 << 20;
+/// Bytes that are read at a time: what the store likes to get.
+const PIECE: usize = 4 << 20;
+/// Progress is told at most so often.
+const PACE: Duration = Duration::from_millis(50);
+
+/// How far a checkpoint is.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Note {
+    pub(crate) bytes: u64,
+    pub(crate) done: u64,
+    pub(crate) total: u64,
+    pub(crate) name: String,
+}
+
+/// Gives up a checkpoint.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Canceller(Arc<tokio::sync::Notify>);
+
+impl Canceller {
+    pub(crate) fn cancel(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// A channel to a process that is about to write a state down.
+#[derive(Debug)]
+pub(crate) struct Saver {
+    stream: UnixStream,
+}
+
+/// What is to be made of it.
+#[derive(Debug)]
+pub(crate) struct SaverTask {
+    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) lineage: LineageId,
+    pub(crate) meta: Meta,
+    pub(crate) extra: Extra,
+    pub(crate) only: Option<Vec<String>>,
+    pub(crate) notes: Option<mpsc::UnboundedSender<Note>>,
+    pub(crate) canceller: Canceller,
+}
+
+/// A checkpoint that is on disk.
+#[derive(Debug)]
+pub(crate) struct Saved {
+    pub(crate) manifest: Manifest,
+}
+
+impl Saver {
+    /// A channel, and the end to hand to the process.
+    pub(crate) fn new() -> io::Result<(Saver, OwnedFd)> {
+        let (stream, theirs) = connected_pair()?;
+        Ok((Saver { stream }, theirs))
+    }
+
+    /// Waits until the process has said that it is there. `born` is told its pid.
+    pub(crate) async fn save(self, task: SaverTask, born: impl FnOnce(i32)) -> Result<Saved, Failure> {
+        let cancelled = || Failure::new(Code::Interrupted, "the checkpoint was given up", "a client cancelled it", "");
+        let canceller = task.canceller.clone();
+        let hello = tokio::time::timeout(HELLO_LIMIT, self.hello());
+        let process = tokio::select! {
+            process = hello => match process {
+                Ok(Ok(process)) => process,
+                Ok(Err(error)) => return Err(died(&error.to_string())),
+                Err(_) => return Err(died("it did not answer in time")),
+            },
+            () = canceller.0.notified() => return Err(cancelled()),
+        };
+        born(process.pid());
+        let stream = self.stream.into_std().map_err(|error| died(&error.to_string()))?;
+        let work = tokio::task::spawn_blocking(move || task.take_in(stream));
+        tokio::pin!(work);
+        let done = tokio::select! {
+            done = &mut work => done,
+            () = canceller.0.notified() => {
+                process.kill();
+                // It ends with the process; what it wrote goes with it.
+                return match work.await {
+                    Ok(Ok(saved)) => Ok(saved),
+                    _ => Err(cancelled()),
+                };
+            }
+        };
+        // It has nothing more to do, whatever it thinks.
+        process.kill();
+        done.map_err(|error| Failure::new(Code::Internal, "the checkpoint could not be stored", error.to_string(), ""))?
+    }
+
+    async fn hello(&self) -> io::Result<Process> {
+        let (mut decoder, mut process) = (Decoder::new(FRAME), None);
+        // Only the hello comes before it is asked for more.
+        let mut buffer = [0; 256];
+        loop {
+            if let Some(json) = decoder.next_frame().map_err(io::Error::other)? {
+                let SaverEvent::Hello {} = serde_json::from_slice(json)? else {
+                    return Err(io::Error::other("it began without a hello"));
+                };
+                return process.ok_or_else(|| io::Error::other("it cannot be told who it is"));
+            }
+            self.stream.readable().await?;
+            match receive_with_peer(&self.stream, &mut buffer, true) {
+                None => {}
+                Some(Ok((0, _))) => return Err(io::Error::other("it ended at once")),
+                Some(Ok((count, peer))) => {
+                    if let (None, Some(peer)) = (&process, peer) {
+                        process = Some(Process::open(peer)?);
+                    }
+                    decoder.feed(&buffer[..count]);
+                }
+                Some(Err(error)) => return Err(error),
+            }
+        }
+    }
+}
+
+fn died(why: &str) -> Failure {
+    Failure::new(
+        Code::CheckpointFailed,
+        "the checkpoint could not be made",
+        format!("the process that was to write the state down: {why}"),
+        "the session goes on as it was; try again",
+    )
+}
+
+impl SaverTask {
+    fn take_in(self, stream: Blocking) -> Result<Saved, Failure> {
+        let io = |error: io::Error| died(&error.to_string());
+        stream.set_nonblocking(false).map_err(io)?;
+        stream.set_read_timeout(Some(SILENCE)).map_err(io)?;
+        let mut intake = Intake { stream, piece: Vec::new(), note: Note::default(), notes: self.notes, told: None };
+        let store = self.shelf.store()?;
+        let full = |error: pyrepl3_store::Error| failure(&error);
+        let mut writer = store.begin(&self.lineage, self.meta).map_err(full)?;
+        let request = SaveRequest { only: self.only.as_deref() };
+        let request = serde_json::to_vec(&request).map_err(|error| died(&error.to_string()))?;
+        intake.stream.write_all(&encode(&request).map_err(|error| died(&error.to_string()))?).map_err(io)?;
+        let body = intake.blobs(&mut writer)?;
+        let body = self.extra.put_into(&body).map_err(|error| died(&error.to_string()))?;
+        let manifest = writer.commit(body).map_err(full)?;
+        Ok(Saved { manifest })
+    }
+}
+
+struct Intake {
+    stream: Blocking,
+    piece: Vec<u8>,
+    note: Note,
+    notes: Option<mpsc::UnboundedSender<Note>>,
+    told: Option<Instant>,
+}
+
+impl Intake {
+    /// Until the description has come.
+    fn blobs(&mut self, writer: &mut Writer) -> Result<String, Failure> {
+        loop {
+            match self.event()? {
+                SaverEvent::Stream {} => {
+                    let mut blob = writer.stream();
+                    loop {
+                        match self.event()? {
+                            SaverEvent::Data { n } => self.copy(n, |bytes| blob.write(bytes))?,
+                            SaverEvent::End {} => break,
+                            other => self.aside(other)?,
+                        }
+                    }
+                    blob.finish().map_err(|error| failure(&error))?;
+                }
+                SaverEvent::Buffer { n } => {
+                    let mut blob = writer.buffer();
+                    self.copy(n, |bytes| blob.write(bytes))?;
+                    blob.finish().map_err(|error| failure(&error))?;
+                }
+                SaverEvent::Body { n } if n <= BODY => {
+                    let mut body = vec![0; usize::try_from(n).unwrap_or(0)];
+                    self.stream.read_exact(&mut body).map_err(|error| silent(&error))?;
+                    return String::from_utf8(body).map_err(|_| died("its description is not UTF-8"));
+                }
+                SaverEvent::Body { n } => return Err(died(&format!("its description has {n} bytes"))),
+                other => self.aside(other)?,
+            }
+        }
+    }
+
+    fn aside(&mut self, event: SaverEvent) -> Result<(), Failure> {
+        match event {
+            SaverEvent::Progress { done, total, name } => {
+                (self.note.done, self.note.total) = (done, total);
+                self.note.name = name.chars().filter(|c| !c.is_control()).take(200).collect();
+                self.tell(done == total);
+                Ok(())
+            }
+            SaverEvent::Failed { why } => Err(died(&why.chars().take(1000).collect::<String>())),
+            _ => Err(died("it spoke out of turn")),
+        }
+    }
+
+    fn tell(&mut self, now: bool) {
+        if let Some(notes) = &self.notes
+            && (now || self.told.is_none_or(|at| at.elapsed() >= PACE))
+        {
+            self.told = Some(Instant::now());
+            _ = notes.send(self.note.clone());
+        }
+    }
+
+    fn event(&mut self) -> Result<SaverEvent, Failure> {
+        let mut head = [0; 4];
+        self.stream.read_exact(&mut head).map_err(|error| silent(&error))?;
+        let size = u32::from_be_bytes(head) as usize;
+        if size > FRAME {
+            return Err(died("it announces a frame that is too large"));
+        }
+        let mut json = vec![0; size];
+        self.stream.read_exact(&mut json).map_err(|error| silent(&error))?;
+        serde_json::from_slice(&json).map_err(|error| died(&format!("it said what makes no sense: {error}")))
+    }
+
+    fn copy(
+        &mut self,
+        count: u64,
+        mut write: impl FnMut(&[u8]) -> pyrepl3_store::Result<()>,
+    ) -> Result<(), Failure> {
+        let mut left = count;
+        while left > 0 {
+            let size = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+            if self.piece.len() < size {
+                self.piece.resize(size, 0);
+            }
+            self.stream.read_exact(&mut self.piece[..size]).map_err(|error| silent(&error))?;
+            write(&self.piece[..size]).map_err(|error| failure(&error))?;
+            left -= size as u64;
+            self.note.bytes += size as u64;
+            self.tell(false);
+        }
+        Ok(())
+    }
+}
+
+fn silent(error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            died(&format!("it said nothing for {} s", SILENCE.as_secs()))
+        }
+        io::ErrorKind::UnexpectedEof => died("it ended before it was done"),
+        _ => died(&error.to_string()),
+    }
+}

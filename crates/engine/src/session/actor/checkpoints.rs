@@ -1,0 +1,379 @@
+//! Saving the session, and bringing a checkpoint back.
+//!
+//! ```text
+//! checkpoint: freeze ─► the frozen process forks a saver ─► a task of its own stores what it says ─► `Saved`
+//! restore:    freeze ─► the worker loads what a thread serves ─► reply, or unrestored: back to the snapshot
+//! ```
+//!
+//! While a saver works, the mark that it was forked from is held: nothing discards it for want of room.
+
+use super::operations::PendingOperation;
+use super::{Actor, Outcome, Reply};
+use crate::checkpoint::{self, Canceller, Extra, Note, Saver, SaverTask};
+use crate::session::machine::{Event, State, Token, Verdict};
+use crate::session::messages;
+use crate::session::past::Past;
+use crate::session::timeline::Mark;
+use pyrepl3_protocol::message::{CheckpointCreated, Lost, Message, Restored};
+use pyrepl3_protocol::worker::{FrozenRequest, Recovered};
+use pyrepl3_protocol::{Code, Failure};
+use pyrepl3_store::{Manifest, Meta};
+use rustix::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// What a checkpoint is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A client asked.
+    Asked,
+    /// The session saves itself.
+    Automatic,
+    /// To be compared with another; then it is deleted.
+    Comparison,
+}
+
+/// A checkpoint that is to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct CheckpointRequest {
+    pub(crate) name: Option<String>,
+    pub(crate) purpose: Purpose,
+    pub(crate) notes: Option<mpsc::UnboundedSender<Note>>,
+    pub(crate) canceller: Canceller,
+}
+
+/// A checkpoint that is to be brought back.
+#[derive(Debug, Clone)]
+pub(crate) struct RestoreRequest {
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) partial: bool,
+    /// Why, as the message says.
+    pub(crate) reason: String,
+    /// Whether nobody asked for it.
+    pub(crate) automatic: bool,
+}
+
+/// A checkpoint that is on disk.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) message: CheckpointCreated,
+    pub(crate) manifest: Manifest,
+}
+
+/// A saver at work.
+#[derive(Debug)]
+pub(super) struct Saving {
+    pid: Option<i32>,
+    canceller: Canceller,
+}
+
+/// What the task of a saver tells.
+#[derive(Debug)]
+pub(super) enum SavingNews {
+    Born { saving: u64, pid: i32 },
+    Ended(Box<SavingEnd>),
+}
+
+#[derive(Debug)]
+pub(super) struct SavingEnd {
+    saving: u64,
+    mark: Mark,
+    purpose: Purpose,
+    parent: Option<String>,
+    result: Result<checkpoint::Saved, Failure>,
+    asked: Instant,
+    pause: Duration,
+    count: u64,
+    reply: Option<Reply<Outcome>>,
+}
+
+/// What is known of a restore on its way.
+#[derive(Debug, Default)]
+pub(super) struct Restoring {
+    serving: Option<tokio::task::JoinHandle<Result<(), Failure>>>,
+    recovered: Option<Recovered>,
+    why: Option<(String, String)>,
+}
+
+impl Actor {
+    /// Code runs, and there is a snapshot of the state before it: that is saved, without waiting for its end.
+    pub(super) fn mark_before_what_runs(&self) -> Option<Mark> {
+        let running = self.running()?;
+        let mark = self.machine.timeline().newest()?;
+        let mut before = self.past.clone();
+        before.take_back(running.count);
+        self.frozen.get(&mark).filter(|frozen| frozen.past == before).map(|_| mark)
+    }
+
+    /// Has a frozen process write its state down. The reply comes when that is on disk.
+    pub(super) async fn begin_saving(
+        &mut self,
+        mark: Mark,
+        request: CheckpointRequest,
+        reply: Option<Reply<Outcome>>,
+        asked: Instant,
+        sent: Option<Instant>,
+    ) {
+        let failed = |why: &str| {
+            Failure::new(Code::CheckpointFailed, "the checkpoint could not be made", why, "the session is as it was")
+        };
+        let confirmed = match self.frozen.get_mut(&mark) {
+            Some(frozen) => frozen.confirm().await.is_ok(),
+            None => false,
+        };
+        let pause = sent.map_or(Duration::ZERO, |sent| sent.elapsed());
+        let begun = match self.frozen.get_mut(&mark).filter(|_| confirmed) {
+            None => Err(failed("the process of its snapshot ended before it was ready")),
+            Some(frozen) => {
+                frozen.resume();
+                match Saver::new() {
+                    Err(error) => Err(failed(&error.to_string())),
+                    Ok((saver, theirs)) => match frozen.send(FrozenRequest::Save {}, vec![theirs]).await {
+                        Err(error) => Err(failed(&error.to_string())),
+                        Ok(()) => Ok((saver, frozen.past.clone())),
+                    },
+                }
+            }
+        };
+        let (saver, past) = match begun {
+            Ok(begun) => begun,
+            Err(failure) => {
+                if let Some(reply) = reply {
+                    _ = reply.send(Err(failure));
+                }
+                return self.later.push_back(Event::Release(mark));
+            }
+        };
+        self.next_saving += 1;
+        let saving = self.next_saving;
+        let canceller = request.canceller.clone();
+        self.savings.insert(saving, Saving { pid: None, canceller: canceller.clone() });
+        let count = past.last().unwrap_or(0);
+        let task = SaverTask {
+            shelf: self.place.origin.shelf.clone(),
+            lineage: self.store_lineage.clone(),
+            meta: Meta {
+                session: self.place.shared.id.clone(),
+                name: request.name,
+                parent: self.parent.as_ref().and_then(|id| pyrepl3_store::CheckpointId::parse(id).ok()),
+            },
+            extra: Extra {
+                execution_count: count,
+                past: past.numbers().to_vec(),
+                session_name: self.place.setup.options.name.clone(),
+                automatic: request.purpose == Purpose::Automatic,
+            },
+            only: None,
+            notes: request.notes,
+            canceller,
+        };
+        let (news, parent, purpose) = (self.news.clone(), self.parent.clone(), request.purpose);
+        tokio::spawn(async move {
+            let born = news.clone();
+            let result = saver.save(task, move |pid| _ = born.send(SavingNews::Born { saving, pid })).await;
+            let end = SavingEnd { saving, mark, purpose, parent, result, asked, pause, count, reply };
+            _ = news.send(SavingNews::Ended(Box::new(end)));
+        });
+    }
+
+    /// The pids of savers: they outlive a rollback.
+    pub(super) fn saver_pids(&self) -> impl Iterator<Item = i32> + '_ {
+        self.savings.values().filter_map(|saving| saving.pid)
+    }
+
+    /// The session ends: what is being saved is given up.
+    pub(super) fn give_up_saving(&mut self) {
+        for saving in self.savings.values() {
+            saving.canceller.cancel();
+        }
+    }
+
+    pub(super) async fn saving_news(&mut self, news: SavingNews) {
+        let end = match news {
+            SavingNews::Born { saving, pid } => {
+                if let Some(saving) = self.savings.get_mut(&saving) {
+                    saving.pid = Some(pid);
+                }
+                return;
+            }
+            SavingNews::Ended(end) => *end,
+        };
+        self.savings.remove(&end.saving);
+        self.feed(Event::Release(end.mark)).await;
+        let stored = end.result.and_then(|saved| {
+            let (variables, lost) = checkpoint::contents(&saved.manifest)?;
+            let manifest = saved.manifest;
+            let message = messages::checkpoint_created(
+                &self.place.shared.id,
+                &manifest,
+                (variables, lost),
+                end.parent,
+                (end.pause, end.asked.elapsed()),
+                end.count,
+            );
+            Ok(Stored { message, manifest })
+        });
+        if let Ok(stored) = &stored
+            && end.purpose != Purpose::Comparison
+        {
+            self.parent = Some(stored.message.checkpoint_id.clone());
+        }
+        if end.purpose == Purpose::Automatic {
+            self.saved_by_itself(&stored);
+        }
+        if let Some(reply) = end.reply {
+            _ = reply.send(stored.map(|stored| Outcome::Stored(Box::new(stored))));
+        }
+    }
+
+    /// A thread that gives a checkpoint to the worker, and the worker's end of its channel.
+    pub(super) fn serve_checkpoint(&mut self, token: Token) -> std::io::Result<OwnedFd> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        let shelf = self.place.origin.shelf.clone();
+        if let Some((request, restoring)) = self.restore_of(token) {
+            let (manifest, partial) = (request.manifest.clone(), request.partial);
+            restoring.serving = Some(tokio::spawn(async move {
+                shelf.with(move |store| checkpoint::serve(ours, &store.reader(&manifest)?, partial)).await
+            }));
+        }
+        Ok(theirs.into())
+    }
+
+    fn restore_of(&mut self, token: Token) -> Option<(&RestoreRequest, &mut Restoring)> {
+        match self.pending.get_mut(&token) {
+            Some(super::Pending::Operate(pending)) => match &pending.operation {
+                super::Operation::Restore(request) => Some((request, &mut pending.restoring)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// What the worker says of what it brought back. False where this is no restore.
+    pub(super) fn note_restored(&mut self, token: Token, data: &serde_json::value::RawValue) -> bool {
+        let Some((_, restoring)) = self.restore_of(token) else { return false };
+        restoring.recovered = serde_json::from_str(data.get()).ok();
+        true
+    }
+
+    pub(super) fn note_unrestored(&mut self, token: Token, why: &str, how: &str) {
+        if let Some((_, restoring)) = self.restore_of(token) {
+            restoring.why = Some((super::returns::bounded(why), super::returns::bounded(how)));
+        }
+    }
+
+    /// Answers a restore.
+    pub(super) async fn end_restore(
+        &mut self,
+        request: &RestoreRequest,
+        pending: &mut PendingOperation,
+        verdict: Verdict,
+        state: State,
+    ) -> Result<Outcome, Failure> {
+        let served = match pending.restoring.serving.take() {
+            Some(serving) => match serving.await {
+                Ok(served) => served,
+                Err(error) => Err(Failure::new(Code::Internal, "the checkpoint was not given", error.to_string(), "")),
+            },
+            None => Ok(()),
+        };
+        let returned = self.last_return.take_if(|_| state == State::Undone);
+        match (verdict, state, pending.restoring.recovered.take()) {
+            (Verdict::Reported, State::Kept, Some(recovered)) => {
+                Ok(self.restored(request, recovered, pending.asked))
+            }
+            // The store knows better why than the worker, who only lost its connection.
+            _ if served.is_err() => served.map(|()| Outcome::Done),
+            (Verdict::Reported, ..) => {
+                Err(self.not_restored("the worker's answer made no sense".into(), String::new(), state))
+            }
+            (Verdict::Killed { .. } | Verdict::Crashed, ..) => {
+                let how = self.exit.as_ref().map(ToString::to_string).unwrap_or_default();
+                let back = returned.map_or_else(String::new, |returned| format!(" {}", returned.report));
+                Err(self.not_restored(format!("the worker process {how} while it loaded it.{back}"), String::new(), state))
+            }
+            (_, State::Undone, _) => {
+                let (why, how) = pending.restoring.why.take().unwrap_or_default();
+                Err(self.not_restored(why, how, state))
+            }
+            _ => Err(crate::session::handle::closed(&self.place.shared.id)),
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as the others")]
+    fn not_restored(&self, why: String, how: String, state: State) -> Failure {
+        let how = match (how.is_empty(), state) {
+            (false, _) => how,
+            (true, State::Undone) => "the session is as it was before".to_owned(),
+            (true, State::Lost) => "the session goes on with a fresh namespace".to_owned(),
+            (true, _) => String::new(),
+        };
+        Failure::new(Code::RestoreFailed, "the checkpoint could not be brought back", why, how)
+    }
+
+    fn restored(&mut self, request: &RestoreRequest, recovered: Recovered, asked: Instant) -> Outcome {
+        let manifest = &request.manifest;
+        let extra = Extra::of(manifest);
+        let past = Past::of(extra.past);
+        // Numbers of another session's executions say nothing of this one's.
+        let undone = if manifest.session == self.place.shared.id { self.past.beyond(&past) } else { self.past.numbers().to_vec() };
+        self.keys.forget_executions(&undone);
+        self.count = self.count.max(extra.execution_count);
+        self.past = past;
+        self.store_lineage = manifest.lineage.clone();
+        self.parent = Some(manifest.id.to_string());
+        let (_, not_saved) = checkpoint::contents(manifest).unwrap_or_default();
+        let mut lost = recovered.lost;
+        let known: std::collections::HashSet<String> = lost.iter().map(|one| one.name.clone()).collect();
+        lost.extend(not_saved.into_iter().filter(|one| !known.contains(&one.name)));
+        self.check_what_is_mapped(manifest.clone());
+        Outcome::Restored(Box::new(Restored {
+            id: pyrepl3_protocol::id::new(pyrepl3_protocol::id::Kind::Message),
+            timestamp: messages::now(),
+            session_id: Some(self.place.shared.id.clone()),
+            execution_id: None,
+            reply_to: None,
+            checkpoint_id: manifest.id.to_string(),
+            name: manifest.name.clone(),
+            variables: recovered.restored,
+            lost: lost.into_iter().map(bounded).collect(),
+            packages: recovered.packages,
+            reason: request.reason.clone(),
+            undone,
+            duration: asked.elapsed().as_secs_f64(),
+            execution_count: extra.execution_count,
+        }))
+    }
+
+    /// Memory that is mapped from a file was not read yet. Whether it is what was written is found out while the
+    /// session goes on; what is not, is told.
+    fn check_what_is_mapped(&self, manifest: Arc<Manifest>) {
+        let (shelf, events, id) = (self.place.origin.shelf.clone(), self.place.shared.events.clone(), self.id());
+        tokio::spawn(async move {
+            let checked = shelf
+                .with({
+                    let manifest = manifest.clone();
+                    move |store| {
+                        let large = (0..manifest.blobs()).filter(|blob| manifest.blob(*blob).is_some_and(|(_, size)| size >= 1 << 20));
+                        store.verify_blobs(&manifest, large)
+                    }
+                })
+                .await;
+            if let Ok(report) = checked
+                && !report.is_whole()
+            {
+                let text = format!(
+                    "The checkpoint {} is damaged: the values of {} are not what was saved. Restore another checkpoint",
+                    manifest.id,
+                    report.names_damaged.join(", "),
+                );
+                events.push(Message::Warning(messages::warning(&id, super::returns::bounded(&text))), !events.is_heard());
+            }
+        });
+    }
+}
+
+fn bounded(lost: Lost) -> Lost {
+    Lost { name: lost.name, reason: super::returns::bounded(&lost.reason) }
+}

@@ -1,0 +1,187 @@
+//! What a program does with checkpoints of a session: make them, bring them back, compare them.
+
+use super::actor::{CheckpointRequest, Command, Operation, Outcome, Purpose, RestoreRequest, Stored};
+use super::handle::{Session, closed};
+use crate::checkpoint::{self, Canceller, Extra, Note};
+use pyrepl3_protocol::message::{Checkpoint, CheckpointCreated, Difference, Restored};
+use pyrepl3_protocol::{Code, Failure};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// Bytes of a checkpoint's name.
+const NAME: usize = 256;
+
+/// How far a checkpoint is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointNote {
+    /// Bytes so far.
+    pub bytes: u64,
+    /// Groups of variables that are done.
+    pub done: u64,
+    /// Of so many; 0 before that is known.
+    pub total: u64,
+    /// The variable that comes next.
+    pub name: String,
+}
+
+/// A checkpoint that is being made. Dropping it does not give it up.
+#[derive(Debug)]
+pub struct Checkpointing {
+    notes: mpsc::UnboundedReceiver<Note>,
+    answer: oneshot::Receiver<Result<Outcome, Failure>>,
+    canceller: Canceller,
+    session: String,
+}
+
+impl Checkpointing {
+    /// How far it is; None when it has ended, well or not.
+    pub async fn progress(&mut self) -> Option<CheckpointNote> {
+        let note = self.notes.recv().await?;
+        Some(CheckpointNote { bytes: note.bytes, done: note.done, total: note.total, name: note.name })
+    }
+
+    /// A way to give it up, usable while something else waits for it.
+    pub fn canceller(&self) -> impl Fn() + Send + Sync + 'static + use<> {
+        let canceller = self.canceller.clone();
+        move || canceller.cancel()
+    }
+
+    /// Waits until it is on disk.
+    ///
+    /// # Errors
+    /// As [`Session::checkpoint`]; `interrupted` when it was given up.
+    pub async fn finish(self) -> Result<CheckpointCreated, Failure> {
+        self.stored().await.map(|stored| stored.message)
+    }
+
+    async fn stored(self) -> Result<Stored, Failure> {
+        match self.answer.await {
+            Ok(Ok(Outcome::Stored(stored))) => Ok(*stored),
+            Ok(Ok(_)) => Err(unexpected()),
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => Err(closed(&self.session)),
+        }
+    }
+}
+
+impl Session {
+    /// Saves the session to the data directory. It pauses for a fork and goes on while that is written. Waits its turn;
+    /// where code runs, and there is a snapshot of the state before it, that state is saved at once.
+    ///
+    /// # Errors
+    /// `bad_request`, `snapshot_refused`, `too_many`, `checkpoint_failed`, `storage_full`, `unsupported` without a data
+    /// directory, `session_lost`, `session_closed`.
+    pub async fn checkpoint(&self, name: Option<&str>) -> Result<CheckpointCreated, Failure> {
+        self.begin_checkpoint(name)?.finish().await
+    }
+
+    /// The same, to be watched on its way. The session has the request when this returns.
+    ///
+    /// # Errors
+    /// `bad_request`, `session_closed`.
+    pub fn begin_checkpoint(&self, name: Option<&str>) -> Result<Checkpointing, Failure> {
+        if name.is_some_and(|name| name.is_empty() || name.len() > NAME || name.chars().any(char::is_control)) {
+            return Err(Failure::new(
+                Code::BadRequest,
+                "the checkpoint's name cannot be used",
+                format!("a name has 1 to {NAME} bytes, and no control characters"),
+                "choose another, or none",
+            ));
+        }
+        self.save(name.map(str::to_owned), Purpose::Asked)
+    }
+
+    fn save(&self, name: Option<String>, purpose: Purpose) -> Result<Checkpointing, Failure> {
+        let (note, notes) = mpsc::unbounded_channel();
+        let (reply, answer) = oneshot::channel();
+        let canceller = Canceller::default();
+        let request = CheckpointRequest { name, purpose, notes: Some(note), canceller: canceller.clone() };
+        self.send(Command::Operate { operation: Operation::Checkpoint(request), reply })?;
+        Ok(Checkpointing { notes, answer, canceller, session: self.id().to_owned() })
+    }
+
+    /// Stops what runs, cancels what waits, and brings a checkpoint back: by its id, the beginning of that, or its name.
+    /// It succeeds whole, or leaves the session as it was. `partial`: go on without what needs packages that are missing.
+    ///
+    /// # Errors
+    /// `checkpoint_not_found`, `checkpoint_damaged`, `restore_failed`, `snapshot_refused`, `unsupported`,
+    /// `session_closed`.
+    pub async fn restore(&self, checkpoint: &str, partial: bool) -> Result<Restored, Failure> {
+        self.bring_back(checkpoint, partial, "a client asked".to_owned(), false).await
+    }
+
+    async fn bring_back(
+        &self,
+        checkpoint: &str,
+        partial: bool,
+        reason: String,
+        automatic: bool,
+    ) -> Result<Restored, Failure> {
+        let manifest = Arc::new(self.shelf().find(checkpoint).await?);
+        let request = RestoreRequest { manifest, partial, reason, automatic };
+        match self.ask(|reply| Command::Operate { operation: Operation::Restore(request), reply }).await? {
+            Outcome::Restored(restored) => Ok(*restored),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// A session that saves itself goes on where one of the same name has ended.
+    pub(crate) async fn resume(&self) -> Result<(), Failure> {
+        let options = self.options();
+        let wanted = options.autosave.as_ref().is_some_and(|wanted| wanted.recover.unwrap_or(true));
+        let Some(name) = options.name.clone().filter(|_| wanted) else { return Ok(()) };
+        let newest = self.shelf().with(move |store| {
+            for summary in store.list()? {
+                let found = store.find(summary.id.as_str(), Some(&summary.lineage));
+                if found.is_ok_and(|manifest| Extra::of(&manifest).session_name.as_deref() == Some(&name)) {
+                    return Ok(Some(summary.id));
+                }
+            }
+            Ok(None)
+        });
+        if let Some(id) = newest.await? {
+            let reason = "a session of this name was started again, and its last checkpoint came back by itself";
+            self.bring_back(id.as_str(), true, reason.to_owned(), true).await?;
+        }
+        Ok(())
+    }
+
+    /// The checkpoints in the data directory, newest first, of whichever session.
+    ///
+    /// # Errors
+    /// `unsupported`, `checkpoint_failed` where the directory cannot be read.
+    pub async fn checkpoints(&self) -> Result<Vec<Checkpoint>, Failure> {
+        self.shelf().list().await
+    }
+
+    /// What differs between two checkpoints, name by name; without the second, between the first and the session as it
+    /// is, which waits its turn then.
+    ///
+    /// # Errors
+    /// As [`Session::checkpoint`] and [`Session::restore`].
+    pub async fn diff(&self, earlier: &str, later: Option<&str>) -> Result<Vec<Difference>, Failure> {
+        let before = self.shelf().find(earlier).await?;
+        let (after, passing) = match later {
+            Some(later) => (self.shelf().find(later).await?, false),
+            // The present is compared by being saved.
+            None => (self.save(None, Purpose::Comparison)?.stored().await?.manifest, true),
+        };
+        self.shelf()
+            .with(move |store| {
+                let diff = store.diff(&before, &after);
+                if passing {
+                    store.delete(&after.id)?;
+                }
+                diff.map(checkpoint::differences)
+            })
+            .await
+    }
+
+    fn shelf(&self) -> &Arc<checkpoint::Shelf> {
+        &self.shared.shelf
+    }
+}
+
+fn unexpected() -> Failure {
+    Failure::new(Code::Internal, "the session answered something else", "", "")
+}
