@@ -1,0 +1,145 @@
+//! Every change to a file goes through here, so that tests can make the n-th one fail, and so that errors name the file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use crate::{Error, Result};
+
+#[cfg(test)]
+pub(crate) mod faults;
+
+/// What is about to be done, for the faults of the tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Create,
+    Write,
+    Sync,
+    SyncDirectory,
+    Rename,
+    Remove,
+    Open,
+}
+
+/// The file system, or one that fails on demand.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Disk {
+    #[cfg(test)]
+    pub(crate) faults: Option<std::sync::Arc<faults::Faults>>,
+}
+
+impl Disk {
+    #[cfg(test)]
+    fn before(&self, step: Step, path: &Path) -> std::io::Result<()> {
+        self.faults.as_ref().map_or(Ok(()), |faults| faults.before(step, path))
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the tests' one uses both")]
+    #[inline]
+    fn before(&self, _step: Step, _path: &Path) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    /// Makes a file that must not be there yet, to write to and read from.
+    pub(crate) fn create(&self, path: &Path) -> Result<File> {
+        let made = self.before(Step::Create, path);
+        made.and_then(|()| OpenOptions::new().read(true).write(true).create_new(true).open(path))
+            .map_err(|error| Error::io("create", path, error))
+    }
+
+    pub(crate) fn open(&self, path: &Path) -> Result<File> {
+        self.before(Step::Open, path).and_then(|()| File::open(path)).map_err(|error| Error::io("open", path, error))
+    }
+
+    /// Appends to a file that was opened at `path`.
+    pub(crate) fn write(&self, mut file: &File, path: &Path, bytes: &[u8]) -> Result<()> {
+        #[cfg(test)]
+        if let Some(faults) = &self.faults {
+            faults.tear(file, path, bytes);
+        }
+        self.before(Step::Write, path)
+            .and_then(|()| file.write_all(bytes))
+            .map_err(|error| Error::io("write", path, error))
+    }
+
+    pub(crate) fn sync(&self, file: &File, path: &Path) -> Result<()> {
+        self.before(Step::Sync, path)
+            .and_then(|()| file.sync_all())
+            .map_err(|error| Error::io("write to the disk", path, error))
+    }
+
+    /// Makes it last which names a directory holds.
+    pub(crate) fn sync_directory(&self, path: &Path) -> Result<()> {
+        self.before(Step::SyncDirectory, path)
+            .and_then(|()| File::open(path)?.sync_all())
+            .map_err(|error| Error::io("write to the disk", path, error))
+    }
+
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        self.before(Step::Rename, to)
+            .and_then(|()| fs::rename(from, to))
+            .map_err(|error| Error::io("rename to", to, error))
+    }
+
+    /// Removes a file. One that is not there any more is removed.
+    pub(crate) fn remove(&self, path: &Path) -> Result<()> {
+        match self.before(Step::Remove, path).and_then(|()| fs::remove_file(path)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a directory and those above it.
+    pub(crate) fn make_directories(&self, path: &Path) -> Result<()> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        self.before(Step::Create, path)
+            .and_then(|()| fs::create_dir_all(path))
+            .map_err(|error| Error::io("create", path, error))
+    }
+
+    /// Removes a directory, if it is empty.
+    pub(crate) fn remove_empty(&self, path: &Path) -> Result<()> {
+        match self.before(Step::Remove, path).and_then(|()| fs::remove_dir(path)) {
+            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
+                Err(Error::io("remove", path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The names in a directory, sorted; none where there is no such directory. Names that are not text are not ours, and are left out.
+    pub(crate) fn names(&self, path: &Path) -> Result<Vec<String>> {
+        let entries = match self.before(Step::Open, path).and_then(|()| fs::read_dir(path)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::io("list", path, error)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| Error::io("list", path, error))?;
+            names.extend(entry.file_name().into_string().ok());
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Reads a small file whole, or `None` where there is none.
+    pub(crate) fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+        let file = match self.before(Step::Open, path).and_then(|()| File::open(path)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("open", path, error)),
+        };
+        let size = file.metadata().map_err(|error| Error::io("read", path, error))?.len();
+        if size > limit {
+            return Err(Error::TooLarge { what: path.display().to_string(), size, limit });
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        std::io::Read::read_to_end(&mut std::io::Read::take(&file, limit), &mut bytes)
+            .map_err(|error| Error::io("read", path, error))?;
+        Ok(Some(bytes))
+    }
+}

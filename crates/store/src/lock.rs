@@ -1,0 +1,90 @@
+//! The lock of a lineage. Whoever reads or adds holds it shared, whoever removes holds it alone. So what is being written is never taken for rubbish, and
+//! what is being read is never removed. The kernel gives the lock back when its holder dies, however it dies.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use crate::{Error, Result};
+
+/// The pause between two attempts.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Held until it is dropped. Each has an open file of its own, so that threads of one process exclude each other as processes do.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Waits until nobody removes anything. `None` where there is no directory for it.
+    pub(crate) fn shared(path: &Path, wait: Duration) -> Result<Option<Lock>> {
+        let begun = Instant::now();
+        loop {
+            match attempt(path, FlockOperation::NonBlockingLockShared)? {
+                Attempt::Held(lock) => return Ok(Some(lock)),
+                Attempt::None => return Ok(None),
+                Attempt::Busy if begun.elapsed() >= wait => {
+                    let path = path.parent().unwrap_or(path).to_owned();
+                    return Err(Error::Locked { path, waited: wait.as_secs() });
+                }
+                Attempt::Busy => std::thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    /// Takes the lineage for itself, or answers `None` at once where somebody uses it, or there is none.
+    pub(crate) fn alone(path: &Path) -> Result<Option<Lock>> {
+        Ok(match attempt(path, FlockOperation::NonBlockingLockExclusive)? {
+            Attempt::Held(lock) => Some(lock),
+            Attempt::None | Attempt::Busy => None,
+        })
+    }
+}
+
+enum Attempt {
+    Held(Lock),
+    Busy,
+    None,
+}
+
+fn attempt(path: &Path, operation: FlockOperation) -> Result<Attempt> {
+    let failed = |error| Error::io("lock", path, error);
+    loop {
+        let file = match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Attempt::None),
+            // What can only be read can be locked all the same.
+            Err(error) if is_read_only(&error) => match File::open(path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Attempt::None),
+                opened => opened,
+            },
+            opened => opened,
+        }
+        .map_err(failed)?;
+        match flock(&file, operation) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Ok(Attempt::Busy),
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(failed(error.into())),
+        }
+        // An empty lineage may have been removed, with the file, before it was locked.
+        let held = file.metadata().map_err(failed)?;
+        match fs::metadata(path) {
+            Ok(there) if (there.dev(), there.ino()) == (held.dev(), held.ino()) => {
+                return Ok(Attempt::Held(Lock { _file: file }));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+fn is_read_only(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
+}

@@ -1,0 +1,140 @@
+//! Getting the chunks of one blob from the packs.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::Arc;
+
+use crate::codec::{Fetcher, Unfit};
+use crate::disk::Disk;
+use crate::id::ChunkId;
+use crate::lineage::Index;
+use crate::manifest::{Manifest, Part, segment};
+use crate::pack::Entry;
+use crate::{Error, Result};
+
+/// Below so many bytes, threads take longer to start than the work takes.
+const WORTH_THREADS: usize = 1 << 20;
+/// The most threads that work for one reader.
+const THREADS: usize = 4;
+/// How many names errors list before they count.
+const LISTED: usize = 12;
+
+/// Reads chunks, and knows in whose name, so that errors can say what is lost by it and what is not. The lineage must be locked while it is used.
+#[derive(Debug)]
+pub(crate) struct Source {
+    disk: Disk,
+    pub(crate) index: Arc<Index>,
+    pub(crate) manifest: Arc<Manifest>,
+    blob: u32,
+    files: HashMap<u32, Arc<File>>,
+}
+
+impl Source {
+    pub(crate) fn new(disk: &Disk, index: &Arc<Index>, manifest: Arc<Manifest>, blob: u32) -> Source {
+        Source { disk: disk.clone(), index: Arc::clone(index), manifest, blob, files: HashMap::new() }
+    }
+
+    /// Where a chunk is, and the file to read it from.
+    pub(crate) fn find(&mut self, id: ChunkId) -> Result<(Arc<File>, Entry)> {
+        let index = Arc::clone(&self.index);
+        let Some((pack, entry)) = index.find(id) else { return Err(self.missing()) };
+        Ok((self.file(pack)?, *entry))
+    }
+
+    pub(crate) fn file(&mut self, pack: u32) -> Result<Arc<File>> {
+        if let Some(file) = self.files.get(&pack) {
+            return Ok(Arc::clone(file));
+        }
+        let file = match self.disk.open(self.index.path(pack)) {
+            Ok(file) => Arc::new(file),
+            Err(error) => return Err(self.damaged(&error.to_string())),
+        };
+        self.files.insert(pack, Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// Reads a segment's list of chunks.
+    pub(crate) fn segment(&mut self, part: Part) -> Result<Vec<Part>> {
+        let (file, entry) = self.find(part.id)?;
+        let mut bytes = vec![0; entry.length as usize];
+        let fetched = self.fetcher()?.fetch(&file, &entry, &mut bytes);
+        fetched.map_err(|unfit| self.unfit(unfit))?;
+        let chunks = segment::read(&bytes, part.length);
+        chunks.ok_or_else(|| self.damaged("a list of chunks does not make sense"))
+    }
+
+    /// Reads chunks that follow each other in the blob. With many bytes, several threads unpack and check.
+    pub(crate) fn chunks(&mut self, parts: &[Part], out: &mut Vec<u8>) -> Result<()> {
+        let whole = parts.iter().map(|part| usize::try_from(part.length).unwrap_or(0)).sum();
+        out.resize(whole, 0);
+        let mut jobs = Vec::with_capacity(parts.len());
+        let mut rest = &mut out[..];
+        for part in parts {
+            let (chunk, behind) = rest.split_at_mut(usize::try_from(part.length).unwrap_or(0));
+            rest = behind;
+            if part.id == ChunkId::ZEROS {
+                chunk.fill(0);
+            } else {
+                let (file, entry) = self.find(part.id)?;
+                jobs.push((file, entry, chunk));
+            }
+        }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS);
+        if threads == 1 || whole < WORTH_THREADS || jobs.len() < threads {
+            let mut fetcher = self.fetcher()?;
+            return work(&mut fetcher, &mut jobs).map_err(|unfit| self.unfit(unfit));
+        }
+        let mut fetchers = (0..threads).map(|_| self.fetcher()).collect::<Result<Vec<_>>>()?;
+        let share = jobs.len().div_ceil(threads);
+        let done: Vec<std::result::Result<(), Unfit>> = std::thread::scope(|scope| {
+            let shares = jobs.chunks_mut(share).zip(&mut fetchers);
+            let threads: Vec<_> = shares.map(|(jobs, fetcher)| scope.spawn(move || work(fetcher, jobs))).collect();
+            let ended = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+                thread.join().unwrap_or_else(|_| Err(Unfit::Io(std::io::Error::other("a thread that reads has panicked"))))
+            };
+            threads.into_iter().map(ended).collect()
+        });
+        done.into_iter().collect::<std::result::Result<(), Unfit>>().map_err(|unfit| self.unfit(unfit))
+    }
+
+    fn fetcher(&self) -> Result<Fetcher> {
+        Fetcher::new().map_err(|error| self.damaged(&format!("reading it could not be set up: {error}")))
+    }
+
+    fn unfit(&self, unfit: Unfit) -> Error {
+        match unfit {
+            Unfit::Io(error) => self.damaged(&format!("a pack cannot be read: {error}")),
+            Unfit::Damaged(what) => self.damaged(what),
+        }
+    }
+
+    /// A chunk is in no pack.
+    pub(crate) fn missing(&self) -> Error {
+        self.damaged(&format!("some of its bytes are nowhere, as {}", self.index.why_missing()))
+    }
+
+    /// Says what is damaged, whose it is, and what is not.
+    pub(crate) fn damaged(&self, what: &str) -> Error {
+        let (bad, good) = self.manifest.names_by(&[self.blob]);
+        let size = self.manifest.blob(self.blob).map_or(0, |(_, size)| size);
+        let of = if bad.is_empty() { String::new() } else { format!(", with {}", listed(&bad)) };
+        Error::Damaged {
+            checkpoint: format!("checkpoint {}", self.manifest.id),
+            what: format!("{what} (blob {}, {size} bytes{of})", self.blob),
+            still_good: if good.is_empty() {
+                "Nothing else is in it; earlier checkpoints may be whole".into()
+            } else {
+                format!("This does not touch {}", listed(&good))
+            },
+        }
+    }
+}
+
+fn work(fetcher: &mut Fetcher, jobs: &mut [(Arc<File>, Entry, &mut [u8])]) -> std::result::Result<(), Unfit> {
+    jobs.iter_mut().try_for_each(|(file, entry, out)| fetcher.fetch(file, entry, out))
+}
+
+fn listed(names: &[String]) -> String {
+    let shown = names.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > LISTED { format!("{shown} and {} more names", names.len() - LISTED) } else { shown }
+}
