@@ -33,8 +33,9 @@ class Comparison:
         self.there, self.here = {}, {}  # id -> the id of its counterpart
         self.alive, self.todo = [], []
 
-    def difference(self, one, other, name):
-        """None, or what differs in words, such as "x[3].a: 1 became 2"."""
+    def difference(self, one, other, name, ordered=True):
+        """None, or what differs in words, such as "x[3].a: 1 became 2". `ordered`: whether the order in dicts counts."""
+        self.ordered = ordered
         self.todo.append((one, other, (None, name)))
         try:
             while self.todo:
@@ -140,6 +141,10 @@ class Comparison:
             self._set(base, one, other, path)
         elif issubclass(base, dict):
             pairs = zip(base.items(one), base.items(other))
+            if not self.ordered and all(type(key) is str for key in (*base.keys(one), *base.keys(other))):
+                if set(one) != set(other):
+                    self._differ(path, f"{sorted(set(one) ^ set(other))[0]!r} came or went")
+                pairs = (((key, value), (key, base.__getitem__(other, key))) for key, value in base.items(one))
             for (key, value), (key2, value2) in pairs:
                 self.todo.append((value, value2, (path, f"[{_show(key)}]")))
                 self.todo.append((key, key2, (path, f"[key {_show(key)}]")))

@@ -121,7 +121,7 @@ def cls(loader, head):
         return None  # made with its shape, below
     metaclass = head["metaclass"]
     body = {"__module__": head["module"], "__qualname__": head["qualname"]}
-    body.update((name, None) for name in head["names"] if name not in _NOT_EMPTY)
+    body.update((name, _EMPTY.get(name)) for name in head["names"])
     if head["orig_bases"] is not None:
         body["__orig_bases__"] = head["orig_bases"]
     if head["slots"] is not None:
@@ -134,13 +134,12 @@ def cls(loader, head):
         for base, hook in silenced:
             _set(base, "__init_subclass__", hook)
     for name in head["late"]:
-        if name not in _NOT_EMPTY:
-            _set(made, name, None)
+        _set(made, name, _EMPTY.get(name))
     return made
 
 
-# In a class's body these are read when the class is made.
-_NOT_EMPTY = frozenset(("__orig_bases__", "__parameters__", "__annotations__", "__abstractmethods__", "__classcell__"))
+# What holds the place of a name, so that vars() has the order that it had, until its value is put in. Else None.
+_EMPTY = {"__annotations__": {}, "__parameters__": (), "__abstractmethods__": frozenset()}
 
 
 def _silence(loader, bases):

@@ -11,6 +11,9 @@ from .load import Loader, _Restore
 from .registry import Registry, Unit
 from .words import Lost, of_error
 
+# Of a class's head: in which order its names are. EnumType has an order of its own.
+_ORDER = ("names", "late")
+
 
 class _Memory:
     """The source that the groups are loaded from: the saver's own memory."""
@@ -51,7 +54,9 @@ class Verifier:
         if (again.head, again.shape) == (unit.head, unit.shape):
             return None
         comparison = Comparison(self.registry.key_of, self.again.key_of)
-        return comparison.difference(unit.parts, again.parts, unit.key.partition("@")[0])
+        parts = [[{k: v for k, v in part.items() if k not in _ORDER} if type(part) is dict else part for part in one]
+                 for one in (unit.parts, again.parts)]
+        return comparison.difference(*parts, unit.key.partition("@")[0], ordered=False)
 
     def group(self, group, done, payload, labels, shared):
         """None, or why a group does not come back as it was. `done`: its pass; `payload`: what that pickled; `labels`:
@@ -70,8 +75,8 @@ class Verifier:
                 if second.error is None and second.stream == done.stream:
                     return None
             comparison = Comparison(self.registry.key_of, self.again.key_of)
-            for label, one, other in zip(labels, payload, again):
-                difference = comparison.difference(one, other, label)
+            for (kind, _name), label, one, other in zip(group["parts"], labels, payload, again):
+                difference = comparison.difference(one, other, label, ordered=kind == "name")
                 if difference is not None:
                     return f"it does not come back as it was: {difference}"
             return None
