@@ -1,0 +1,136 @@
+"""Which units belong together: those that reach a common mutable object, or memory that overlaps.
+
+The picklers tell: a C pickler's memo lists the id of everything that it wrote, so no walk of our own is needed.
+"""
+
+import collections
+import ctypes
+import datetime
+import decimal
+import fractions
+import pathlib
+import re
+import types
+import uuid
+
+# What two groups may have in common without sharing anything: it cannot change, or it is saved by reference.
+ATOMS = frozenset(
+    (str, bytes, int, float, complex, bool, type(None), type(...), type(NotImplemented), tuple, frozenset, range, slice)
+    + (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.CodeType, types.CellType)
+    + (types.MethodDescriptorType, types.WrapperDescriptorType, types.MemberDescriptorType)
+    + (types.GetSetDescriptorType, types.ClassMethodDescriptorType, types.GenericAlias, types.UnionType)
+    + (property, staticmethod, classmethod, types.MappingProxyType, re.Pattern, uuid.UUID)
+    + (datetime.date, datetime.time, datetime.datetime, datetime.timedelta, datetime.timezone)
+    + (decimal.Decimal, fractions.Fraction, pathlib.PurePosixPath, pathlib.PosixPath)
+)
+
+
+class Sets:
+    """Union-find over hashable things."""
+
+    def __init__(self):
+        self.parent = {}
+
+    def root(self, one):
+        parent = self.parent
+        while (above := parent.setdefault(one, one)) != one:
+            parent[one] = parent[above]
+            one = parent[above]
+        return one
+
+    def join(self, one, other):
+        one, other = self.root(one), self.root(other)
+        if one != other:
+            self.parent[other] = one
+
+
+def group(passes, is_reference, identical=()):
+    """Groups of the names of `passes` (name -> Pass with `memo()`, `weight` and `ranges`), in the order of `passes`.
+    `is_reference(obj)`: whether it is saved by reference. `identical`: pairs of names for one object."""
+    sets = Sets()
+    for one, other in identical:
+        sets.join(one, other)
+    # The greatest comes last: what it has in common with the rest is asked of the smaller side, at C speed.
+    order = sorted((name for name in passes if not passes[name].atomic), key=lambda name: passes[name].weight)
+    owner, object_of = {}, {}
+    for at, name in enumerate(order):
+        if len(order) == 1:
+            break
+        memo = passes[name].memo()
+        for one in owner.keys() & memo.keys():
+            obj = object_of[one][one][1]
+            kind = type(obj)
+            if kind in ATOMS or issubclass(kind, type) or is_reference(obj):
+                continue
+            sets.join(owner[one], name)
+        if at + 1 < len(order):
+            owner.update(dict.fromkeys(memo, name))
+            object_of.update(dict.fromkeys(memo, memo))
+    ranges = sorted((start, end, name) for name, one in passes.items() for start, end in one.ranges)
+    reach, last = 0, None
+    for start, end, name in ranges:
+        if start < reach:
+            sets.join(last, name)
+        if end > reach:
+            reach, last = end, name
+    groups = collections.OrderedDict()
+    for name in passes:
+        groups.setdefault(sets.root(name), []).append(name)
+    return list(groups.values())
+
+
+class _Buffer(ctypes.Structure):
+    """Py_buffer of CPython's C interface."""
+
+    _fields_ = [
+        ("buf", ctypes.c_void_p),
+        ("obj", ctypes.py_object),
+        ("len", ctypes.c_ssize_t),
+        ("itemsize", ctypes.c_ssize_t),
+        ("readonly", ctypes.c_int),
+        ("ndim", ctypes.c_int),
+        ("format", ctypes.c_char_p),
+        ("shape", ctypes.c_void_p),
+        ("strides", ctypes.c_void_p),
+        ("suboffsets", ctypes.c_void_p),
+        ("internal", ctypes.c_void_p),
+    ]
+
+
+_get, _release = ctypes.pythonapi.PyObject_GetBuffer, ctypes.pythonapi.PyBuffer_Release
+_get.argtypes = [ctypes.py_object, ctypes.c_void_p, ctypes.c_int]
+_release.argtypes = [ctypes.c_void_p]
+
+
+def extent(view):
+    """Where the memory of a contiguous view begins and ends."""
+    buffer = _Buffer()
+    _get(view, ctypes.addressof(buffer), 0)
+    start = buffer.buf or 0
+    _release(ctypes.addressof(buffer))
+    return start, start + view.nbytes
+
+
+def blocks(extents):
+    """Joins ranges of memory that overlap. Returns the blocks, and for each range (block, offset, length)."""
+    merged, slices = [], [None] * len(extents)
+    for at in sorted(range(len(extents)), key=extents.__getitem__):
+        start, end = extents[at]
+        if not merged or start >= merged[-1][1]:
+            merged.append([start, end])
+        elif end > merged[-1][1]:
+            merged[-1][1] = end
+        slices[at] = (len(merged) - 1, start - merged[-1][0], end - start)
+    return merged, slices
+
+
+def overlapping(extents):
+    """Those blocks that more than one range lies in."""
+    merged, slices = blocks(extents)
+    count = collections.Counter(block for block, _offset, _length in slices)
+    return [tuple(merged[block]) for block, times in count.items() if times > 1]
+
+
+def memory(start, end):
+    """A view of memory that is known to be there for as long as the view is used."""
+    return memoryview((ctypes.c_char * (end - start)).from_address(start)).cast("B")

@@ -1,0 +1,369 @@
+"""Brings a checkpoint back into a live namespace.
+
+Definitions are made when something first refers to them, their states before the groups that use them, as far as
+there is no cycle. Nothing is bound before everything was loaded: what a group that fails would have bound is named.
+"""
+
+import gc
+import importlib
+import io
+import pickle
+import sys
+import types
+import weakref
+
+from . import arrays, bytecode, references, session_modules, skeletons
+from .registry import version_of
+from .words import Lost, of_error
+
+_Unpickler = pickle.Unpickler
+
+
+class _Reader(_Unpickler):
+    def find_class(self, module, name):
+        if module == references.__name__:
+            return self.words[name]
+        if module == "__main__":
+            return self.loader.in_main(name)
+        return _Unpickler.find_class(self, module, name)
+
+
+class _Gone:
+    """Whose only instance is never kept: for weak references to what is gone."""
+
+
+class Loader:
+    """What the streams of one checkpoint are loaded with. `skeletons`: key -> (kind, head, shape, deps)."""
+
+    def __init__(self, namespace, skeletons_, texts=None, renamed=None, files=None):
+        self.namespace, self.skeletons, self.files = namespace, skeletons_, files
+        self.texts, self.renamed = texts or {}, renamed or {}
+        self.made, self.failed, self.later, self.heads = {}, {}, {}, {}
+        self.classes = set()  # ids of the classes that were made here
+        self.words = {name: getattr(self, name) for name in references.WORDS if hasattr(self, name)}
+        self.words["fill"] = _fill_instance
+        self.words.update(array=arrays.load_array, permuted=arrays.load_permuted, view=arrays.load_view)
+
+    def read(self, stream, buffers=()):
+        reader = _Reader(io.BytesIO(stream), buffers=buffers)
+        reader.loader, reader.words = self, self.words
+        return reader.load()
+
+    # ---- definitions ----
+
+    def unit(self, key):
+        if key in self.failed:
+            raise Lost(self.failed[key])
+        if key not in self.made:
+            try:
+                self._make(key)
+            except Lost as lost:
+                self.made.pop(key, None)
+                self.failed[key] = lost.reason
+                raise
+            except Exception as error:
+                self.made.pop(key, None)
+                self.failed[key] = of_error(error, f"{key} cannot be made again")
+                raise Lost(self.failed[key]) from error
+        return self.made[key]
+
+    def _make(self, key):
+        if key not in self.skeletons:
+            raise Lost(f"the definition {key} is not in the checkpoint")
+        kind, head, shape, _deps = self.skeletons[key]
+        if kind == "cell":
+            self.made[key] = types.CellType()
+            return
+        if kind == "globals":
+            self.made[key] = {}
+            return
+        head = self.heads[key] = self.read(head)
+        if kind == "module":
+            self.made[key] = types.ModuleType(*head)
+            return
+        made = getattr(skeletons, {"class": "cls", "typing": "typed"}.get(kind, kind))(self, head)
+        if made is not None:
+            self.made[key] = made
+        if kind == "class":
+            shape = {} if shape is None else self.read(shape)
+            self.made[key] = skeletons.shape_class(self, key, made, shape, head)
+
+    def give_state(self, key, state):
+        """To a definition; None where it has none."""
+        kind, made = self.skeletons[key][0], self.unit(key)
+        if isinstance(made, skeletons.Missing):
+            return
+        if state is not None:
+            if kind == "class":
+                skeletons.fill_class(self, key, made, state)
+            elif kind == "lru":
+                skeletons.fill_dict(made, state)
+            else:
+                getattr(skeletons, f"fill_{kind}")(made, state)
+        missing = self.later.pop(key, None)
+        if missing:
+            skeletons.remake(made, missing)
+
+    def in_main(self, name):
+        found = self.namespace
+        for at, part in enumerate(name.split(".")):
+            found = found[part] if at == 0 and part in found else getattr(found, part, self)
+            if found is self:
+                raise Lost(f"it refers to __main__.{name}, which is not there")
+        return found
+
+    # ---- the words of a stream ----
+
+    def member(self, module, name):
+        found = self.module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+        return found
+
+    def module(self, name):
+        return sys.modules["__main__"] if name == "__main__" else importlib.import_module(name)
+
+    def code(self, magic, marshalled, place, shape):
+        return bytecode.load(magic, marshalled, place, shape, self.texts, self.renamed)
+
+    proxy = staticmethod(types.MappingProxyType)
+    weak = staticmethod(weakref.ref)
+
+    @staticmethod
+    def dead():
+        return weakref.ref(_Gone())
+
+    @staticmethod
+    def new(cls):
+        return object.__new__(cls)
+
+    @staticmethod
+    def wrapper(kind, parts, state):
+        missing = [part for part in parts if isinstance(part, skeletons.Missing)]
+        if missing:
+            return missing[0]
+        if kind == "cached_property":
+            import functools
+
+            made = functools.cached_property(parts[0])
+            made.attrname = parts[1]
+        else:
+            made = {"property": property, "classmethod": classmethod, "staticmethod": staticmethod}[kind](*parts)
+        if state:
+            vars(made).update(state)
+        return made
+
+    @staticmethod
+    def memory(below, offset, length, form, readonly):
+        view = memoryview(below)[offset : offset + length]
+        if form != "B":
+            view = view.cast(form)
+        return view.toreadonly() if readonly else view
+
+    def file(self, description):
+        if self.files is None:
+            raise Lost("an open file: nothing here knows how to open it again")
+        return self.files(description)
+
+
+def _fill_instance(made, state):
+    own, slots = state
+    if own is not None:
+        object.__getattribute__(made, "__dict__").update(own)
+    for name, value in slots.items():
+        object.__setattr__(made, name, value)
+
+
+def buffers_of(group, fetch):
+    """The buffers of a group in the order of its stream: slices of its blobs where they share memory."""
+    blobs = [_shield(fetch(index)) for index in group["buffers"]]
+    if not group.get("slices"):
+        return blobs
+    return [blobs[block][offset : offset + length] for block, offset, length in group["slices"]]
+
+
+def _shield(buffer):
+    """A view whose `obj` is no bytearray: an array over a bytearray of the user's is another matter (arrays.py)."""
+    import ctypes
+
+    view = memoryview(buffer)
+    if view.readonly or not view.nbytes:
+        return view
+    return memoryview((ctypes.c_char * view.nbytes).from_buffer(view)).cast("B")
+
+
+class Keeper:
+    """How the context brings its objects back. Shares the definitions with the variables."""
+
+    Lost = Lost
+
+    def __init__(self, restore):
+        self.restore = restore
+
+    def load(self, entry):
+        return self.restore.values(entry)[0]
+
+
+class _Restore:
+    def __init__(self, body, source, loader):
+        self.body, self.source, self.loader = body, source, loader
+        self.owner = {key: group for group in body["groups"] for key in group.get("units", ())}
+        self.state = {}  # id of a group -> its values, or the Lost that it ended in
+
+    def unit(self, key, seen):
+        """The states of a definition and of all that it refers to, innermost first."""
+        todo = [(key, False)]
+        while todo:
+            key, ready = todo.pop()
+            if ready:
+                if key in self.owner:
+                    self._do(self.owner[key])
+                continue
+            if key in seen:
+                continue
+            seen.add(key)
+            todo.append((key, True))
+            todo += [(need, False) for need in reversed(self._needs(key))]
+
+    def _needs(self, key):
+        """Keys that a definition refers to."""
+        needs = list(self.loader.skeletons[key][3]) if key in self.loader.skeletons else []
+        group = self.owner.get(key)
+        return needs if group is None else needs + list(group.get("definitions", ())) + list(group.get("units", ()))
+
+    def broken(self, keys):
+        """Why one of these definitions, or one that they refer to, is not there; or None."""
+        todo, seen = list(keys), set()
+        while todo:
+            key = todo.pop()
+            if key in seen:
+                continue
+            seen.add(key)
+            state = self.state.get(id(self.owner.get(key)))
+            reason = self.loader.failed.get(key) or (state.reason if isinstance(state, Lost) else None)
+            if reason is not None:
+                return f"it needs {key.partition('@')[0]}: {reason}"
+            todo += self._needs(key)
+        return None
+
+    def group(self, group, seen):
+        """The values of a group's names, by name; raises Lost."""
+        needs = (*group.get("units", ()), *group.get("definitions", ()))
+        for key in needs:
+            self.unit(key, seen)
+        self._do(group)
+        done = self.state[id(group)]
+        if not isinstance(done, Lost) and needs:
+            reason = self.broken(needs)
+            done = done if reason is None else Lost(reason)
+        if isinstance(done, Lost):
+            raise done
+        return done
+
+    def _do(self, group):
+        if id(group) in self.state:
+            return
+        self.state[id(group)] = {}  # for cycles: those who need it meanwhile need its skeletons only
+        try:
+            done = self._group(group)
+        except Lost as lost:
+            done = lost
+        except (Exception, SystemExit) as error:  # the group's own objects fail: it is lost, the others are not
+            done = Lost(of_error(error, "it cannot be loaded"))
+        self.state[id(group)] = done
+
+    def values(self, group):
+        for key in group.get("definitions", ()):
+            self.unit(key, set())
+        return self.loader.read(self.source.stream(group["stream"]), buffers_of(group, self.source.buffer))
+
+    def _group(self, group):
+        values = {}
+        if group["tier"] == "import":
+            name, module, attribute = group["import"]
+            return {name: self.loader.module(module) if attribute is None else self.loader.member(module, attribute)}
+        if group["stream"] is not None:
+            parts = self.loader.read(self.source.stream(group["stream"]), buffers_of(group, self.source.buffer))
+            for what, part in zip(group["parts"], parts):
+                if what[0] == "unit":
+                    self.loader.give_state(what[1], part)
+                else:
+                    values[what[1]] = part
+        for key in group.get("units", ()):
+            if key in self.loader.later:
+                self.loader.give_state(key, None)
+        for name, key in group.get("bind", {}).items():
+            values[name] = self.loader.unit(key)
+            if isinstance(values[name], skeletons.Missing):
+                raise Lost("its code was made by another version of Python, and there is no source of it")
+        return values
+
+
+def load(body, source, namespace, *, only=None, sources=None, files=None, context=None):
+    """Restores a checkpoint into `namespace`. `source.stream(i)` gives bytes, `source.buffer(i)` a writable buffer that
+    is the restored object's from then on. `only`: names to restore, all others stay as they are. Returns
+    {"restored": [{"name", "tier"}], "lost": [{"name", "reason"}]}. Raises what a broken stream of the checkpoint itself
+    raises (not of a group, which is named in "lost"); then nothing is bound."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return _load(body, source, namespace, only, sources, files, context)
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _load(body, source, namespace, only, sources, files, context):
+    session_modules.offer(body.get("modules", ()), sources)
+    texts = {} if body.get("texts") is None else pickle.loads(source.stream(body["texts"]))
+    kept = {} if body.get("skeletons") is None else pickle.loads(source.stream(body["skeletons"]))
+    loader = Loader(namespace, kept, texts, _add_texts(texts, sources), files)
+    restore, bound, restored = _Restore(body, source, loader), {}, []
+    lost = [entry for entry in body["lost"] if only is None or entry["name"] in only]
+    seen = set()
+    for group in body["groups"]:
+        names = [name for name in group["names"] if only is None or name in only]
+        if not names and only is not None:
+            continue
+        try:
+            values = restore.group(group, seen)
+        except Lost as failure:
+            lost += [{"name": name, "reason": failure.reason} for name in names]
+            continue
+        for name in names:
+            bound[name] = values[name]
+            tier = group.get("tiers", {}).get(name, group["tier"])
+            restored.append({"name": name, "tier": tier})
+    namespace.update(bound)
+    if context is not None:
+        lost += context(body.get("context", ()), Keeper(restore))
+    return {"restored": restored, "lost": lost}
+
+
+def _add_texts(texts, sources):
+    """Makes the texts of executions known for tracebacks. A file name that stands for another text here gets a new
+    one: returned, old name -> new name."""
+    renamed = {}
+    if sources is None:
+        return renamed
+    for file, text in texts.items():
+        new, number = file, 1
+        while sources.texts.get(new, text) != text:
+            number += 1
+            new = f"{file.rstrip('>')}, restored {number}>" if file.endswith(">") else f"{file} (restored {number})"
+        if new != file:
+            renamed[file] = new
+        if new not in sources.texts:
+            sources.add(new, text)
+    return renamed
+
+
+def missing(body):
+    """Packages that the checkpoint refers to and that are not here, or of another version:
+    [{"name", "saved", "here"}], `here` None where it is missing. Imports nothing."""
+    found = []
+    for name, saved in sorted(body.get("packages", {}).items()):
+        here = version_of(name)
+        if here != saved:
+            found.append({"name": name, "saved": saved, "here": here})
+    return found

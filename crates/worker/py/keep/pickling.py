@@ -1,0 +1,452 @@
+"""One pickle: a pickler that refers to definitions by key, and the pass of one group through it.
+
+Pickle's own fast paths (lists, dicts, strings, numbers) never call back into Python; for everything else the pickler
+asks `reducer_override`, which looks up the object's type in a table. An entry of None stands for pickle's own way.
+"""
+
+import abc
+import collections
+import copyreg
+import enum
+import functools
+import gc
+import io
+import pickle
+import sys
+import threading
+import types
+import typing
+import weakref
+
+from . import arrays, graph, references
+from .limits import TimedOut
+from .registry import package
+from .words import KINDS, Lost, is_main, kind_words, module_named, module_of, name_of, of_error, type_name
+
+_Pickler, _SlowPickler = pickle.Pickler, pickle._Pickler
+_mro = type.__dict__["__mro__"].__get__
+_type_dict = type.__dict__["__dict__"].__get__
+
+# Smaller buffers stay in the stream: a blob of their own costs more than the copy.
+SMALL = 32 << 10
+# The stack of a pickle that C's recursion limit is too small for: address space, touched only as deep as needed.
+STACK = 1 << 30
+HOOKS = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")
+_DISGUISES = ("__getattr__", "__getattribute__", "__setattr__", "__class__")
+_TYPING = tuple(
+    vars(typing)[name] for name in ("TypeVar", "ParamSpec", "TypeVarTuple", "NewType", "TypeAliasType") if hasattr(typing, name)
+)
+LRU = type(functools.lru_cache(lambda: None))
+
+
+class _Overriding:
+    """What both picklers have in common."""
+
+    def reducer_override(self, obj):
+        handler = self.table.get(id(type(obj)), self)
+        if handler is self:
+            handler = classify(self, type(obj))
+        if handler is None:
+            return NotImplemented
+        return handler(self, obj)
+
+    def begin(self, registry):
+        self.registry, self.table = registry, registry.table
+        self.units, self.modules, self.suspects, self.sees = {}, set(), {}, None
+
+    def refer(self, obj, kind, name, place=""):
+        key = self.registry.unit(obj, kind, name, place)
+        self.units[key] = True
+        return references.unit, (key,)
+
+
+class Fast(_Overriding, _Pickler):
+    pass
+
+
+class Deep(_Overriding, _SlowPickler):
+    """For what is nested deeper than C's recursion goes. Runs on a thread with a large stack."""
+
+
+@functools.lru_cache(maxsize=1)
+def cloud():
+    """The pickler of the tier `cloudpickle`, or None where the environment has none."""
+    try:
+        import cloudpickle
+    except Exception:  # it is not there, or does not work: the tier does not exist
+        return None
+
+    class Cloud(_Overriding, cloudpickle.Pickler):
+        def reducer_override(self, obj):
+            found = _Overriding.reducer_override(self, obj)
+            return cloudpickle.Pickler.reducer_override(self, obj) if found is NotImplemented else found
+
+    return Cloud
+
+
+class Pass:
+    """What became of pickling one payload. `error`: why it failed, in words; then the rest means nothing. `refused`:
+    whether another way of pickling would only seem to succeed."""
+
+    atomic = refused = False
+
+    def __init__(self, tier="pickle"):
+        self.tier, self.error, self.stream = tier, None, b""
+        self.views, self.ranges = [], []
+        self.pickler = None
+
+    @property
+    def weight(self):
+        return len(self.stream)
+
+    def memo(self):
+        return self.pickler.memo.copy()
+
+    @property
+    def size(self):
+        return len(self.stream) + sum(view.nbytes for view in self.views)
+
+
+def run(registry, payload, tier="pickle", shared=()):
+    """Pickles one payload. `shared`: ranges of memory that more than one buffer lies in: those are never copied."""
+    done, file = Pass(tier), io.BytesIO()
+
+    def keep(buffer):
+        view = buffer.raw()
+        start, end = graph.extent(view)
+        done.ranges.append((start, end))
+        if end - start < SMALL and not any(first < end and start < last for first, last in shared):
+            return True
+        done.views.append(view)
+        return False
+
+    kinds = (Fast, Deep) if tier == "pickle" else (cloud(),)
+    for kind in kinds:
+        pickler = done.pickler = kind(file, protocol=5, buffer_callback=keep)
+        pickler.begin(registry)
+        try:
+            (_deep if kind is Deep else _plain)(pickler, payload)
+            done.error = None
+            break
+        except BaseException as error:  # whatever the user's code raises: this payload fails, nothing else
+            done.refused = isinstance(error, (Lost, TimedOut))
+            done.error = TimedOut if isinstance(error, TimedOut) else _reason(error, pickler)
+            if not isinstance(error, RecursionError) or kind is Deep:
+                break
+        file.seek(0)
+        file.truncate()
+        done.views, done.ranges = [], []
+    if done.error is TimedOut:
+        done.error = "its pickling took too long: it was stopped"
+    done.stream = file.getvalue()
+    return done
+
+
+def _plain(pickler, payload):
+    pickler.dump(payload)
+
+
+def _deep(pickler, payload):
+    """On a thread whose stack is large enough, without a limit of recursion."""
+    failure = []
+
+    def work():
+        try:
+            pickler.dump(payload)
+        except BaseException as error:  # carried to the caller's thread
+            failure.append(error)
+
+    size, limit = threading.stack_size(STACK), sys.getrecursionlimit()
+    try:
+        sys.setrecursionlimit(1_000_000)
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join()
+    finally:
+        sys.setrecursionlimit(limit)
+        threading.stack_size(size)
+    if failure:
+        raise failure[0]
+
+
+def _reason(error, pickler):
+    if isinstance(error, Lost):
+        return error.reason
+    return of_error(error, "it cannot be pickled")
+
+
+# ---- how the instances of a type are pickled ----
+
+
+def classify(pickler, cls):
+    registry = pickler.registry
+    registry.alive.append(cls)
+    handler = _find(registry, cls)
+    registry.table[id(cls)] = handler
+    return handler
+
+
+def _find(registry, cls):
+    mro = _mro(cls)
+    for base in mro:
+        extra = registry.reducers.get(base)
+        if extra is not None:
+            return lambda pickler, obj: extra(obj)
+    if cls in _HANDLERS:
+        return _HANDLERS[cls]
+    if cls in _PLAIN:
+        return None
+    if issubclass(cls, type):
+        return _class
+    if issubclass(cls, types.ModuleType):
+        return _module
+    if module_of(cls) == "numpy" and name_of(cls) == "ndarray":
+        return lambda pickler, obj: arrays.reduce(obj)
+    if registry.standard and any(type(getattr(sys, name, None)) is cls for name in registry.standard.values()):
+        return _standard
+    if module_of(cls) in ("_io", "io") and hasattr(cls, "fileno") and name_of(cls) not in ("BytesIO", "StringIO"):
+        return _file
+    words = kind_words(cls)
+    if (module_of(cls), name_of(cls)) in KINDS and words is not None:
+        return _refuse(words)
+    own = registry.place(cls) is None
+    if own and not issubclass(cls, enum.Enum):
+        return _own(registry, cls, mro, words)
+    if words is not None and name_of(cls) != "BaseEventLoop":
+        return _refuse(words)
+    if not own:
+        if issubclass(cls, enum.Enum) or not registry.singletons(cls):
+            return None
+        return _maybe_single
+    return None
+
+
+def _own(registry, cls, mro, words):
+    """An instance of a class of the session."""
+    hooks = copyreg.dispatch_table.get(cls) is not None
+    plain, disguised = True, False
+    for base in mro[:-1]:
+        names = _type_dict(base)
+        if registry.place(base) is None:
+            hooks = hooks or any(name in names for name in HOOKS)
+            disguised = disguised or any(name in names for name in _DISGUISES)
+        elif module_of(base) not in ("abc", "typing"):
+            plain = False
+            hooks_of_library = any(name in names for name in HOOKS)
+            if words is not None and not hooks_of_library:
+                return _refuse(words)
+    if hooks:
+        return _suspect
+    if plain and (disguised or _has_slots(mro)):
+        return _instance
+    return None
+
+
+def _has_slots(mro):
+    return any(type(v) is types.MemberDescriptorType for base in mro[:-1] for v in _type_dict(base).values())
+
+
+def _refuse(words):
+    def refuse(_pickler, _obj):
+        raise Lost(words)
+
+    return refuse
+
+
+def _suspect(pickler, obj):
+    pickler.suspects[id(type(obj))] = type(obj)
+    return NotImplemented
+
+
+def state_of(obj):
+    """Attributes of an instance, read past whatever its class does to attribute access: (dict or None, slots)."""
+    slots, own = {}, None
+    for base in reversed(_mro(type(obj))):
+        for name, value in _type_dict(base).items():
+            if type(value) is types.MemberDescriptorType:
+                try:
+                    slots[name] = value.__get__(obj, base)
+                except AttributeError:
+                    continue  # never set
+            elif name == "__dict__" and type(value) is types.GetSetDescriptorType:
+                own = value.__get__(obj, base)
+    return own, slots
+
+
+def _instance(pickler, obj):
+    return references.new, (type(obj),), state_of(obj), None, None, references.fill
+
+
+def _class(pickler, obj):
+    registry = pickler.registry
+    if registry.special(obj):
+        return NotImplemented
+    place = registry.place(obj)
+    if place is None:
+        word = registry.type_word(obj)
+        if word is not None:
+            return word
+        if module_of(obj) == "builtins":
+            return NotImplemented  # pickle says that it cannot
+        return pickler.refer(obj, "class", name_of(obj), _file_of_class(obj))
+    pickler.modules.add(place[0])
+    return NotImplemented
+
+
+def _file_of_class(cls):
+    for value in _type_dict(cls).values():
+        if type(value) is types.FunctionType and value.__qualname__.startswith(name_of(cls) + "."):
+            return value.__code__.co_filename
+    return ""
+
+
+def _function(pickler, obj):
+    place = pickler.registry.place(obj)
+    if place is not None:
+        pickler.modules.add(place[0])
+        return NotImplemented
+    if hasattr(obj, "registry") and hasattr(obj, "dispatch") and obj.__globals__ is vars(functools):
+        return pickler.refer(obj, "dispatch", obj.__qualname__)
+    code = obj.__code__
+    return pickler.refer(obj, "function", obj.__qualname__, f"{code.co_filename}:{code.co_firstlineno}")
+
+
+def _builtin(pickler, obj):
+    module = getattr(obj, "__module__", None)
+    if type(module) is str and module_named(module) is not None:
+        pickler.modules.add(module)
+    return NotImplemented
+
+
+def _module(pickler, obj):
+    name = pickler.registry.module_name(obj)
+    if obj is sys.modules.get("__main__"):
+        return references.module, ("__main__",)
+    if name is None:
+        return pickler.refer(obj, "module", str(vars(obj).get("__name__")))
+    pickler.modules.add(name)
+    return references.module, (name,)
+
+
+def _code(pickler, obj):
+    from .bytecode import describe
+
+    return references.code, describe(obj, pickler.registry.texts)
+
+
+def _cell(pickler, obj):
+    return pickler.refer(obj, "cell", "cell")
+
+
+def _wrapped(pickler, obj):
+    """property, classmethod, staticmethod, cached_property: their parts, and what was set on them."""
+    kind = type(obj)
+    if kind is property:
+        parts = (obj.fget, obj.fset, obj.fdel, obj.__doc__)
+        state = None
+    elif kind is functools.cached_property:
+        parts = (obj.func, obj.attrname)
+        state = {k: v for k, v in vars(obj).items() if k not in ("func", "attrname", "lock", "__doc__", "__module__")}
+    else:
+        parts = (obj.__func__,)
+        skipped = (*functools.WRAPPER_ASSIGNMENTS, "__wrapped__")
+        state = {k: v for k, v in getattr(obj, "__dict__", {}).items() if k not in skipped}
+    return references.wrapper, (kind.__name__, parts, state or None)
+
+
+def _proxy(pickler, obj):
+    # What a proxy stands for cannot be asked of it; the collector knows what it refers to.
+    below = gc.get_referents(obj)
+    if len(below) == 1 and isinstance(below[0], type):
+        below = [dict(obj)]
+    return references.proxy, (below[0] if len(below) == 1 and isinstance(below[0], dict) else dict(obj),)
+
+
+def _weak(pickler, obj):
+    if obj.__callback__ is not None:
+        raise Lost("a weak reference with a callback cannot be saved")
+    target = obj()
+    return (references.dead, ()) if target is None else (references.weak, (target,))
+
+
+def _weak_keys(pickler, obj):
+    return type(obj), (dict(obj.items()),)
+
+
+def _weak_set(pickler, obj):
+    return type(obj), (list(obj),)
+
+
+def _lru(pickler, obj):
+    if pickler.registry.place(obj) is not None:
+        return NotImplemented
+    return pickler.refer(obj, "lru", getattr(obj, "__qualname__", "lru_cache"))
+
+
+def _typing(pickler, obj):
+    name = obj.__name__
+    home = pickler.registry.real_module(getattr(obj, "__module__", None) or "")
+    if home is not None and vars(home).get(name) is obj:
+        pickler.modules.add(obj.__module__)
+        return NotImplemented
+    return pickler.refer(obj, "typing", name)
+
+
+def _memoryview(pickler, obj):
+    below = obj.obj
+    if type(below) in (bytes, bytearray) and obj.contiguous and obj.ndim == 1:
+        offset = graph.extent(obj)[0] - graph.extent(below)[0]
+        return references.memory, (below, offset, obj.nbytes, obj.format, obj.readonly)
+    raise Lost("a memoryview of memory that is not a plain bytes or bytearray cannot be saved")
+
+
+def _standard(pickler, obj):
+    name = pickler.registry.standard.get(id(obj))
+    return _file(pickler, obj) if name is None else (references.member, ("sys", name))
+
+
+def _file(pickler, obj):
+    if pickler.registry.files is None:
+        raise Lost(kind_words(type(obj)) or "an open file belongs to this process: open it again after the restore")
+    return references.file, (pickler.registry.files(obj),)
+
+
+def _maybe_single(pickler, obj):
+    name = pickler.registry.singletons(type(obj)).get(id(obj))
+    if name is None:
+        return NotImplemented
+    pickler.modules.add(module_of(type(obj)))
+    return references.member, (module_of(type(obj)), name)
+
+
+_HANDLERS = {
+    types.FunctionType: _function,
+    types.BuiltinFunctionType: _builtin,
+    types.CodeType: _code,
+    types.CellType: _cell,
+    types.MappingProxyType: _proxy,
+    property: _wrapped,
+    classmethod: _wrapped,
+    staticmethod: _wrapped,
+    functools.cached_property: _wrapped,
+    weakref.ref: _weak,
+    weakref.WeakKeyDictionary: _weak_keys,
+    weakref.WeakValueDictionary: _weak_keys,
+    weakref.WeakSet: _weak_set,
+    LRU: _lru,
+    memoryview: _memoryview,
+    **dict.fromkeys(_TYPING, _typing),
+}
+_PLAIN = frozenset(
+    (str, bytes, bytearray, int, float, complex, bool, type(None), list, tuple, dict, set, frozenset, slice, range)
+    + (collections.OrderedDict, collections.deque, collections.defaultdict, collections.Counter, types.MethodType)
+    + (types.SimpleNamespace, types.GenericAlias, types.UnionType, functools.partial, abc.ABCMeta, pickle.PickleBuffer)
+) - {abc.ABCMeta}
+
+
+def packages(modules):
+    """Names of the packages that these modules come from."""
+    return {top for module in modules if (top := package(module)) is not None and not is_main(module)}
+
+
+__all__ = ["Lost", "Pass", "run", "packages", "state_of", "type_name"]

@@ -1,0 +1,35 @@
+"""The words of a stream: what pickles of a checkpoint call when they are loaded.
+
+A stream names these functions by module and name, as pickle does; none of them is ever called as it stands here. The
+loader (load.py) puts a method of its own, which knows the session that is restored, in the place of each.
+"""
+
+
+def _word(name):
+    def word(*_arguments):
+        raise RuntimeError(f"{name} is a word of a checkpoint's stream: only its loader gives it a meaning")
+
+    word.__name__ = word.__qualname__ = name
+    word.__module__ = __name__
+    return word
+
+
+WORDS = (
+    "unit",  # a definition, by key
+    "member",  # an attribute of an importable module: (module, qualified name)
+    "module",  # an importable module
+    "code",  # a code object: marshalled, and where its source is
+    "array",  # a numpy array over a buffer
+    "permuted",  # a numpy array that owns its memory, its axes in an order of their own
+    "view",  # a numpy array over the memory of another object
+    "proxy",  # a read-only view of a mapping
+    "wrapper",  # property, classmethod, staticmethod, cached_property
+    "weak",  # a weak reference
+    "dead",  # a weak reference whose object is gone
+    "new",  # an instance, without a call of its class
+    "fill",  # the state of an instance, without a call of its __setattr__
+    "memory",  # a memoryview
+    "file",  # an open file, as the context describes it
+)
+for _name in WORDS:
+    globals()[_name] = _word(_name)

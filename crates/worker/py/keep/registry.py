@@ -1,0 +1,174 @@
+"""What is saved by reference: things that a module can give again, and the session's own definitions, by key."""
+
+import collections
+import os
+import sys
+import types
+
+from . import references
+from .words import is_main, module_named, module_of, name_of
+
+_special_types = {type(None), type(...), type(NotImplemented)}
+_types_names = {id(value): name for name, value in vars(types).items() if isinstance(value, type)}
+# Equal values of these are as good as the same one: a module's own instances of them are no reason for a reference.
+_VALUES = frozenset(("datetime", "decimal", "fractions", "uuid", "ipaddress", "pathlib", "collections", "enum", "re"))
+_STANDARD = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
+_STDLIB = sys.stdlib_module_names | {"_pyrepl3"}
+
+
+class Unit:
+    """A definition of the session: what others refer to by its key.
+
+    `head`, `shape`: pickles of what makes its skeleton, and of what is put into that at once. `payload`: its state,
+    pickled with the group that it is in; None where there is none. `deps`: keys that head and shape refer to."""
+
+    def __init__(self, key, kind, obj):
+        self.key, self.kind, self.obj = key, kind, obj
+        self.head = self.shape = self.payload = self.error = None
+        self.deps, self.modules = [], set()
+        self.parts, self.verified = (), False
+
+
+class Registry:
+    def __init__(self, namespace, texts, reducers=None, files=None, directory=None):
+        self.namespace, self.texts = namespace, texts
+        self.reducers, self.files = reducers or {}, files
+        self.directory = directory if directory is not None else _cwd()
+        self.units, self.pending = {}, collections.deque()
+        self.keys, self.places, self.real, self.single = {}, {}, {}, {}
+        self.alive = []  # whose ids are used as keys
+        self.table = {}  # id of a type -> how its instances are pickled
+        self.session_modules = {}
+        self.standard = {id(getattr(sys, name)): name for name in reversed(_STANDARD) if getattr(sys, name, None)}
+        self.used = {}
+
+    def key_of(self, obj):
+        """The key of a definition that is known already, or None."""
+        return self.keys.get(id(obj))
+
+    def unit(self, obj, kind, name, place=""):
+        """The key of a definition; it is described later."""
+        key = self.keys.get(id(obj))
+        if key is None:
+            base = f"{name}@{place}" if place else name
+            count = self.used[base] = self.used.get(base, 0) + 1
+            key = base if count == 1 else f"{base}#{count}"
+            self.keys[id(obj)] = key
+            self.units[key] = unit = Unit(key, kind, obj)
+            self.pending.append(unit)
+            self.alive.append(obj)
+        return key
+
+    def known(self, obj, key):
+        """Gives a definition the key that it has elsewhere: for what was loaded back."""
+        self.keys[id(obj)] = key
+        self.alive.append(obj)
+
+    def place(self, obj):
+        """(module, qualified name) where an import finds this class or function again, or None."""
+        found = self.places.get(id(obj), 0)
+        if found == 0:
+            found = self._place(obj)
+            self.places[id(obj)] = found
+            self.alive.append(obj)
+        return found
+
+    def _place(self, obj):
+        if isinstance(obj, type):
+            module, name = module_of(obj), name_of(obj)
+        else:
+            module, name = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
+        if type(name) is not str or is_main(module):
+            return None
+        found = self.real_module(module)
+        if found is None:
+            return None
+        for part in name.split("."):
+            found = getattr(found, part, self)
+        return (module, name) if found is obj else None
+
+    def real_module(self, name):
+        """The module of this name, if another process can import it as well; else None."""
+        if name not in self.real:
+            module = module_named(name)
+            if module is not None and (vars(module) is self.namespace or name == "__main__"):
+                module = None
+            if module is not None:
+                spec, file = vars(module).get("__spec__"), vars(module).get("__file__")
+                if spec is None and file is None and name not in sys.builtin_module_names:
+                    module = None
+                elif self._is_own(file):
+                    self.session_modules[name] = file
+            self.real[name] = module
+        return self.real[name]
+
+    def _is_own(self, file):
+        """Whether the session itself has written this file: it is under its working directory, and not installed."""
+        if type(file) is not str or not self.directory or not file.endswith(".py"):
+            return False
+        file = os.path.abspath(file)
+        if any(part in ("site-packages", "dist-packages") for part in file.split(os.sep)):
+            return False
+        installed = [prefix + os.sep for prefix in (sys.prefix, sys.base_prefix) if prefix != "/usr"]
+        if file.startswith((os.path.dirname(os.__file__) + os.sep, *installed)):
+            return False
+        return file.startswith(self.directory.rstrip(os.sep) + os.sep)
+
+    def module_name(self, module):
+        """The name to import a module by, or None: it was made in the session."""
+        name = vars(module).get("__name__")
+        if type(name) is str and module_named(name) is module and self.real_module(name) is module:
+            return name
+        return None
+
+    def singletons(self, cls):
+        """Names of those instances of a library's class that its module has: they are saved by reference."""
+        found = self.single.get(id(cls))
+        if found is None:
+            found, module = {}, module_of(cls)
+            if type(module) is str and module not in _VALUES and module != "builtins":
+                home = self.real_module(module)
+                if home is not None and module not in self.session_modules:
+                    found = {id(v): name for name, v in vars(home).items() if type(v) is cls and name.isidentifier()}
+            self.single[id(cls)] = found
+            self.alive.append(cls)
+        return found
+
+    def type_word(self, cls):
+        """For types that C code made and that pickle cannot name: where `types` has them."""
+        name = _types_names.get(id(cls))
+        return (references.member, ("types", name)) if name else None
+
+    def special(self, cls):
+        return cls in _special_types
+
+
+def package(module):
+    """The package that has to be installed for a module, or None: it is Python's own, or the session's."""
+    top = module.partition(".")[0]
+    return None if top in _STDLIB or top == "__main__" else top
+
+
+def version_of(name):
+    """The version of an installed package, "" where it does not say, None where it is missing. Imports nothing."""
+    module = module_named(name)
+    version = getattr(module, "__version__", None) if module is not None else None
+    if type(version) is str:
+        return version
+    from importlib import metadata, util
+
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        pass
+    try:
+        return "" if module is not None or util.find_spec(name) is not None else None
+    except (ImportError, ValueError):
+        return None
+
+
+def _cwd():
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""

@@ -1,0 +1,527 @@
+"""Saves a namespace: groups of names that share objects, each by itself, and what cannot be saved by name.
+
+    names ──► one pickle each ──► groups (graph.py) ──► one pickle a group ──► loaded back (verify.py) ──► sink
+               └► definitions, by key, described and pickled in the same way
+
+Runs in a forked child that is thrown away, so it may switch off the collector, warnings and signal handlers.
+"""
+
+import gc
+import pickle
+import reprlib
+import sys
+import types
+import warnings
+
+from . import bytecode, definitions, graph, limits, pickling, references, session_modules
+from .registry import Registry, package, version_of
+from .verify import Verifier
+from .words import Lost, name_of, of_error, type_name
+
+# Names that every `__main__` has.
+OWN = frozenset(("__builtins__", "__name__", "__doc__", "__package__", "__loader__", "__spec__", "__file__", "__cached__"))
+_ATOMS = (int, float, str, bytes, bool, complex, type(None))
+# C's pickler recurses on the C stack: beyond this depth the one that does not takes over.
+DEPTH = 2000
+PREVIEW = 200
+
+
+class _Probe:
+    """Asks a handler of the pickler how it would save an object, without pickling it."""
+
+    def __init__(self, registry):
+        self.registry, self.units, self.modules, self.suspects = registry, {}, set(), {}
+
+    refer = pickling._Overriding.refer
+
+
+class Keeper:
+    """How the context saves its objects. Shares the definitions with the variables."""
+
+    Lost = Lost
+
+    def __init__(self, saver):
+        self.saver = saver
+
+    def dump(self, obj):
+        """The entry to load it by; raises Lost."""
+        return self.saver.dump(obj)
+
+
+class _Saver:
+    def __init__(self, namespace, sink, skip, verify_bytes, deadline, texts, options):
+        self.registry = Registry(namespace, texts, **options)
+        self.sink, self.skip, self.verify_bytes = sink, skip, verify_bytes
+        self.deadline = deadline if limits.prepare() else None
+        self.passes, self.payloads, self.lost, self.reasons = {}, {}, {}, {}
+        self.imports, self.bind, self.sizes = {}, {}, {}
+        self.described = []
+
+    # ---- the first pass: every name and every definition by itself ----
+
+    def names(self):
+        namespace = self.registry.namespace
+        names = [name for name in namespace if type(name) is str and name not in OWN and name not in self.skip]
+        for done, name in enumerate(names):
+            self.sink.progress(done, len(names), name)
+            self._name(name, namespace[name])
+        self.definitions()
+
+    def _name(self, name, obj):
+        part = "name", name
+        if type(obj) in _ATOMS:
+            one = pickling.Pass()
+            one.stream, one.atomic = pickle.dumps((obj,), 5), True
+            self.passes[part], self.payloads[part] = one, (obj,)
+            return
+        probe = _Probe(self.registry)
+        try:
+            found = self._probe(probe, obj)
+        except Lost as lost:
+            self.lost[name] = lost.reason
+            return
+        except BaseException as error:
+            self.lost[name] = of_error(error, "it cannot be looked at")
+            return
+        if found is not None:
+            kind, what = found
+            if kind == "unit":
+                self.bind[name] = what
+            else:
+                self.imports[name] = what
+            return
+        self._pass(part, obj)
+
+    def _probe(self, probe, obj):
+        """("unit", key), ("import", (module, attribute)), or None: it has to be pickled."""
+        kind = type(obj)
+        if kind is types.ModuleType or isinstance(obj, types.ModuleType) and issubclass(kind, types.ModuleType):
+            word, arguments = pickling._module(probe, obj)
+            return ("unit", arguments[0]) if word is references.unit else ("import", (arguments[0], None))
+        if issubclass(kind, type) or kind is types.FunctionType:
+            place = self.registry.place(obj)
+            if place is not None:
+                return "import", place
+        elif kind is types.BuiltinFunctionType:
+            place = self.registry.place(obj)
+            return None if place is None else ("import", place)
+        elif kind not in (pickling.LRU, *pickling._TYPING, types.CellType):
+            return None
+        handler = pickling._find(self.registry, kind)
+        word = handler(probe, obj) if handler is not None else NotImplemented
+        if word is not NotImplemented and word[0] is references.unit:
+            return "unit", word[1][0]
+        if word is not NotImplemented and word[0] is references.member:
+            return "import", word[1]
+        return None
+
+    def _pass(self, part, obj):
+        payload = (obj,)
+        done = self._run(payload)
+        if done.error is not None and not done.refused and pickling.cloud() is not None:
+            second = self._run(payload, "cloudpickle")
+            done = second if second.error is None else done
+        self.passes[part], self.payloads[part] = done, payload
+
+    def _run(self, payload, tier="pickle", shared=()):
+        with limits.within(self.deadline):
+            return pickling.run(self.registry, payload, tier, shared)
+
+    def definitions(self):
+        """Describes what was found, and what that finds, to the end."""
+        registry = self.registry
+        while registry.pending:
+            unit = registry.pending.popleft()
+            with limits.within(self.deadline):
+                definitions.describe(registry, unit)
+            self.described.append(unit)
+            if unit.error is None and unit.payload is not None:
+                self._pass(("unit", unit.key), unit.payload)
+
+    # ---- what is lost, and what that takes along ----
+
+    def propagate(self):
+        """Takes out what failed and what refers to it."""
+        bad = {unit.key: unit.error for unit in self.described if unit.error is not None}
+        for part in list(self.passes):
+            error = self.passes[part].error
+            if error is not None:
+                del self.passes[part]
+                if part[0] == "unit":
+                    bad.setdefault(part[1], error)
+                else:
+                    self.lost.setdefault(part[1], error)
+        changed = bool(bad)
+        while changed:
+            changed = False
+            for unit in self.described:
+                if unit.key not in bad:
+                    needs = list(unit.deps)
+                    one = self.passes.get(("unit", unit.key))
+                    if one is not None:
+                        needs += one.pickler.units
+                    reason = _needs(needs, bad)
+                    if reason is not None:
+                        bad[unit.key], changed = reason, True
+        for key, reason in bad.items():
+            self.passes.pop(("unit", key), None)
+            self.reasons[key] = reason
+        for part in list(self.passes):
+            if part[0] == "name" and not self.passes[part].atomic:
+                reason = _needs(self.passes[part].pickler.units, bad)
+                if reason is not None:
+                    del self.passes[part]
+                    self.lost[part[1]] = reason
+        for name, key in list(self.bind.items()):
+            if key in bad:
+                del self.bind[name]
+                self.lost[name] = bad[key]
+
+    # ---- the second pass: groups ----
+
+    def groups(self):
+        registry, namespace = self.registry, self.registry.namespace
+        first, identical = {}, []
+        for part in self.passes:
+            if part[0] == "name" and not self.passes[part].atomic:
+                other = first.setdefault(id(namespace[part[1]]), part)
+                if other != part:
+                    identical.append((other, part))
+        keys = registry.keys
+        groups = graph.group(self.passes, lambda obj: id(obj) in keys or _by_reference(registry, obj), identical)
+        self.groups_ = [_Group(sorted(parts, key=lambda part: part[0] == "name")) for parts in groups]
+        for group in self.groups_:
+            self._fill(group)
+        bound = {}
+        for name, key in self.bind.items():
+            bound.setdefault(key, []).append(name)
+        holder = {part[1]: group for group in self.groups_ for part in group.parts if part[0] == "unit"}
+        for key, names in bound.items():
+            group = holder.get(key)
+            if group is None:
+                group = _Group([])
+                group.units = [key]
+                self.groups_.append(group)
+            group.bind.update(dict.fromkeys(names, key))
+
+    def _fill(self, group, tier=None):
+        passes = [self.passes[part] for part in group.parts]
+        ranges = [one for single in passes for one in single.ranges]
+        group.shared = graph.overlapping(ranges) if len(ranges) > 1 else ()
+        group.payload = tuple(self.payloads[part][0] for part in group.parts)
+        group.units = [part[1] for part in group.parts if part[0] == "unit"]
+        if len(passes) == 1 and not group.shared and tier is None:
+            group.done = passes[0]
+        else:
+            tier = tier or ("cloudpickle" if any(one.tier == "cloudpickle" for one in passes) else "pickle")
+            group.done = self._run(group.payload, tier, group.shared)
+            if group.done.error is None and self.registry.pending:
+                group.done.error = "its pickling gives something else each time"
+        group.error = group.done.error
+        group.slices = None
+        views = group.done.views
+        if views:
+            extents = [graph.extent(view) for view in views]
+            merged, slices = graph.blocks(extents)
+            by_extent = {extent: view for extent, view in zip(extents, views)}
+            group.blocks = [by_extent.get(tuple(block)) or graph.memory(*block) for block in merged]
+            if [(at, 0, view.nbytes) for at, view in enumerate(views)] != slices:
+                group.slices = slices
+
+    # ---- verification ----
+
+    def verify(self):
+        """Loads back as much as the budget allows; what fails is tried on the next tier, then lost."""
+        again = True
+        while again:
+            again = self._verify_all()
+
+    def _verify_all(self):
+        streams, buffers, entries = [], [], []
+        for group in self.groups_:
+            entries.append(group.entry(streams, buffers))
+        verifier = Verifier(self.registry, self.skeletons(), entries, streams, buffers)
+        for unit in self.described:
+            if unit.key not in self.reasons and not unit.verified:
+                with limits.within(self.deadline):
+                    reason = verifier.definition(unit)
+                if reason is not None:
+                    unit.error = reason
+                    self._drop()
+                    return True
+                unit.verified = True
+        budget, failed = self.verify_bytes, False
+        for group, entry in zip(self.groups_, entries):
+            if group.verified is None and group.done is not None and not group.is_atomic():
+                budget -= len(group.done.stream)
+                if budget < 0:
+                    group.verified = False
+                    continue
+                with limits.within(self.deadline):
+                    reason = verifier.group(entry, group.done, group.payload, group.labels(), group.shared)
+                if reason is not None:
+                    failed = True
+                    self._demote(group, reason)
+                    continue
+            if group.verified is None:
+                group.verified = True
+        if failed:
+            self._drop()
+        return failed
+
+    def _demote(self, group, reason):
+        if group.done.tier == "pickle" and pickling.cloud() is not None:
+            self._fill(group, "cloudpickle")
+            if group.error is None and group.done.stream:
+                group.first_reason = reason
+                return
+        group.error = group.first_reason or reason
+
+    def _drop(self):
+        """Takes out groups that failed, and what refers to their definitions."""
+        kept = []
+        for group in self.groups_:
+            if group.error is None:
+                kept.append(group)
+                continue
+            for part in group.parts:
+                self.passes[part].error = group.error
+            for name, key in group.bind.items():
+                self.bind.pop(name, None)
+                self.lost[name] = group.error
+        self.groups_ = kept
+        self.propagate()
+        left = []
+        for group in kept:
+            gone = [part for part in group.parts if part not in self.passes]
+            group.bind = {name: key for name, key in group.bind.items() if name in self.bind}
+            if gone:
+                group.parts = [part for part in group.parts if part in self.passes]
+                group.verified = None
+                if group.parts:
+                    self._fill(group)
+            if group.parts or group.bind:
+                left.append(group)
+        self.groups_ = left
+
+    def skeletons(self):
+        return {
+            unit.key: (unit.kind, unit.head, unit.shape, unit.deps)
+            for unit in self.described
+            if unit.key not in self.reasons
+        }
+
+    # ---- what is written ----
+
+    def dump(self, obj):
+        """For the context: one object, by itself."""
+        done = self._run((obj,))
+        if done.error is not None:
+            raise Lost(done.error)
+        before = len(self.described)
+        self.definitions()
+        for unit in self.described[before:]:
+            one = self.passes.get(("unit", unit.key))
+            if unit.error is not None or one is not None and one.error is not None:
+                self.propagate()
+                raise Lost(unit.error or one.error)
+        bad = _needs(done.pickler.units, self.reasons)
+        if bad is not None:
+            raise Lost(bad)
+        for unit in self.described[before:]:
+            part = "unit", unit.key
+            if part in self.passes:
+                group = _Group([part])
+                self._fill(group)
+                self.groups_.append(group)
+        self.modules |= done.pickler.modules
+        entry = {"stream": self._write(done.stream), "buffers": [self.sink.buffer(view) for view in done.views]}
+        if done.pickler.units:
+            entry["definitions"] = list(done.pickler.units)
+        return entry
+
+    def _write(self, data):
+        stream = self.sink.stream()
+        stream.write(data)
+        return stream.close()
+
+    def body(self, context):
+        self.modules = set()
+        order = {name: at for at, name in enumerate(self.registry.namespace)}
+        self.groups_.sort(key=lambda group: min((order[name] for name in group.names()), default=-1))
+        items = []
+        if context is not None:
+            try:
+                items, lost = context(Keeper(self))
+            except Exception as error:  # the variables are saved all the same
+                items, lost = [], [{"name": "context", "reason": of_error(error, "the context cannot be saved")}]
+            self.lost.update((entry["name"], entry["reason"]) for entry in lost)
+        groups, variables = [], []
+        for group in self.groups_:
+            groups.append(self._group(group, variables, len(groups)))
+        for name, (module, attribute) in self.imports.items():
+            self.modules.add(module)
+            needs = [one for one in (package(module),) if one is not None]
+            groups.append(
+                {"names": [name], "tier": "import", "stream": None, "buffers": [], "requires": needs, "bytes": 0}
+                | {"import": [name, module, attribute], "verified": True}
+            )
+            obj = self.registry.namespace[name]
+            variables.append(
+                {"name": name, "tier": "import", "type": type_name(obj), "size": 0, "group": len(groups) - 1}
+            )
+        kept = self.skeletons()
+        for unit in self.described:
+            self.modules |= unit.modules
+        listed, texts = definitions.sources_of(self.registry)
+        modules, lost_modules = session_modules.collect(self.registry)
+        namespace = self.registry.namespace
+        lost = [{"name": n, "reason": r} | _preview(namespace.get(n), self.deadline) for n, r in self.lost.items()]
+        names = pickling.packages(self.modules)
+        variables.sort(key=lambda entry: order[entry["name"]])
+        return {
+            "format": 1,
+            "python": {
+                "version": ".".join(map(str, sys.version_info[:3])),
+                "implementation": sys.implementation.name,
+                "magic": bytecode.MAGIC,
+                "executable": sys.executable or "",
+            },
+            "packages": {name: version_of(name) or "" for name in sorted(names)},
+            "groups": groups,
+            "variables": variables,
+            "lost": lost + lost_modules,
+            "definitions": listed,
+            "imports": [
+                {"name": name, "module": module, "attribute": attribute}
+                for name, (module, attribute) in self.imports.items()
+            ],
+            "modules": modules,
+            "skeletons": self._write(pickle.dumps(kept, 5)) if kept else None,
+            "texts": self._write(pickle.dumps(texts, 5)) if texts else None,
+            "context": items,
+        }
+
+    def _group(self, group, variables, index):
+        done, namespace = group.done, self.registry.namespace
+        entry = group.entry(None, None)
+        entry["stream"] = None if done is None else self._write(done.stream)
+        entry["buffers"] = [self.sink.buffer(view) for view in group.blocks]
+        modules = done.pickler.modules if done is not None and done.pickler is not None else set()
+        for key in group.units:
+            modules = modules | self.registry.units[key].modules
+        self.modules |= modules
+        if done is not None and done.tier == "cloudpickle":
+            self.modules.add("cloudpickle")
+        entry["requires"] = sorted(pickling.packages(modules))
+        entry["bytes"] = (0 if done is None else len(done.stream)) + sum(view.nbytes for view in group.blocks)
+        entry["verified"] = bool(group.verified)
+        for name in group.names():
+            tier, size = entry["tier"], 0
+            if name in group.bind:
+                tier = "source"
+                unit = self.registry.units[group.bind[name]]
+                size = len(unit.head or b"") + len(unit.shape or b"")
+            else:
+                size = self.passes["name", name].size
+            if tier != entry["tier"]:
+                entry.setdefault("tiers", {})[name] = tier
+            kind = type_name(namespace[name])
+            variables.append({"name": name, "tier": tier, "type": kind, "size": size, "group": index})
+        return entry
+
+
+class _Group:
+    def __init__(self, parts):
+        self.parts, self.bind, self.units = parts, {}, []
+        self.done, self.payload, self.shared, self.slices, self.blocks = None, (), (), None, []
+        self.error = self.verified = self.first_reason = None
+
+    def names(self):
+        return [part[1] for part in self.parts if part[0] == "name"] + list(self.bind)
+
+    def labels(self):
+        return [part[1] if part[0] == "name" else part[1].partition("@")[0] for part in self.parts]
+
+    def is_atomic(self):
+        return self.done.atomic
+
+    def entry(self, streams, buffers):
+        """The group as a checkpoint's body has it; streams and buffers are appended to the lists given."""
+        tier = self.done.tier if self.done is not None and self.names() != list(self.bind) else "source"
+        entry = {"names": self.names(), "tier": tier, "stream": None, "buffers": []}
+        if self.parts:
+            entry["parts"] = [list(part) for part in self.parts]
+        if self.units:
+            entry["units"] = list(self.units)
+        if self.bind:
+            entry["bind"] = dict(self.bind)
+        if self.done is not None and self.done.pickler is not None and self.done.pickler.units:
+            entry["definitions"] = list(self.done.pickler.units)
+        if self.slices:
+            entry["slices"] = [list(one) for one in self.slices]
+        if streams is not None and self.done is not None:
+            entry["stream"] = len(streams)
+            streams.append(self.done.stream)
+            entry["buffers"] = list(range(len(buffers), len(buffers) + len(self.blocks)))
+            buffers += self.blocks
+        return entry
+
+
+def _needs(keys, bad):
+    for key in keys:
+        if key in bad:
+            return f"it needs {key.partition('@')[0]}: {bad[key]}"
+    return None
+
+
+def _by_reference(registry, obj):
+    kind = type(obj)
+    if registry.single.get(id(kind), {}).get(id(obj)) is not None:
+        return True
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(obj, numpy.dtype):
+        return True
+    pandas = sys.modules.get("pandas.core.dtypes.base")
+    if pandas is not None and isinstance(obj, pandas.ExtensionDtype):
+        return True
+    return name_of(kind) in ("cython_function_or_method", "ufunc", "NewType") or issubclass(kind, tuple(pickling._TYPING))
+
+
+def _preview(obj, deadline):
+    """What a lost value looked like. A repr may be the user's code: it fails or takes long without harm."""
+    if type(obj) not in (list, dict, tuple, set, str, bytes):
+        return {}
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = PREVIEW // 2
+    try:
+        with limits.within(deadline and min(deadline, 1.0)):
+            return {"preview": short.repr(obj)[:PREVIEW]}
+    except BaseException:  # there is no preview, then
+        return {}
+
+
+def save(
+    namespace, sink, *, skip=frozenset(), verify_bytes=64 << 20, deadline=10.0, sources=None, context=None, files=None,
+    reducers=None, directory=None,
+):
+    """Saves `namespace` to `sink` and returns the body of the manifest (docs/design/checkpoints.md).
+
+    `skip`: names to leave out. `verify_bytes`: how much of the streams is loaded back. `deadline`: seconds for each
+    group. `sources`: texts of executions (source.Sources). `context(keeper)`: (items, lost) of what is no variable.
+    `files(obj)`: describes an open file, or raises Lost. `reducers`: type -> function as in copyreg. `directory`: where
+    the session's own modules lie. A name that fails is in the body's "lost"; only the sink's errors are raised."""
+    gc.disable()
+    warnings.simplefilter("ignore")
+    sys.setrecursionlimit(min(sys.getrecursionlimit(), DEPTH))
+    options = {"reducers": reducers, "files": files, "directory": directory}
+    saver = _Saver(namespace, sink, skip, verify_bytes, deadline, getattr(sources, "texts", {}), options)
+    saver.names()
+    saver.propagate()
+    saver.groups()
+    saver._drop()
+    saver.verify()
+    return saver.body(context)
+
+
+__all__ = ["save", "Keeper", "Lost"]

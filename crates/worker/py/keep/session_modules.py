@@ -1,0 +1,71 @@
+"""Modules that the session itself wrote and imported: their source is in the checkpoint, for where they are missing."""
+
+import importlib.util
+import sys
+from importlib.machinery import ModuleSpec
+
+# A source that is larger is no module that somebody wrote in a session.
+LARGEST = 4 << 20
+
+
+def collect(registry):
+    """[{"name", "source", "file", "package"}] of every such module that is loaded, and [{"name", "reason"}]."""
+    for name in list(sys.modules):
+        registry.real_module(name)
+    found, lost = [], []
+    for name, file in sorted(registry.session_modules.items()):
+        try:
+            with open(file, encoding="utf-8") as stream:
+                source = stream.read(LARGEST + 1)
+            if len(source) > LARGEST:
+                raise ValueError(f"it is larger than {LARGEST} bytes")
+        except (OSError, ValueError) as error:
+            reason = f"the source of this module of the session cannot be read: {error}"
+            lost.append({"name": f"module {name}", "reason": reason})
+            continue
+        package = hasattr(sys.modules[name], "__path__")
+        found.append({"name": name, "source": source, "file": file, "package": package})
+    return found, lost
+
+
+class _Saved:
+    """Finds modules in a checkpoint, after everything else that finds modules."""
+
+    def __init__(self, modules, sources):
+        self.modules, self.sources = modules, sources
+
+    def find_spec(self, name, path=None, target=None):
+        if name not in self.modules:
+            return None
+        spec = ModuleSpec(name, self, origin=self.modules[name]["file"], is_package=self.modules[name].get("package"))
+        return spec
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        entry = self.modules[module.__name__]
+        if self.sources is not None:
+            self.sources.add(entry["file"], entry["source"])
+        exec(compile(entry["source"], entry["file"], "exec", dont_inherit=True), vars(module))
+
+    def get_source(self, name):
+        return self.modules[name]["source"]
+
+
+def offer(modules, sources=None):
+    """Makes the modules of a checkpoint importable where they are not. Importing stays for whoever needs them."""
+    for finder in [one for one in sys.meta_path if type(one).__name__ == "_Saved" and hasattr(one, "modules")]:
+        sys.meta_path.remove(finder)
+    absent = {entry["name"]: entry for entry in modules if not _is_there(entry["name"])}
+    if absent:
+        sys.meta_path.append(_Saved(absent, sources))
+
+
+def _is_there(name):
+    if name in sys.modules:
+        return True
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError, AttributeError):
+        return False

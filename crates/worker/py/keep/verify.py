@@ -1,0 +1,101 @@
+"""Loads groups back from their bytes, in the process that saved them, and compares.
+
+What was loaded is pickled again: an equal stream means an equal structure, equal atoms and equal aliasing, at C speed,
+for objects whose pickling says the truth. Classes of the session that pickle themselves are compared (compare.py).
+"""
+
+from . import definitions, pickling
+from .compare import Comparison
+from .limits import TimedOut
+from .load import Loader, _Restore
+from .registry import Registry, Unit
+from .words import Lost, of_error
+
+# Of a class's head: in which order its names are. EnumType has an order of its own.
+_ORDER = ("names", "late")
+
+
+class _Memory:
+    """The source that the groups are loaded from: the saver's own memory."""
+
+    def __init__(self, streams, buffers):
+        self.stream, self.buffer = streams.__getitem__, buffers.__getitem__
+
+
+class Verifier:
+    def __init__(self, registry, skeletons, groups, streams, buffers):
+        self.registry = registry
+        # Functions that are loaded back see the session's values, but what they assign stays in the copy.
+        scratch = dict(registry.namespace)
+        self.loader = Loader(scratch, skeletons, registry.texts, {}, None)
+        self.restore = _Restore({"groups": groups}, _Memory(streams, buffers), self.loader)
+        self.again = Registry(scratch, registry.texts, registry.reducers, registry.files, registry.directory)
+        self.again.table = registry.table
+        self.again.real, self.again.single = registry.real, registry.single
+        self.again.standard, self.again.session_modules = registry.standard, registry.session_modules
+        self.seen, self.known = set(), set()
+
+    def definition(self, unit):
+        """None, or why a definition does not come back as it was."""
+        try:
+            made = self.loader.unit(unit.key)
+            self.restore.unit(unit.key, self.seen)
+            self._know()
+            again = Unit(unit.key, unit.kind, made)
+            definitions.describe(self.again, again)
+        except TimedOut:
+            return "loading it back took too long: it was stopped"
+        except Lost as lost:
+            return lost.reason
+        except BaseException as error:
+            return of_error(error, "it cannot be loaded back")
+        if again.error is not None:
+            return again.error
+        if (again.head, again.shape) == (unit.head, unit.shape):
+            return None
+        comparison = Comparison(self.registry.key_of, self.again.key_of)
+        parts = [[{k: v for k, v in part.items() if k not in _ORDER} if type(part) is dict else part for part in one]
+                 for one in (unit.parts, again.parts)]
+        return comparison.difference(*parts, unit.key.partition("@")[0], ordered=False)
+
+    def group(self, group, done, payload, labels, shared):
+        """None, or why a group does not come back as it was. `done`: its pass; `payload`: what that pickled; `labels`:
+        what its parts are called in words."""
+        try:
+            values = self.restore.group(group, self.seen)
+            self._know()
+            if done is None:
+                return None
+            again = []
+            for kind, name in group["parts"]:
+                again.append(values[name] if kind == "name" else self._payload(name))
+            again = tuple(again)
+            if not done.pickler.suspects:
+                second = pickling.run(self.again, again, done.tier, shared)
+                if second.error is None and second.stream == done.stream:
+                    return None
+            comparison = Comparison(self.registry.key_of, self.again.key_of)
+            for (kind, _name), label, one, other in zip(group["parts"], labels, payload, again):
+                difference = comparison.difference(one, other, label, ordered=kind == "name")
+                if difference is not None:
+                    return f"it does not come back as it was: {difference}"
+            return None
+        except TimedOut:
+            return "loading it back took too long: it was stopped"
+        except Lost as lost:
+            return lost.reason
+        except BaseException as error:
+            return of_error(error, "it cannot be loaded back")
+
+    def _payload(self, key):
+        again = Unit(key, self.registry.units[key].kind, self.loader.unit(key))
+        definitions.describe(self.again, again)
+        if again.error is not None:
+            raise Lost(again.error)
+        return again.payload
+
+    def _know(self):
+        for key, made in list(self.loader.made.items()):
+            if key not in self.known:
+                self.known.add(key)
+                self.again.known(made, key)

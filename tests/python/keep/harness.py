@@ -1,0 +1,123 @@
+"""Runs a save or a load in an interpreter of its own: `python harness.py save|load DIRECTORY`.
+
+DIRECTORY/job.json says what to run in `__main__`: {"setup": [texts]} before a save, {"check": text} after a load.
+The blobs of the checkpoint are files of the directory, the body is body.json. The result is result.json.
+"""
+
+import json
+import linecache
+import os
+import sys
+import time
+
+PACKAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), *[os.pardir] * 3, "crates", "worker", "py")
+
+
+def import_keep():
+    """Makes `_pyrepl3` importable without the engine: its modules are files here."""
+    import types
+
+    if "_pyrepl3" not in sys.modules:
+        package = types.ModuleType("_pyrepl3")
+        package.__path__ = [PACKAGE]
+        package.__spec__ = __import__("importlib.machinery", fromlist=["x"]).ModuleSpec("_pyrepl3", None, is_package=True)
+        sys.modules["_pyrepl3"] = package
+
+
+class Sources:
+    """As `_pyrepl3.source.Sources`, without what the worker needs besides."""
+
+    def __init__(self):
+        self.texts = {}
+
+    def add(self, file, text):
+        self.texts[file] = text
+        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+
+
+class Directory:
+    """A checkpoint's blobs as files; both sink and source."""
+
+    def __init__(self, path):
+        self.path, self.count, self.told = path, 0, []
+
+    def _next(self):
+        self.count += 1
+        return self.count - 1
+
+    def stream(self, index=None):
+        if index is not None:
+            return self.buffer(index)
+        return _Stream(self)
+
+    def buffer(self, what):
+        if isinstance(what, int):
+            with open(os.path.join(self.path, str(what)), "rb") as file:
+                return bytearray(file.read())
+        index = self._next()
+        with open(os.path.join(self.path, str(index)), "wb") as file:
+            file.write(what)
+        return index
+
+    def progress(self, done, total, name):
+        self.told.append((done, total, name))
+
+
+class _Stream:
+    def __init__(self, directory):
+        self.directory, self.data = directory, b""
+
+    def write(self, data):
+        self.data += data
+
+    def close(self):
+        return self.directory.buffer(memoryview(self.data))
+
+
+def run(texts, sources, namespace, first=1):
+    for number, text in enumerate(texts, first):
+        file = f"<execution {number}>"
+        sources.add(file, text)
+        exec(compile(text, file, "exec", dont_inherit=True), namespace)
+
+
+def main(mode, path):
+    with open(os.path.join(path, "job.json")) as file:
+        job = json.load(file)
+    for entry in job.get("path", ()):
+        sys.path.insert(0, entry)
+    import types
+
+    module = sys.modules["__main__"] = types.ModuleType("__main__")
+    namespace = vars(module)
+    namespace["__builtins__"] = __import__("builtins")
+    sources = Sources()
+    import_keep()
+    from _pyrepl3.keep import load, save
+
+    result = {}
+    directory = Directory(path)
+    if mode == "save":
+        run(job["setup"], sources, namespace)
+        if job.get("verify_on_success", True):
+            run(job.get("check_before", ()), sources, dict(namespace), 1000)
+        begin = time.perf_counter()
+        body = save.save(namespace, directory, sources=sources, **job.get("options", {}))
+        result["seconds"] = time.perf_counter() - begin
+        with open(os.path.join(path, "body.json"), "w") as file:
+            json.dump(body, file)
+    else:
+        with open(os.path.join(path, "body.json")) as file:
+            body = json.load(file)
+        run(job.get("before", ()), sources, namespace, 2000)
+        begin = time.perf_counter()
+        result["missing"] = load.missing(body)
+        result["report"] = load.load(body, directory, namespace, sources=sources, **job.get("load_options", {}))
+        result["seconds"] = time.perf_counter() - begin
+        run([job["check"]] if isinstance(job["check"], str) else job["check"], sources, namespace, 3000)
+    with open(os.path.join(path, "result.json"), "w") as file:
+        json.dump(result, file)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
