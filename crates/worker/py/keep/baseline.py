@@ -9,7 +9,7 @@ import os
 import secrets
 import sys
 
-from . import settings
+from . import settings, situation
 
 _id, _len, _hash, _type, _Module = id, len, hash, type, type(sys)
 # Modules that the worker changes after `take`: when it puts its streams and `input` in place.
@@ -20,20 +20,20 @@ class Baseline:
     def __init__(self):
         self.modules = {}  # name -> (module, a copy of its dict, the print of its dict)
         self.later = {}  # the same for modules that were imported in the session
-        self.token = ""  # of this session, in keys of objects that several groups may refer to
         self.settings = {}
         self.environ, self.cwd, self.path, self.argv = {}, None, [], []
         self.descriptors = {}  # descriptor -> (device, inode)
         self.streams, self.hooks = {}, frozenset()
-        self.handlers, self.filters, self.loggers, self.codecs = {}, [], {}, {}
-        self.exits = 0
+        self.handlers, self.filters, self.loggers = {}, [], {}
+        self.reducers, self.collector_hooks = {}, ()
         self._count = self._last = None
 
     def session_started(self):
         """In the session, when the worker has prepared it and before user code runs."""
         from . import environment, interpreter, logs, open_files, signals
 
-        self.token = secrets.token_hex(8)
+        # So that keys of objects in one session's checkpoints are not those of another's.
+        situation.begin_session(secrets.token_hex(8))
         for name in _CHANGED_BY_WORKER:
             module = sys.modules.get(name)
             if name in self.modules and module is not None:

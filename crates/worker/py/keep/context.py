@@ -19,10 +19,10 @@ from . import (
     signals,
     variables,
 )
-from .situation import Capture, Options, Restore, clean, why
+from .situation import Capture, Options, Restore, clean, end_load, why
 
 __all__ = [
-    "Options", "adopt", "capture", "describe_file", "look_before_fork", "open_file", "originals", "reducers", "restore",
+    "Options", "capture", "describe_file", "look_before_fork", "open_file", "originals", "reducers", "restore",
     "shared_roots",
 ]  # fmt: skip
 
@@ -54,6 +54,15 @@ def capture(baseline, keeper, options=None):
 
     `keeper.dump(object)` returns an entry of plain JSON, or raises an error whose text is the reason."""
     here = Capture(baseline, keeper, options or Options())
+    # Context variables, decimal's context and numpy's error state are seen only in the context that has them.
+    return _in_context(here.options.context, _capture, here)
+
+
+def _in_context(context, action, *arguments):
+    return action(*arguments) if context is None else context.run(action, *arguments)
+
+
+def _capture(here):
     items = []
     for kind in KINDS:
         try:
@@ -64,11 +73,14 @@ def capture(baseline, keeper, options=None):
     return items, here.lost
 
 
-def restore(items, keeper, baseline, roots=None):
+def restore(items, keeper, baseline, options=None, roots=None):
     """Brings back what `capture` found, and undoes what this session has changed otherwise. `roots`: what the codec
     restored of `shared_roots`. Returns a list of {"name", "reason"} of what did not come back."""
-    here = Restore(baseline, keeper)
-    here.roots = dict(roots or {})
+    here = Restore(baseline, keeper, options or Options(), roots)
+    return _in_context(here.options.context, _restore, items, here)
+
+
+def _restore(items, here):
     by_kind = {kind.name: [] for kind in KINDS}
     for item in items if type(items) is list else ():
         name = item.get("kind") if type(item) is dict else None
@@ -83,6 +95,7 @@ def restore(items, keeper, baseline, roots=None):
             kind.restore(by_kind[kind.name], here)
         except (Exception, SystemExit) as error:
             here.lose(kind.label, f"it could not be brought back: {clean(why(error))}")
+    end_load()
     return here.lost
 
 

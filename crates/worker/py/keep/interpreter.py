@@ -3,6 +3,7 @@ standard streams, registries."""
 
 import array
 import base64
+import gc
 import importlib
 import re
 import sys
@@ -21,12 +22,9 @@ def note(baseline):
     baseline.filters = list(warnings.filters) if warnings is not None else []
     baseline.streams = {name: getattr(sys, name, None) for name in STREAMS}
     baseline.hooks = frozenset(map(id, [*sys.meta_path, *sys.path_hooks]))
-    atexit = sys.modules.get("atexit")
-    baseline.exits = atexit._ncallbacks() if atexit is not None else 0
     copyreg = sys.modules.get("copyreg")
     baseline.reducers = dict(copyreg.dispatch_table) if copyreg is not None else {}
-    gc_callbacks = sys.modules["gc"].callbacks
-    baseline.collector_hooks = tuple(gc_callbacks)
+    baseline.collector_hooks = tuple(gc.callbacks)
 
 
 # ---- random numbers ----

@@ -16,24 +16,25 @@ class Options:
     `namespace`: the dict of `__main__`. `sources`: file name -> text of the executions. `own_fds`: descriptors that are
     the worker's (channels, and those of the session's event loop). `streams`: the worker's own standard streams by name
     (`stdout`, `stderr`, `stdin`). `exits`: what is registered with atexit, as (function, arguments, keyword arguments);
-    None where nobody keeps a list. `loop`: the event loop of the session. `before`: what `look_before_fork` returned.
+    None where nobody keeps a list. `context`: the contextvars.Context in which user code runs; None for
+    the caller's own. `before`: what `look_before_fork` returned.
     `shared`: names of `shared_roots` that the codec keeps as groups of its own.
     """
 
     def __init__(
-        self, namespace=None, sources=None, own_fds=(), streams=None, exits=None, loop=None, before=None, shared=()
+        self, namespace=None, sources=None, own_fds=(), streams=None, exits=None, context=None, before=None, shared=()
     ):
         self.namespace = vars(sys.modules["__main__"]) if namespace is None else namespace
         self.sources = dict(getattr(sources, "texts", sources) or {})
         self.own_fds = frozenset(own_fds)
         self.streams = dict(streams or {})
-        self.exits, self.loop, self.before = exits, loop, before
+        self.exits, self.context, self.before = exits, context, before
         self.shared = frozenset(shared)
 
 
 class _Situation:
-    def __init__(self, baseline, keeper):
-        self.baseline, self.keeper = baseline, keeper
+    def __init__(self, baseline, keeper, options):
+        self.baseline, self.keeper, self.options = baseline, keeper, options
         self.lost = []
         self._named = set()
 
@@ -47,8 +48,7 @@ class _Situation:
 
 class Capture(_Situation):
     def __init__(self, baseline, keeper, options):
-        super().__init__(baseline, keeper)
-        self.options = options
+        super().__init__(baseline, keeper, options)
         self.claimed = set()  # descriptors that another kind, or a variable, answers for
 
     def put(self, name, value):
@@ -63,6 +63,10 @@ class Capture(_Situation):
 
 
 class Restore(_Situation):
+    def __init__(self, baseline, keeper, options, roots=None):
+        super().__init__(baseline, keeper, options)
+        self.roots = dict(roots or {})  # name -> what the codec restored of `shared_roots`
+
     def get(self, entry):
         """The value that `put` made the entry of."""
         if "plain" in entry:
@@ -158,3 +162,30 @@ def is_of_worker(value):
 def isinstance_of(value, kind):
     """`isinstance`, without asking the object itself."""
     return issubclass(type(value), kind)
+
+
+# ---- objects that several groups of a checkpoint may refer to, each of which is loaded by itself ----
+
+_token = [""]
+_made = {}
+
+
+def begin_session(token):
+    _token[0] = token
+
+
+def key_of(thing):
+    """The same for the same object in each group of a checkpoint, and in each checkpoint of a session."""
+    return f"{_token[0]}:{id(thing):x}"
+
+
+def once(key, make):
+    """The object of a key: made when the first group that refers to it is loaded."""
+    if key not in _made:
+        _made[key] = make()
+    return _made[key]
+
+
+def end_load():
+    """What is loaded next is another checkpoint, or the same one once more: with objects of its own."""
+    _made.clear()
