@@ -6,12 +6,12 @@ session. Modules that are imported later are noted by `note_modules`, which the 
 
 import ctypes
 import os
-import secrets
 import sys
 
-from . import settings, situation
+from . import environment, interpreter, logs, open_files, settings, signals, situation
 
 _id, _len, _hash, _type, _Module = id, len, hash, type, type(sys)
+_main = sys.modules["__main__"]
 # Modules that the worker changes after `take`: when it puts its streams and `input` in place.
 _CHANGED_BY_WORKER = ("builtins", "sys", "getpass", "IPython.display", "IPython.core.display_functions")
 
@@ -30,10 +30,8 @@ class Baseline:
 
     def session_started(self):
         """In the session, when the worker has prepared it and before user code runs."""
-        from . import environment, interpreter, logs, open_files, signals
-
         # So that keys of objects in one session's checkpoints are not those of another's.
-        situation.begin_session(secrets.token_hex(8))
+        situation.begin_session(os.urandom(8).hex())
         for name in _CHANGED_BY_WORKER:
             module = sys.modules.get(name)
             if name in self.modules and module is not None:
@@ -52,7 +50,7 @@ class Baseline:
         if _len(sys.modules) == self._count and next(reversed(sys.modules), None) == self._last:
             return
         for name, module in list(sys.modules.items()):
-            if name not in self.modules and name not in self.later and _is_module(module) and name != "__main__":
+            if name not in self.modules and name not in self.later and _is_library(name, module):
                 self.later[name] = _noted(module)
         self._seen()
 
@@ -73,13 +71,14 @@ def take():
     """The baseline of a zygote. The worker's own replacements must be in place."""
     baseline = Baseline()
     for name, module in list(sys.modules.items()):
-        if name != "__main__" and not name.startswith("_pyrepl3") and _is_module(module):
+        if _is_library(name, module):
             baseline.modules[name] = _noted(module)
     return baseline
 
 
-def _is_module(module):
-    return issubclass(_type(module), _Module)
+def _is_library(name, module):
+    # `__main__` has another name, too, once multiprocessing is imported.
+    return issubclass(_type(module), _Module) and module is not _main and not name.startswith("_pyrepl3")
 
 
 def _noted(module):

@@ -3,7 +3,6 @@
 import os
 import pickle
 import sys
-import tempfile
 
 # What could not be kept of a connection that was: pairs of a name and a reason, for `capture`.
 _notes = {}
@@ -80,6 +79,8 @@ def _rows(connection, statement):
 def _serialize(sqlite3, connection, name):
     if hasattr(connection, "serialize"):
         return connection.serialize(name=name)
+    import tempfile
+
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "copy")
         copy = sqlite3.connect(path)
@@ -165,6 +166,8 @@ def _fill(sqlite3, connection, name, content):
     if hasattr(connection, "deserialize"):
         connection.deserialize(content, name=name)
         return
+    import tempfile
+
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "copy")
         with open(path, "wb") as file:

@@ -73,7 +73,9 @@ def _found(baseline, options):
                     known = patches.get(f"{name}.{attribute}")
                     patches[f"{name}.{attribute}"] = known or Patch(name, (attribute,), module, value, old)
     for name, module in list(sys.modules.items()):
-        if name in baseline.modules or name in baseline.later or name == "__main__" or type(module) is not _Module:
+        if name in baseline.modules or name in baseline.later or type(module) is not _Module:
+            continue
+        if vars(module) is options.namespace or name == "__main__":
             continue
         for attribute, value in list(vars(module).items()):
             if is_of_session(value) and not _is_own(module, value) and not _is_elsewhere(name, attribute, value):
@@ -249,10 +251,10 @@ def capture_modules(here):
     for name, (module, *_rest) in here.baseline.modules.items():
         if name not in sys.modules:
             yield {"name": text(name), "removed": True}
-        elif sys.modules[name] is not module and _is_made_up(name, sys.modules[name]):
+        elif sys.modules[name] is not module and _is_made_up(name, here.options):
             yield from _kept(here, name)
     for name in list(sys.modules):
-        if type(name) is str and name not in here.baseline.modules and _is_made_up(name, sys.modules[name]):
+        if type(name) is str and name not in here.baseline.modules and _is_made_up(name, here.options):
             yield from _kept(here, name)
 
 
@@ -262,18 +264,24 @@ def _kept(here, name):
         yield {"name": text(name), "value": entry}
 
 
-def _is_made_up(name, module):
+def _is_made_up(name, options):
     """Whether the session put an entry there: it comes from no import, and is no part of a package that does."""
     if name == "__main__" or name.startswith(("_pyrepl3", "__mp_main__")):
         return False
+    module = sys.modules[name]
+    if module is not None and type(module) is not _Module:
+        return is_of_session(module) or type(module).__module__ in ("types", "unittest.mock")
     parent = name.rpartition(".")[0]
     while parent:
         if getattr(sys.modules.get(parent), "__spec__", None) is not None:
-            return module is not None and is_of_session(module)
+            return False
         parent = parent.rpartition(".")[0]
-    if type(module) is _Module:
-        return vars(module).get("__spec__") is None
-    return module is None or is_of_session(module) or type(module).__module__ in ("types", "unittest.mock")
+    if module is not None and vars(module).get("__spec__") is not None:
+        return False
+    # Compiled code makes modules without an import, too: the session's are those that it can name.
+    if any(value is module for value in options.namespace.values()):
+        return True
+    return any(f'"{name}"' in source or f"'{name}'" in source for source in options.sources.values() if type(source) is str)
 
 
 def restore_modules(items, here):
@@ -286,10 +294,12 @@ def restore_modules(items, here):
             here.attempt(f"sys.modules[{name!r}]", lambda: wanted.__setitem__(name, here.get(item["value"])))
     usual = {name: module for name, (module, *_rest) in here.baseline.modules.items()}
     for name, module in usual.items():
-        if name not in wanted and (name not in sys.modules or (sys.modules[name] is not module and _is_made_up(name, sys.modules[name]))):
+        if name in wanted or sys.modules.get(name) is module:
+            continue
+        if name not in sys.modules or _is_made_up(name, here.options):
             sys.modules[name] = module
     for name in list(sys.modules):
-        if name not in usual and name not in wanted and _is_made_up(name, sys.modules[name]):
+        if name not in usual and name not in wanted and _is_made_up(name, here.options):
             del sys.modules[name]
     for name, module in wanted.items():
         if module is _MISSING:
