@@ -1,0 +1,150 @@
+"""What the session's executed sources say about things that cannot be seen: which attributes of modules they assign,
+and what they register where nobody can ask for it.
+
+Only a hint of where to look: what is there is asked of the live objects.
+"""
+
+import ast
+import re
+import sys
+import types
+
+_STORE = re.compile(r"([A-Za-z_]\w*)(?:\s*\.\s*[A-Za-z_]\w*)+\s*(?:,|=(?!=)|[-+*/%&|^@<>]{1,2}=|:|\)|\])")
+_DELETE = re.compile(r"\bdel\b[^\n]*\.")
+_CALLS = re.compile(r"\b(?:setattr|delattr|patch|monkeypatch|register|register_error|register_at_fork|addaudithook|settrace|setprofile|finalize|__dict__|vars)\b")
+_WATCHED = frozenset(
+    "codecs.register_error codecs.register atexit.register weakref.finalize os.register_at_fork sys.addaudithook"
+    " threading.settrace threading.setprofile".split()
+)
+
+
+class Said:
+    def __init__(self):
+        self.targets = {}  # (name of a module or of what is in the namespace, attribute, …) -> True
+        self.patched = {}  # what `mock.patch("a.b")` names, as such paths
+        self.calls = {}  # dotted name of a function -> names and constants that it was called with first
+        self.dynamic = False  # whether attributes are set whose names only the running code knows
+
+
+def read(options):
+    """Read once for each look at the session."""
+    found = getattr(options, "said", None)
+    if found is None:
+        found = options.said = Said()
+        for source in options.sources.values():
+            if type(source) is str and _is_worth_reading(source, options.namespace):
+                try:
+                    tree = ast.parse(source)
+                except (SyntaxError, ValueError, RecursionError, MemoryError):
+                    continue  # it never ran, or is a source with magic
+                _Reader(found, options.namespace).read(tree)
+    return found
+
+
+def _is_worth_reading(source, namespace):
+    if _CALLS.search(source) or _DELETE.search(source):
+        return True
+    seen = set()
+    for found in _STORE.finditer(source):
+        base = found.group(1)
+        if base in seen or base in ("self", "cls"):
+            continue
+        seen.add(base)
+        value = namespace.get(base)
+        if type(value) is types.ModuleType or issubclass(type(value), type):
+            return True
+        if value is None and (base in sys.modules or re.search(rf"\b(?:import|as)\b[^\n]*\b{base}\b", source)):
+            return True
+    return False
+
+
+class _Reader:
+    def __init__(self, said, namespace):
+        self.said, self.namespace, self.aliases = said, namespace, {}
+
+    def read(self, tree):
+        nodes = list(ast.walk(tree))
+        for node in nodes:
+            if type(node) is ast.Import:
+                for each in node.names:
+                    if each.asname:
+                        self.aliases[each.asname] = tuple(each.name.split("."))
+                    else:
+                        first = each.name.partition(".")[0]
+                        self.aliases[first] = (first,)
+            elif type(node) is ast.ImportFrom and node.module and not node.level:
+                for each in node.names:
+                    self.aliases[each.asname or each.name] = (*node.module.split("."), each.name)
+        for node in nodes:
+            kind = type(node)
+            if kind is ast.Attribute and not isinstance(node.ctx, ast.Load):
+                self._target(_chain(node))
+            elif kind is ast.Call:
+                self._call(node)
+            elif kind is ast.Subscript and not isinstance(node.ctx, ast.Load) and "__dict__" in ast.dump(node.value):
+                self.said.dynamic = True
+
+    def _path(self, chain):
+        return None if not chain else (*self.aliases.get(chain[0], (chain[0],)), *chain[1:])
+
+    def _target(self, chain):
+        path = self._path(chain)
+        if path is not None and path[0] not in ("self", "cls"):
+            self.said.targets[path] = True
+
+    def _call(self, node):
+        path = self._path(_chain(node.func))
+        if path is None:
+            return
+        first = node.args[0] if node.args else None
+        name = ".".join(path)
+        if name in ("setattr", "delattr") or path[-1] in ("setattr", "delattr"):
+            self._set_attribute(first, node.args)
+        elif "patch" in path:
+            self._patch(path, first, node.args)
+        elif name in ("vars", "globals") or path[-1] == "__dict__":
+            self.said.dynamic = self.said.dynamic or name == "vars"
+        elif name in _WATCHED:
+            said = self.said.calls.setdefault(name, set())
+            chain = _chain(first) if first is not None else None
+            if isinstance(first, ast.Constant) and type(first.value) is str:
+                said.add(first.value)
+            elif chain:
+                said.add(chain[-1])
+            else:
+                said.add("")
+            if name == "weakref.finalize" and len(node.args) > 1:
+                said.add((_chain(node.args[1]) or ("",))[-1])
+
+    def _set_attribute(self, owner, arguments):
+        if isinstance(owner, ast.Constant) and type(owner.value) is str:
+            # `monkeypatch.setattr("json.dumps", …)`
+            self.said.patched[tuple(owner.value.split("."))] = True
+            return
+        chain = _chain(owner) if owner is not None else None
+        name = arguments[1] if len(arguments) > 1 else None
+        if isinstance(name, ast.Constant) and type(name.value) is str:
+            if chain:
+                self._target((*chain, name.value))
+        else:
+            self.said.dynamic = True
+
+    def _patch(self, path, first, arguments):
+        if isinstance(first, ast.Constant) and type(first.value) is str:
+            self.said.patched[tuple(first.value.split("."))] = True
+        elif path[-1] == "object" and len(arguments) > 1 and isinstance(arguments[1], ast.Constant):
+            chain = self._path(_chain(first))
+            if chain and type(arguments[1].value) is str:
+                self.said.patched[(*chain, arguments[1].value)] = True
+
+
+def _chain(node):
+    """The names of `a.b.c`; None for anything else."""
+    names = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return None
+    names.append(node.id)
+    return tuple(reversed(names))

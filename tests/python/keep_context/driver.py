@@ -1,0 +1,176 @@
+"""Runs in the interpreter that a test chooses: a session in one process, without the engine.
+
+Standard input is JSON: `keep`, the directory of the package, and a list of steps, each `["run", code]`, `["capture"]`
+(in a forked process, as in the product), `["restore", items]`, `["time", how often]`. One result for each goes to the
+descriptor that `out` names.
+"""
+
+import io
+import json
+import marshal
+import os
+import pickle
+import sys
+import types
+
+main = sys.modules["__main__"] = types.ModuleType("__main__")
+vars(main)["__builtins__"] = __builtins__
+
+
+def load_package(path):
+    for name, directory in (("_pyrepl3", os.path.dirname(path)), ("_pyrepl3.keep", path)):
+        module = types.ModuleType(name)
+        module.__path__ = [directory]
+        sys.modules[name] = module
+    from _pyrepl3.keep import baseline, context
+
+    return baseline, context
+
+
+def function(code, name, defaults, module):
+    made = types.FunctionType(marshal.loads(code), vars(main), name, defaults)
+    made.__module__ = module
+    return made
+
+
+class Keeper:
+    """Stands in for the codec: pickle with the reducers of the package, and functions of the session by their code."""
+
+    class Lost(Exception):
+        pass
+
+    def __init__(self, reducers, originals):
+        self.reducers, self.originals = reducers, originals
+
+    def dump(self, thing):
+        keeper, file = self, io.BytesIO()
+
+        class Pickler(pickle.Pickler):
+            dispatch_table = keeper.reducers
+
+            def persistent_id(self, one):
+                if id(one) in keeper.originals:
+                    return ("original", *keeper.originals[id(one)])
+                if isinstance(one, type) and one.__module__ == "__main__":
+                    return ("main", one.__name__)
+                return None
+
+            def reducer_override(self, one):
+                if type(one) is types.FunctionType and one.__module__ == "__main__":
+                    if one.__closure__:
+                        raise Keeper.Lost("a closure")
+                    return function, (marshal.dumps(one.__code__), one.__name__, one.__defaults__, "__main__")
+                return NotImplemented
+
+        try:
+            Pickler(file, 5).dump(thing)
+        except Exception as error:
+            raise Keeper.Lost(f"{type(error).__name__}: {error}") from None
+        return {"pickle": file.getvalue().hex()}
+
+    def load(self, entry):
+        class Unpickler(pickle.Unpickler):
+            def persistent_load(self, pid):
+                return getattr(main if pid[0] == "main" else sys.modules[pid[1]], pid[-1])
+
+            def find_class(self, module, name):
+                if name == "function":
+                    return function
+                return super().find_class(module, name)
+
+        return Unpickler(io.BytesIO(bytes.fromhex(entry["pickle"]))).load()
+
+
+class Session:
+    def __init__(self, keep, preload):
+        self.began, self.context = load_package(keep)
+        for name in preload:
+            __import__(name)
+        self.baseline = self.began.take()
+        self.baseline.session_started()
+        self.sources = {}
+
+    def options(self, **more):
+        return self.context.Options(namespace=vars(main), sources=self.sources, own_fds=own, **more)
+
+    def run(self, code):
+        self.baseline.note_modules()
+        name = f"<{len(self.sources)}>"
+        self.sources[name] = code
+        exec(compile(code, name, "exec"), vars(main))
+
+    def capture(self):
+        before = self.context.look_before_fork()
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(read)
+            try:
+                options = self.options(before=before)
+                options.own_fds = own | {write}
+                keeper = Keeper(self.context.reducers(), self.context.originals(self.baseline))
+                items, lost = self.context.capture(self.baseline, keeper, options)
+                with open(write, "w") as file:
+                    json.dump([items, lost], file)
+            except BaseException as error:
+                with open(write, "w") as file:
+                    json.dump(f"{type(error).__name__}: {error}", file)
+            os._exit(0)
+        os.close(write)
+        with open(read) as file:
+            text = file.read()
+        os.waitpid(child, 0)
+        found = json.loads(text)
+        if isinstance(found, str):
+            raise RuntimeError(found)
+        return found
+
+    def restore(self, items):
+        return self.context.restore(items, Keeper({}, {}), self.baseline, self.options())
+
+    def time(self, count):
+        """Milliseconds: of one capture in each of some forked processes, the first in each as in the product."""
+        import time
+
+        found = []
+        for _ in range(count):
+            read, write = os.pipe()
+            before = self.context.look_before_fork()
+            if not os.fork():
+                begin = time.perf_counter()
+                keeper = Keeper(self.context.reducers(), self.context.originals(self.baseline))
+                self.context.capture(self.baseline, keeper, self.options(before=before))
+                os.write(write, str((time.perf_counter() - begin) * 1e3).encode())
+                os._exit(0)
+            os.wait()
+            found.append(float(os.read(read, 100)))
+            os.close(read)
+            os.close(write)
+        return found
+
+
+own = frozenset()
+
+
+def run():
+    import traceback
+
+    global own
+    request = json.load(sys.stdin)
+    out = request["out"]
+    own = frozenset([0, 1, 2, out])
+    for name in request["forget"]:
+        sys.modules.pop(name, None)
+    session = Session(request["keep"], request["preload"])
+    results = []
+    for step, *arguments in request["steps"]:
+        try:
+            results.append({"value": getattr(session, step)(*arguments)})
+        except BaseException:
+            results.append({"error": traceback.format_exc()})
+            break
+    os.write(out, json.dumps(results).encode())
+    os._exit(0)
+
+
+run()

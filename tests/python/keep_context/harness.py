@@ -1,0 +1,64 @@
+"""Sessions without an engine: a child process of a chosen interpreter runs code, captures and restores."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+KEEP = Path(__file__).resolve().parents[3] / "crates" / "worker" / "py" / "keep"
+DRIVER = Path(__file__).with_name("driver.py")
+OLDEST, NEWEST = 10, 13
+
+Items = list[dict[str, Any]]
+
+
+def interpreters() -> dict[str, str]:
+    """Each supported version of CPython that this machine has; at least the one that runs the tests."""
+    found = {f"{sys.version_info[0]}.{sys.version_info[1]}": sys.executable}
+    for minor in range(OLDEST, NEWEST + 1):
+        version = f"3.{minor}"
+        installed = sorted(Path("~/.pyenv/versions").expanduser().glob(f"{version}.*/bin/python"))
+        on_path = shutil.which(f"python{version}")
+        if installed:
+            found.setdefault(version, str(installed[-1]))
+        elif on_path is not None and ".pyenv/shims" not in on_path:
+            found.setdefault(version, on_path)
+    return dict(sorted(found.items(), key=lambda item: int(item[0].partition(".")[2])))
+
+
+def steps(python: str, *todo: Any, preload: tuple[str, ...] = (), cwd: Path | None = None) -> list[Any]:
+    """Performs steps (see driver.py) in a new process; their values. An error in one fails the test."""
+    read, write = os.pipe()
+    request = {"keep": str(KEEP), "steps": todo, "out": write, "preload": preload, "forget": ["random"]}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))}
+    environment["MPLBACKEND"] = "agg"
+    child = subprocess.Popen(
+        [python, str(DRIVER)], stdin=subprocess.PIPE, pass_fds=[write], cwd=cwd, env=environment, text=True
+    )
+    os.close(write)
+    with open(read) as answers:
+        assert child.stdin is not None
+        child.stdin.write(json.dumps(request))
+        child.stdin.close()
+        text = answers.read()
+    child.wait()
+    assert text, f"the process ended with {child.returncode}"
+    results = json.loads(text)
+    for result in results:
+        assert "error" not in result, result["error"]
+    return [result["value"] for result in results]
+
+
+def capture_of(python: str, *codes: str, **more: Any) -> tuple[Items, dict[str, str]]:
+    """What a session that ran these is captured as: items, and reasons by the names of what is lost."""
+    items, lost = steps(python, *(["run", code] for code in codes), ["capture"], **more)[-1]
+    return items, {each["name"]: each["reason"] for each in lost}
+
+
+def named(lost: list[dict[str, str]]) -> dict[str, str]:
+    return {each["name"]: each["reason"] for each in lost}
