@@ -67,6 +67,9 @@ pub(crate) struct Common {
     /// How sessions are isolated from the machine; this version has only `none`
     #[arg(long, global = true, value_enum)]
     pub(crate) isolation: Option<Isolation>,
+    /// Data directory, where checkpoints are kept (default: $XDG_DATA_HOME/pyrepl3, else ~/.local/share/pyrepl3)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
     /// Print JSON for programs: one message a line
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -145,9 +148,6 @@ pub(crate) struct EngineArgs {
     /// Standard input is a Unix socket over which connections are handed
     #[arg(long)]
     pub(crate) handoff: bool,
-    /// Data directory
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod embed;
 mod exit;
 mod message;
 mod output;
+mod place;
 mod repl;
 mod run;
 mod signals;
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         }
     };
     let code = match &cli.command {
-        Some(Command::Engine(engine)) => runtime.block_on(embed::main(engine)),
+        Some(Command::Engine(engine)) => runtime.block_on(embed::main(&cli.common, engine)),
         Some(Command::Run(run)) => runtime.block_on(run::main(run, &cli.common)),
         Some(Command::Doctor) => runtime.block_on(doctor::main(&cli.common)),
         Some(Command::Repl(repl)) => runtime.block_on(repl::main(repl, &cli.common)),

@@ -84,11 +84,8 @@ impl Engine {
         let mut attempt = 0;
         loop {
             let server = self.inner.zygotes.get(&environment).await?;
-            let origin = Origin {
-                server: server.clone(),
-                alive: self.inner.alive.clone(),
-                shelf: self.inner.shelf.clone(),
-            };
+            let origin =
+                Origin { server: server.clone(), alive: self.inner.alive.clone(), shelf: self.inner.shelf.clone() };
             match start(origin, options.clone(), script, None).await {
                 Ok(session) => return self.begin_with(session).await,
                 Err(_) if attempt == 0 && !server.is_alive() => attempt += 1,

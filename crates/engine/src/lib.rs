@@ -39,6 +39,6 @@ pub use pyrepl3_protocol as protocol;
 pub use pyrepl3_protocol::message::{Limits, PoolOptions, Reset, SessionOptions};
 pub use pyrepl3_protocol::{Code, Failure};
 pub use pyrepl3_worker::SearchPath;
-pub use session::{Checkpointing, CheckpointNote};
+pub use session::{CheckpointNote, Checkpointing};
 pub use session::{ExecuteRequest, Script, Source};
 pub use session::{Execution, ExecutionError, Lineage, PendingInput, Session, SessionEvents, Status, StatusState};

@@ -330,7 +330,7 @@ class _Frozen:
             pid = None  # its channel closes without a word, which the supervisor sees
         if pid == 0:
             _setpgid(0, 0)
-            saver.run(freezer.keeping, self.present.inventory, fd, self.socket.detach())
+            saver.run(freezer.keeping, self.present, fd, self.socket.detach())
         _close(fd)
         if pid is not None:
             _leave_group(pid)

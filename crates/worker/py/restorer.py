@@ -3,6 +3,8 @@
 import os
 import socket
 
+from .keep import transport
+
 _socket, _close = socket.socket, os.close
 
 
@@ -12,7 +14,7 @@ class Refused(Exception):
 
 def restore(keeping, fd):
     """The session's state becomes that of the checkpoint. Returns what came back, and what did not."""
-    from .keep import context, load, transport
+    from .keep import context, load
 
     namespace = keeping.namespace
     source = transport.SocketSource(_socket(fileno=fd))
@@ -20,7 +22,7 @@ def restore(keeping, fd):
         head, _fds = source.frame()
         body = transport.decode(source.exactly(head["n"]).decode(), 0)[0]
         missing = load.missing(body)
-        absent = [one for one in missing if one["found"] is None]
+        absent = [one for one in missing if one["here"] is None]
         if absent and not head["partial"]:
             raise Refused(
                 "packages that it needs are not installed here: " + ", ".join(_wanted(one) for one in absent),
@@ -34,12 +36,22 @@ def restore(keeping, fd):
             source,
             namespace,
             sources=keeping.sources,
-            context=lambda items, keeper: context.restore(items, keeper, keeping.baseline),
+            files=context.open_file,
+            context=lambda items, keeper: context.restore(items, keeper, keeping.baseline, keeping.options()),
         )
-        report["packages"] = missing
+        report["packages"] = [{"name": one["name"], "saved": one["saved"], "found": one["here"]} for one in missing]
+        _remember(keeping.sources, body, source)
         return report
     finally:
         source.socket.close()
+
+
+def _remember(sources, body, source):
+    """The sources of the executions before the checkpoint."""
+    if body.get("history") is not None:
+        for file, text in transport.decode(bytes(source.stream(body["history"])).decode(), 0)[0]:
+            if file not in sources.texts:
+                sources.add(file, text)
 
 
 def _wanted(one):
@@ -48,20 +60,27 @@ def _wanted(one):
 
 def rescue(keeping, names, fd):
     """After an execution that failed: writes the named values to a file that the supervisor keeps."""
-    from .keep import save, transport
+    from .keep import context, save
 
     sink = transport.Sink(transport.write_to_file(fd))
-    body = save.save(keeping.namespace, sink, skip=keeping.initial, only=names, sources=keeping.sources)
+    body = save.save(
+        keeping.namespace,
+        sink,
+        skip=frozenset(keeping.namespace) - set(names),
+        sources=keeping.sources,
+        files=context.describe_file,
+        reducers=context.reducers(),
+    )
     sink.body(body)
     return body
 
 
 def take_over(keeping, fd):
     """In the process that goes on with the state before: the values are there again. Returns what came, and what not."""
-    from .keep import load, transport
+    from .keep import context, load
 
     source = transport.FileSource(fd)
     _close(fd)
     if source.body is None:
         return {"restored": [], "lost": []}
-    return load.load(source.body, source, keeping.namespace, sources=keeping.sources)
+    return load.load(source.body, source, keeping.namespace, sources=keeping.sources, files=context.open_file)

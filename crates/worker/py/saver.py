@@ -10,7 +10,9 @@ import resource
 import socket
 
 from . import system
+from .codec import encode
 from .failure import message as _message
+from .keep import baseline
 
 _exit, _dup2, _open, _close = os._exit, os.dup2, os.open, os.close
 _O = os.O_CLOEXEC
@@ -23,15 +25,14 @@ _IN_FLIGHT = 1 << 20
 class Keeping:
     """What a worker knows that its checkpoints need."""
 
-    def __init__(self, namespace, sources):
-        self.namespace, self.sources = namespace, sources
+    def __init__(self, namespace, sources, output, exits):
+        self.namespace, self.sources, self.output, self.exits = namespace, sources, output, exits
+        self.executor = None
         self.initial = frozenset()
         self.baseline = None
 
     def prepare(self):
         """In the zygote, when all that is no session's doing has been done."""
-        from .keep import baseline
-
         # What warm-up code of a pool defines belongs to the session: a fresh one does not have it.
         self.initial = frozenset(self.namespace) | {"__builtins__", "__file__"}
         self.baseline = baseline.take()
@@ -40,8 +41,22 @@ class Keeping:
         """The session begins: what differs from here on is its doing."""
         self.baseline.session_started()
 
+    def options(self, before=None, own=()):
+        """What the worker knows of the session's state that is no variable."""
+        from .keep import situation
 
-def run(keeping, inventory, fd, frozen_channel):
+        return situation.Options(
+            namespace=self.namespace,
+            sources=self.sources,
+            own_fds=(*self.executor.descriptors(), *own),
+            streams={"stdout": self.output.stdout, "stderr": self.output.stderr},
+            exits=[(function, args, kwargs) for _line, function, args, kwargs in self.exits.entries],
+            context=self.executor.context,
+            before=before,
+        )
+
+
+def run(keeping, present, fd, frozen_channel):
     """Writes the state down. Never returns."""
     sink = None
     try:
@@ -50,26 +65,25 @@ def run(keeping, inventory, fd, frozen_channel):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _IN_FLIGHT)
         system.set_name(b"pyrepl3-saver")
         _die_first()
-        from .keep import transport
+        from .keep import context, save, transport
 
         sink = transport.Sink(sock.sendall)
         sock.sendall(transport.frame({"t": "hello"}))
         request = transport.Receiver(sock).frame()[0]
-        detach(inventory, fd)
-        _mask(_UNBLOCK, (_native.SIGALRM,))
-        from .keep import context, save
-
-        def state(keeper):
-            return context.capture(keeping.baseline, keeper, {"descriptors": modes(inventory)})
-
+        options = keeping.options(_before(present), (0, 1, 2, fd, *_of_loops(keeping)))
+        detach(present.inventory)
+        only = request.get("only")
         body = save.save(
             keeping.namespace,
             sink,
-            skip=keeping.initial,
-            only=request.get("only"),
+            skip=keeping.initial if only is None else frozenset(keeping.namespace) - set(only),
             sources=keeping.sources,
-            context=state if request.get("only") is None else None,
+            files=context.describe_file,
+            reducers=context.reducers(),
+            context=(lambda keeper: context.capture(keeping.baseline, keeper, options)) if only is None else None,
         )
+        if only is None:
+            body["history"] = _history(keeping.sources, sink)
         sink.body(body)
         _exit(0)
     except BaseException as error:
@@ -81,19 +95,43 @@ def run(keeping, inventory, fd, frozen_channel):
         _exit(1)
 
 
-def modes(inventory):
-    """Descriptors of the session's open files, with their flags: here they can only be read."""
-    return {fd: flags for fd, (_identity, _offset, flags) in inventory.files.open.items()}
+def _before(present):
+    """What the fork of the frozen process did not keep, and what the saver changes."""
+    from .keep import signals
+
+    running = {which for which, value, _interval in present.inventory.timers if value}
+    return {
+        "signal mask": sorted(map(int, present.mask)),
+        "handlers": signals.handlers(),
+        "timers": [name for name, which in signals._TIMERS.items() if which in running],
+        "threads": list(present.threads.names),
+        "processes": [(pid, system.name(pid)) for pid in present.children],
+        "pid": present.pid,
+    }
 
 
-def detach(inventory, mine):
+def _of_loops(keeping):
+    """Descriptors of the session's event loop."""
+    loop = keeping.executor.loop
+    if loop is None or not loop.usable():
+        return ()
+    ends = (getattr(loop.loop, "_ssock", None), getattr(loop.loop, "_csock", None), getattr(loop.loop, "_selector", None))
+    return tuple(end.fileno() for end in ends if end is not None)
+
+
+def _history(sources, sink):
+    """The sources of the executions, newest last, as far as they are known."""
+    stream = sink.stream()
+    stream.write(encode([[file, text] for file, text in sources.texts.items()]).encode())
+    return stream.close()
+
+
+def detach(inventory):
     """Nothing that user code does here has an effect outside."""
     null = _open(os.devnull, os.O_RDWR | _O)
     for fd in (0, 1, 2, *inventory.sockets):
         _dup2(null, fd, inheritable=fd < 3)
     for fd, (_identity, offset, _flags) in inventory.files.open.items():
-        if fd == mine:
-            continue
         try:
             # Its position would be shared with the session.
             again = _open(f"/proc/self/fd/{fd}", os.O_RDONLY | _O)

@@ -31,11 +31,11 @@ class Worker:
         )
         self.children = children
         children.ask = self._ask_status
-        self.keeping = saver.Keeping(vars(_main), source.known)
+        self.keeping = saver.Keeping(vars(_main), source.known, self.output, exits)
         self.freezer = freeze.Freezer(
             self.guard, self.channel, self.output, self.prompts, children, exits, self.keeping
         )
-        self.freezer.executor = self.executor
+        self.freezer.executor = self.keeping.executor = self.executor
         self.install_input = streams.make_input(self.prompts)
         self.displays.install()
         source.install(source.known)
@@ -130,6 +130,7 @@ def serve(channel, guard, executor, freezer, namespace, initial):
             # It was refused; or this is another process by now, and the request was the other's.
             continue
         if op == "execute":
+            freezer.keeping.baseline.note_modules()
             frame = executor.execute(request)
             if "salvage" in request:
                 salvage(request, frame, freezer.keeping)

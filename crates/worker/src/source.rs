@@ -27,10 +27,45 @@ modules! {
     "_pyrepl3.introspect" => "introspect.py",
     "_pyrepl3.files" => "files.py",
     "_pyrepl3.inventory" => "inventory.py",
+    "_pyrepl3.keep" => "keep/__init__.py",
+    "_pyrepl3.keep.arrays" => "keep/arrays.py",
+    "_pyrepl3.keep.assigned" => "keep/assigned.py",
+    "_pyrepl3.keep.baseline" => "keep/baseline.py",
+    "_pyrepl3.keep.bytecode" => "keep/bytecode.py",
+    "_pyrepl3.keep.compare" => "keep/compare.py",
+    "_pyrepl3.keep.context" => "keep/context.py",
+    "_pyrepl3.keep.databases" => "keep/databases.py",
+    "_pyrepl3.keep.definitions" => "keep/definitions.py",
+    "_pyrepl3.keep.environment" => "keep/environment.py",
+    "_pyrepl3.keep.graph" => "keep/graph.py",
+    "_pyrepl3.keep.hooks" => "keep/hooks.py",
+    "_pyrepl3.keep.interpreter" => "keep/interpreter.py",
+    "_pyrepl3.keep.leftovers" => "keep/leftovers.py",
+    "_pyrepl3.keep.libraries_state" => "keep/libraries_state.py",
+    "_pyrepl3.keep.limits" => "keep/limits.py",
+    "_pyrepl3.keep.load" => "keep/load.py",
+    "_pyrepl3.keep.logs" => "keep/logs.py",
+    "_pyrepl3.keep.open_files" => "keep/open_files.py",
+    "_pyrepl3.keep.patches" => "keep/patches.py",
+    "_pyrepl3.keep.pickling" => "keep/pickling.py",
+    "_pyrepl3.keep.references" => "keep/references.py",
+    "_pyrepl3.keep.registry" => "keep/registry.py",
+    "_pyrepl3.keep.save" => "keep/save.py",
+    "_pyrepl3.keep.session_modules" => "keep/session_modules.py",
+    "_pyrepl3.keep.settings" => "keep/settings.py",
+    "_pyrepl3.keep.signals" => "keep/signals.py",
+    "_pyrepl3.keep.situation" => "keep/situation.py",
+    "_pyrepl3.keep.skeletons" => "keep/skeletons.py",
+    "_pyrepl3.keep.transport" => "keep/transport.py",
+    "_pyrepl3.keep.variables" => "keep/variables.py",
+    "_pyrepl3.keep.verify" => "keep/verify.py",
+    "_pyrepl3.keep.words" => "keep/words.py",
     "_pyrepl3.libraries" => "libraries.py",
     "_pyrepl3.loops" => "loops.py",
     "_pyrepl3.pools" => "pools.py",
     "_pyrepl3.present" => "present.py",
+    "_pyrepl3.restorer" => "restorer.py",
+    "_pyrepl3.saver" => "saver.py",
     "_pyrepl3.session" => "session.py",
     "_pyrepl3.sharing" => "sharing.py",
     "_pyrepl3.source" => "source.py",
@@ -62,17 +97,21 @@ mod tests {
 
     #[test]
     fn every_module_is_embedded() {
-        let mut files: Vec<String> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/py"))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".py") && name != "bootstrap.py" && name != "loader.py")
-            .collect();
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/py");
+        let mut files = Vec::new();
+        for (folder, prefix) in [(root.to_owned(), ""), (format!("{root}/keep"), "keep/")] {
+            let names =
+                std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let modules = names.filter(|name| name.ends_with(".py") && name != "bootstrap.py" && name != "loader.py");
+            files.extend(modules.map(|name| format!("{prefix}{name}")));
+        }
         files.sort();
         let mut embedded: Vec<String> = MODULES
             .iter()
-            .map(|(name, _)| match name.split_once('.') {
-                Some((_, module)) => format!("{module}.py"),
-                None => "__init__.py".to_owned(),
+            .map(|(name, _)| match *name {
+                "_pyrepl3" => "__init__.py".to_owned(),
+                "_pyrepl3.keep" => "keep/__init__.py".to_owned(),
+                name => format!("{}.py", name.trim_start_matches("_pyrepl3.").replace('.', "/")),
             })
             .collect();
         embedded.sort();

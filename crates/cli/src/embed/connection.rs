@@ -1,6 +1,7 @@
 //! One connection: reads requests, and answers them in tasks, so that none holds up another. Executions are sent on in
 //! the order in which they came.
 
+use super::checkpoints::Cancellers;
 use super::flow::Flow;
 use super::held::{Held, Place};
 use pyrepl3_engine::protocol::frame::{self, Decoder, MAX_FRAME};
@@ -31,11 +32,14 @@ const CAPABILITIES: &[&str] = &[
     "snapshots",
     "undo",
     "branches",
+    "checkpoints",
+    "salvage",
 ];
 
 pub(super) struct Connection {
-    engine: Engine,
+    pub(super) engine: Engine,
     pub(super) held: Held,
+    pub(super) cancellers: Cancellers,
     writer: Mutex<Pin<Box<dyn AsyncWrite + Send>>>,
 }
 
@@ -50,7 +54,12 @@ impl Connection {
         mut reader: impl AsyncRead + Unpin,
         writer: impl AsyncWrite + Send + 'static,
     ) {
-        let connection = Arc::new(Connection { engine, held: Held::default(), writer: Mutex::new(Box::pin(writer)) });
+        let connection = Arc::new(Connection {
+            engine,
+            held: Held::default(),
+            cancellers: Cancellers::default(),
+            writer: Mutex::new(Box::pin(writer)),
+        });
         // When the engine ends while this is served, the sessions end with the tasks that hold them.
         connection.send(&Message::Ready(ready(None, None))).await;
         let mut tasks = JoinSet::new();
@@ -227,6 +236,12 @@ impl Connection {
             | Message::Snapshots(_)
             | Message::DropSnapshot(_)
             | Message::BranchRequest(_) => self.take_state(session, message, tasks),
+            Message::CheckpointRequest(_)
+            | Message::CancelCheckpoint(_)
+            | Message::RestoreRequest(_)
+            | Message::Checkpoints(_)
+            | Message::DiffRequest(_)
+            | Message::DeleteCheckpoint(_) => self.take_checkpoint(session, message, tasks),
             other => {
                 let failure = Failure::new(
                     Code::BadRequest,
@@ -365,14 +380,6 @@ impl Connection {
 
 /// Sends an execution on its way.
 fn begin(session: &Session, message: &Execute) -> Result<Execution, Failure> {
-    if !message.salvage.is_empty() {
-        return Err(Failure::new(
-            Code::Unsupported,
-            "salvage is not available",
-            "it carries values out of a state that is undone; it comes with a later version",
-            "leave it out",
-        ));
-    }
     let mut request = ExecuteRequest::new(Source::Text(message.code.clone()));
     request.id = (!message.id.is_empty()).then(|| message.id.clone());
     request.policy = message.transaction_policy;
@@ -381,6 +388,7 @@ fn begin(session: &Session, message: &Execute) -> Result<Execution, Failure> {
     request.inputs.clone_from(&message.inputs);
     request.stop_on_error = message.stop_on_error;
     request.idempotency_key.clone_from(&message.idempotency_key);
+    request.salvage.clone_from(&message.salvage);
     session.execute(request)
 }
 

@@ -1,15 +1,16 @@
 //! The engine for a program that embeds it: the wire protocol of `docs/protocol.md` over stdio, or over connections that
 //! the program hands to it one by one.
 
+mod checkpoints;
 mod connection;
 mod flow;
 mod held;
 mod state;
 
-use crate::args::EngineArgs;
+use crate::args::{Common, EngineArgs};
 use crate::{exit, message};
 use connection::Connection;
-use pyrepl3_engine::{Engine, EngineConfig, SearchPath};
+use pyrepl3_engine::Engine;
 use rustix::fd::AsFd;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use std::io::{self, IoSliceMut};
@@ -20,8 +21,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 /// Serves until the program that embeds the engine is gone.
-pub(crate) async fn main(args: &EngineArgs) -> u8 {
-    let engine = Engine::new(EngineConfig::new(SearchPath::from_env()));
+pub(crate) async fn main(common: &Common, args: &EngineArgs) -> u8 {
+    let engine = crate::start::engine(common);
     // Ctrl-C at a terminal reaches this process too; what to do about it is the embedding program's business.
     let interrupts = signal(SignalKind::interrupt());
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return exit::ENVIRONMENT };

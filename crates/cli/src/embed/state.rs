@@ -149,7 +149,7 @@ impl Connection {
 }
 
 /// A future that has been polled once: the session has its request, so what comes later stands behind it.
-fn begun<T: Send + 'static>(
+pub(super) fn begun<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> impl Future<Output = T> + Send + 'static {
     let mut work = Box::pin(work);

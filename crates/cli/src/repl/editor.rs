@@ -10,9 +10,9 @@ use super::complete::{Complete, Names, Nothing};
 use super::indent::{Action, Next};
 use super::live::Live;
 use super::password;
-use super::place::HISTORY;
 use super::prompt::Painted;
 use super::quiet::Quiet;
+use crate::place::HISTORY;
 use nu_ansi_term::{Color, Style};
 use reedline::{
     ColumnarMenu, DefaultHinter, EditCommand, Emacs, FileBackedHistory, KeyCode, KeyModifiers, MenuBuilder, Reedline,

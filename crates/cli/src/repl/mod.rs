@@ -23,7 +23,6 @@ mod leaving;
 mod lexer;
 mod live;
 mod password;
-mod place;
 mod prompt;
 mod quiet;
 mod running;
@@ -123,7 +122,7 @@ impl Place {
 /// A path with `~` resolved.
 pub(crate) fn expand(path: impl AsRef<Path>) -> PathBuf {
     let path = path.as_ref();
-    match (path.strip_prefix("~"), place::home()) {
+    match (path.strip_prefix("~"), crate::place::home()) {
         (Ok(rest), Some(home)) => home.join(rest),
         _ => path.to_path_buf(),
     }

@@ -1,5 +1,6 @@
 //! The loop of the interactive session: what happens, one thing at a time.
 
+use super::Place;
 use super::above::Above;
 use super::colour::Palette;
 use super::editor::{Answer, Editor, Parts};
@@ -7,8 +8,8 @@ use super::live::Live;
 use super::screen::Screen;
 use super::steps::Steps;
 use super::travel::Branches;
-use super::{Place, place};
 use crate::bundle::{self, Album};
+use crate::place;
 use crate::signals::{Asked, Signals};
 use crate::{exit, size};
 use pyrepl3_engine::protocol::message::{Bundle, DisplayMessage, InputMessage, Message, OutputMessage};

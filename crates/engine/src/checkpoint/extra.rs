@@ -49,7 +49,8 @@ mod tests {
     #[test]
     fn a_saver_cannot_speak_for_the_supervisor() {
         let extra = Extra { execution_count: 7, past: vec![5, 7], ..Extra::default() };
-        let body = extra.put_into(r#"{"session":{"execution_count":99},"big":123456789012345678901234567890}"#).unwrap();
+        let body =
+            extra.put_into(r#"{"session":{"execution_count":99},"big":123456789012345678901234567890}"#).unwrap();
         assert!(body.get().contains("123456789012345678901234567890"));
         assert!(!body.get().contains("99}"));
     }

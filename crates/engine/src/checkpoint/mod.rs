@@ -139,9 +139,9 @@ pub(crate) fn differences(diff: Diff) -> Vec<Difference> {
     all.extend(diff.added.into_iter().map(|now| one(now.name, "added", now.type_name, None, now.size.or(Some(0)))));
     all.extend(diff.removed.into_iter().map(|was| one(was.name, "removed", was.type_name, was.size.or(Some(0)), None)));
     let changed = diff.changed.into_iter();
-    all.extend(changed.map(|(was, now)| {
-        one(now.name, "changed", now.type_name, was.size.or(Some(0)), now.size.or(Some(0)))
-    }));
+    all.extend(
+        changed.map(|(was, now)| one(now.name, "changed", now.type_name, was.size.or(Some(0)), now.size.or(Some(0)))),
+    );
     all.sort_by(|one, other| one.name.cmp(&other.name));
     all
 }

@@ -238,11 +238,7 @@ impl Intake {
         serde_json::from_slice(&json).map_err(|error| died(&format!("it said what makes no sense: {error}")))
     }
 
-    fn copy(
-        &mut self,
-        count: u64,
-        mut write: impl FnMut(&[u8]) -> pyrepl3_store::Result<()>,
-    ) -> Result<(), Failure> {
+    fn copy(&mut self, count: u64, mut write: impl FnMut(&[u8]) -> pyrepl3_store::Result<()>) -> Result<(), Failure> {
         let mut left = count;
         while left > 0 {
             let size = usize::try_from(left).unwrap_or(PIECE).min(PIECE);

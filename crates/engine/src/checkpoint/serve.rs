@@ -148,7 +148,8 @@ impl Serving<'_> {
         if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
             return Err(io::Error::other("too many files in one answer"));
         }
-        let sent = rustix::net::sendmsg(self.stream.as_fd(), &[IoSlice::new(&frame)], &mut control, SendFlags::NOSIGNAL)?;
+        let sent =
+            rustix::net::sendmsg(self.stream.as_fd(), &[IoSlice::new(&frame)], &mut control, SendFlags::NOSIGNAL)?;
         self.stream.write_all(&frame[sent..])
     }
 }

@@ -78,12 +78,8 @@ impl Actor {
 
     pub(super) async fn save_by_itself(&mut self) {
         self.autosave.begun(Instant::now());
-        let request = CheckpointRequest {
-            name: None,
-            purpose: Purpose::Automatic,
-            notes: None,
-            canceller: Canceller::default(),
-        };
+        let request =
+            CheckpointRequest { name: None, purpose: Purpose::Automatic, notes: None, canceller: Canceller::default() };
         let (reply, answer) = oneshot::channel();
         self.operate(Operation::Checkpoint(request), reply).await;
         // What was refused at once never comes to its end.
@@ -212,7 +208,8 @@ mod tests {
 
     #[test]
     fn nothing_is_saved_where_nothing_was_executed() {
-        let (clock, now) = clock(Autosave { executions: Some(1), seconds: Some(0.0), idle: Some(0.0), ..Autosave::default() });
+        let (clock, now) =
+            clock(Autosave { executions: Some(1), seconds: Some(0.0), idle: Some(0.0), ..Autosave::default() });
         assert_eq!(clock.due(false, now), None);
     }
 

@@ -280,9 +280,7 @@ impl Actor {
         };
         let returned = self.last_return.take_if(|_| state == State::Undone);
         match (verdict, state, pending.restoring.recovered.take()) {
-            (Verdict::Reported, State::Kept, Some(recovered)) => {
-                Ok(self.restored(request, recovered, pending.asked))
-            }
+            (Verdict::Reported, State::Kept, Some(recovered)) => Ok(self.restored(request, recovered, pending.asked)),
             // The store knows better why than the worker, who only lost its connection.
             _ if served.is_err() => served.map(|()| Outcome::Done),
             (Verdict::Reported, ..) => {
@@ -291,7 +289,11 @@ impl Actor {
             (Verdict::Killed { .. } | Verdict::Crashed, ..) => {
                 let how = self.exit.as_ref().map(ToString::to_string).unwrap_or_default();
                 let back = returned.map_or_else(String::new, |returned| format!(" {}", returned.report));
-                Err(self.not_restored(format!("the worker process {how} while it loaded it.{back}"), String::new(), state))
+                Err(self.not_restored(
+                    format!("the worker process {how} while it loaded it.{back}"),
+                    String::new(),
+                    state,
+                ))
             }
             (_, State::Undone, _) => {
                 let (why, how) = pending.restoring.why.take().unwrap_or_default();
@@ -317,13 +319,19 @@ impl Actor {
         let extra = Extra::of(manifest);
         let past = Past::of(extra.past);
         // Numbers of another session's executions say nothing of this one's.
-        let undone = if manifest.session == self.place.shared.id { self.past.beyond(&past) } else { self.past.numbers().to_vec() };
+        let undone = if manifest.session == self.place.shared.id {
+            self.past.beyond(&past)
+        } else {
+            self.past.numbers().to_vec()
+        };
         self.keys.forget_executions(&undone);
         self.count = self.count.max(extra.execution_count);
         self.past = past;
         self.store_lineage = manifest.lineage.clone();
         self.parent = Some(manifest.id.to_string());
-        let (_, not_saved) = checkpoint::contents(manifest).unwrap_or_default();
+        let (saved, not_saved) = checkpoint::contents(manifest).unwrap_or_default();
+        let came: std::collections::HashSet<&str> = recovered.restored.iter().map(|one| one.name.as_str()).collect();
+        let variables = saved.into_iter().filter(|one| came.contains(one.name.as_str())).collect();
         let mut lost = recovered.lost;
         let known: std::collections::HashSet<String> = lost.iter().map(|one| one.name.clone()).collect();
         lost.extend(not_saved.into_iter().filter(|one| !known.contains(&one.name)));
@@ -336,7 +344,7 @@ impl Actor {
             reply_to: None,
             checkpoint_id: manifest.id.to_string(),
             name: manifest.name.clone(),
-            variables: recovered.restored,
+            variables,
             lost: lost.into_iter().map(bounded).collect(),
             packages: recovered.packages,
             reason: request.reason.clone(),
@@ -355,7 +363,8 @@ impl Actor {
                 .with({
                     let manifest = manifest.clone();
                     move |store| {
-                        let large = (0..manifest.blobs()).filter(|blob| manifest.blob(*blob).is_some_and(|(_, size)| size >= 1 << 20));
+                        let large = (0..manifest.blobs())
+                            .filter(|blob| manifest.blob(*blob).is_some_and(|(_, size)| size >= 1 << 20));
                         store.verify_blobs(&manifest, large)
                     }
                 })
@@ -368,7 +377,8 @@ impl Actor {
                     manifest.id,
                     report.names_damaged.join(", "),
                 );
-                events.push(Message::Warning(messages::warning(&id, super::returns::bounded(&text))), !events.is_heard());
+                events
+                    .push(Message::Warning(messages::warning(&id, super::returns::bounded(&text))), !events.is_heard());
             }
         });
     }

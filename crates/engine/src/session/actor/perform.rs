@@ -100,7 +100,9 @@ impl Actor {
                 let restores = matches!(operation.operation, Operation::Restore(_));
                 match wake {
                     Some(wake) if restores => match self.serve_checkpoint(token) {
-                        Ok(theirs) => self.worker.send_with(&Request::Restore { id: token, fds: 2 }, vec![wake, theirs]),
+                        Ok(theirs) => {
+                            self.worker.send_with(&Request::Restore { id: token, fds: 2 }, vec![wake, theirs])
+                        }
                         Err(error) => Err(error),
                     },
                     Some(wake) => self.worker.send_with(&Request::Freeze { id: token, fds: 1 }, vec![wake]),
@@ -200,7 +202,10 @@ impl Actor {
                     severed: self.severed,
                     state,
                     undone: report.as_ref().map(|returned| returned.undone.clone()).unwrap_or_default(),
-                    salvaged: report.as_mut().map(|returned| std::mem::take(&mut returned.salvaged_names)).unwrap_or_default(),
+                    salvaged: report
+                        .as_mut()
+                        .map(|returned| std::mem::take(&mut returned.salvaged_names))
+                        .unwrap_or_default(),
                     report: report.map(|returned| returned.report),
                     violation: self
                         .fault
