@@ -87,9 +87,9 @@ impl BlobReader {
     }
 
     fn fill(&mut self) -> Result<bool> {
-        self.batch.clear();
-        self.at = 0;
         if self.left == 0 {
+            self.batch.clear();
+            self.at = 0;
             return Ok(false);
         }
         let (mut parts, mut bytes) = (Vec::new(), 0);
@@ -98,7 +98,12 @@ impl BlobReader {
             bytes += part.length;
             parts.push(part);
         }
-        self.source.chunks(&parts, &mut self.batch)?;
+        if let Err(error) = self.source.chunks(&parts, &mut self.batch) {
+            // What is in the batch is half read: nobody may see it.
+            (self.at, self.left) = (0, 0);
+            self.batch.clear();
+            return Err(error);
+        }
         let taken = self.left.min(bytes.saturating_sub(self.skip));
         self.at = usize::try_from(self.skip).unwrap_or(usize::MAX).min(self.batch.len());
         self.batch.truncate(self.at + usize::try_from(taken).unwrap_or(0));

@@ -39,8 +39,8 @@ pub(crate) enum Swept {
 }
 
 /// What the manifests of a lineage need.
-struct Needed {
-    chunks: HashSet<ChunkId>,
+pub(crate) struct Needed {
+    pub(crate) chunks: HashSet<ChunkId>,
     /// A manifest or a list of chunks cannot be read. Then nobody can say what is not needed.
     is_all: bool,
 }
@@ -77,7 +77,7 @@ impl Store {
         Ok(Swept::Freed(freed))
     }
 
-    fn needed(&self, lineage: &Lineage, index: &Arc<Index>) -> Result<Needed> {
+    pub(crate) fn needed(&self, lineage: &Lineage, index: &Arc<Index>) -> Result<Needed> {
         let mut needed = Needed { chunks: HashSet::new(), is_all: true };
         for id in lineage.checkpoints(self.disk())? {
             match lineage.read(self.disk(), &id) {
