@@ -63,7 +63,11 @@ impl Squeezer {
     }
 
     /// Hashes and compresses chunks of a buffer on two threads, as compressing is what takes longest, but not those that are known.
-    pub(crate) fn prepare(&mut self, bytes: &[u8], known: &(dyn Fn(ChunkId) -> bool + Sync)) -> io::Result<Vec<Prepared>> {
+    pub(crate) fn prepare(
+        &mut self,
+        bytes: &[u8],
+        known: &(dyn Fn(ChunkId) -> bool + Sync),
+    ) -> io::Result<Vec<Prepared>> {
         let half = (bytes.len() / BUFFER_CHUNK / 2) * BUFFER_CHUNK;
         if half < BUFFER_CHUNK {
             return self.prepare_alone(bytes, known);
@@ -77,7 +81,8 @@ impl Squeezer {
         std::thread::scope(|scope| {
             let helper = scope.spawn(|| second.prepare_alone(first, known));
             let behind = prepare(compressor, out, rest, known);
-            let mut done = helper.join().unwrap_or_else(|_| Err(io::Error::other("a thread that compresses has panicked")))?;
+            let mut done =
+                helper.join().unwrap_or_else(|_| Err(io::Error::other("a thread that compresses has panicked")))?;
             done.extend(behind?);
             Ok(done)
         })
@@ -172,7 +177,13 @@ impl Fetcher {
     }
 
     /// Unpacks a chunk that was read otherwise, and checks that it is what it was.
-    pub(crate) fn decode(&mut self, id: ChunkId, encoding: Encoding, stored: &[u8], out: &mut [u8]) -> Result<(), Unfit> {
+    pub(crate) fn decode(
+        &mut self,
+        id: ChunkId,
+        encoding: Encoding,
+        stored: &[u8],
+        out: &mut [u8],
+    ) -> Result<(), Unfit> {
         if encoding == Encoding::Zstd {
             self.unpack(stored, out)?;
         } else if stored.len() == out.len() {
@@ -201,5 +212,9 @@ fn read(file: &File, out: &mut [u8], at: u64) -> Result<(), Unfit> {
 }
 
 fn check(id: ChunkId, bytes: &[u8]) -> Result<(), Unfit> {
-    if ChunkId::hash(bytes) == id { Ok(()) } else { Err(Unfit::Damaged("the bytes of a chunk are not those that were written")) }
+    if ChunkId::hash(bytes) == id {
+        Ok(())
+    } else {
+        Err(Unfit::Damaged("the bytes of a chunk are not those that were written"))
+    }
 }

@@ -43,7 +43,11 @@ impl Parts {
         let blob = manifest.blobs.get(number as usize);
         let blob = blob.ok_or_else(|| Error::Misuse(format!("checkpoint {} has no blob {number}", manifest.id)))?;
         let (parts, none) = (blob.parts.iter().copied().collect(), VecDeque::new());
-        Ok(if blob.segmented { Parts { segments: parts, chunks: none } } else { Parts { segments: none, chunks: parts } })
+        Ok(if blob.segmented {
+            Parts { segments: parts, chunks: none }
+        } else {
+            Parts { segments: none, chunks: parts }
+        })
     }
 
     pub(crate) fn next(&mut self, source: &mut Source) -> Result<Option<Part>> {
@@ -261,7 +265,8 @@ fn place(source: &mut Source, part: Part) -> Result<Place> {
     }
     let index = Arc::clone(&source.index);
     let Some((pack, entry)) = index.find(part.id) else { return Err(source.missing()) };
-    if entry.encoding == Encoding::Mapped && entry.offset.is_multiple_of(PAGE) && u64::from(entry.length) == part.length {
+    if entry.encoding == Encoding::Mapped && entry.offset.is_multiple_of(PAGE) && u64::from(entry.length) == part.length
+    {
         return Ok(Place::Raw { file: source.file(pack)?, path: index.path(pack).to_owned(), at: entry.offset });
     }
     Ok(Place::Packed)

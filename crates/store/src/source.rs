@@ -100,7 +100,9 @@ impl Source {
             let helpers: Vec<_> = fetchers.iter_mut().map(|fetcher| scope.spawn(|| take(fetcher))).collect();
             let done = take(&mut own);
             let ended = helpers.into_iter().map(|helper| {
-                helper.join().unwrap_or_else(|_| Err(Unfit::Io(std::io::Error::other("a thread that reads has panicked"))))
+                helper
+                    .join()
+                    .unwrap_or_else(|_| Err(Unfit::Io(std::io::Error::other("a thread that reads has panicked"))))
             });
             // All are waited for, also where one failed.
             ended.fold(done, std::result::Result::and)

@@ -40,7 +40,10 @@ pub struct Writer {
 
 impl std::fmt::Debug for Writer {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Writer").field("id", &self.manifest.id).field("blobs", &self.manifest.blobs.len()).finish_non_exhaustive()
+        out.debug_struct("Writer")
+            .field("id", &self.manifest.id)
+            .field("blobs", &self.manifest.blobs.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -84,7 +87,8 @@ impl Writer {
         };
         manifest.seal()?;
         let pack = PackWriter::new(disk, &lineage.packs, manifest.id.as_str(), room);
-        let squeezer = Squeezer::new().map_err(|error| Error::io("set up compression for", &lineage.directory, error))?;
+        let squeezer =
+            Squeezer::new().map_err(|error| Error::io("set up compression for", &lineage.directory, error))?;
         let (store, bases, new) = (store.clone(), HashMap::new(), HashSet::new());
         Ok(Writer { store, lineage, index, manifest, bases, pack, new, squeezer, failed: false, _lock: lock })
     }
@@ -144,7 +148,9 @@ impl Writer {
     /// [`Error::Misuse`] where a write failed before.
     pub fn commit(mut self, body: Box<RawValue>) -> Result<Manifest> {
         if self.failed {
-            return Err(Error::Misuse("the checkpoint cannot be completed: writing it failed before; begin it again".into()));
+            return Err(Error::Misuse(
+                "the checkpoint cannot be completed: writing it failed before; begin it again".into(),
+            ));
         }
         self.manifest.body = body;
         self.manifest.seal()?;
@@ -176,7 +182,8 @@ impl Writer {
         if !self.is_new(id) {
             return Ok(id);
         }
-        let squeezed = self.squeezer.squeeze(bytes).map_err(|error| Error::io("compress for", &self.lineage.directory, error));
+        let squeezed =
+            self.squeezer.squeeze(bytes).map_err(|error| Error::io("compress for", &self.lineage.directory, error));
         let added = squeezed.and_then(|squeezed| {
             let (encoding, stored) = squeezed.map_or((Encoding::Raw, bytes), |stored| (Encoding::Zstd, stored));
             self.pack.add(id, small(bytes.len()), encoding, stored)

@@ -11,7 +11,10 @@ use pyrepl3_store::{CheckpointId, Error, Kind, LineageId, Place, Store, StoreCon
 fn kinds() -> Vec<(Kind, Vec<u8>)> {
     let sizes = [0, 1, 65_535, 65_536, 65_537, 300_000, 3_000_000];
     let of = |kind, seed| {
-        sizes.map(move |size| (kind, noise(seed, size))).into_iter().chain(sizes.map(move |size| (kind, text(seed, size))))
+        sizes
+            .map(move |size| (kind, noise(seed, size)))
+            .into_iter()
+            .chain(sizes.map(move |size| (kind, text(seed, size))))
     };
     let mut all: Vec<_> = of(Kind::Stream, 1).chain(of(Kind::Buffer, 2)).collect();
     all.push((Kind::Buffer, vec![0; 5_000_000]));
@@ -85,7 +88,8 @@ fn a_small_change_in_a_large_buffer_costs_little() {
     let directory = tempfile::tempdir().unwrap();
     let (store, lineage) = (open(directory.path()), LineageId::new());
     let mut bytes = noise(1, 200_000_123);
-    let first = save(&store, &lineage, meta("s", None), &[(Kind::Buffer, bytes.clone()), (Kind::Stream, text(1, 9))]).unwrap();
+    let first =
+        save(&store, &lineage, meta("s", None), &[(Kind::Buffer, bytes.clone()), (Kind::Stream, text(1, 9))]).unwrap();
     let (at, end) = (64 << 20, 199_950_336);
     bytes[at..at + (1 << 20)].copy_from_slice(&noise(2, 1 << 20));
     bytes[end..].fill(1);
@@ -111,12 +115,22 @@ fn ranges_that_do_not_fit_are_refused() {
     let blobs = [(Kind::Buffer, noise(1, 200_000)), (Kind::Stream, text(1, 200_000))];
     let first = save(&store, &lineage, meta("s", None), &blobs).unwrap();
     let mut writer = store.begin(&lineage, meta("s", None)).unwrap();
-    let refused: [(u32, u64, usize); 6] = [(0, 1, 65_536), (0, 0, 5), (0, 196_608, 3_393), (0, 262_144, 0), (1, 0, 65_536), (0, u64::MAX - 65_535, 65_536)];
+    let refused: [(u32, u64, usize); 6] = [
+        (0, 1, 65_536),
+        (0, 0, 5),
+        (0, 196_608, 3_393),
+        (0, 262_144, 0),
+        (1, 0, 65_536),
+        (0, u64::MAX - 65_535, 65_536),
+    ];
     for (blob, offset, length) in refused {
         let done = writer.reuse((&first.id, blob), [(offset, vec![0; length])]);
         assert!(matches!(done, Err(Error::Misuse(_))), "{blob} {offset} {length} {done:?}");
     }
-    assert!(matches!(writer.reuse((&first.id, 0), [(65_536, vec![1; 65_536]), (0, vec![1; 65_536])]), Err(Error::Misuse(_))));
+    assert!(matches!(
+        writer.reuse((&first.id, 0), [(65_536, vec![1; 65_536]), (0, vec![1; 65_536])]),
+        Err(Error::Misuse(_))
+    ));
     assert!(matches!(writer.reuse::<&[u8]>((&first.id, 2), []), Err(Error::Misuse(_))));
     let gone = CheckpointId::parse(&format!("ckp_{}", "0".repeat(32))).unwrap();
     assert!(matches!(writer.reuse::<&[u8]>((&gone, 0), []), Err(Error::NotFound { .. })));
@@ -142,7 +156,10 @@ fn checkpoints_are_listed_and_found() {
     let directory = tempfile::tempdir().unwrap();
     let (store, lineage, other) = (open(directory.path()), LineageId::new(), LineageId::new());
     let nothing = store.find("a", None).unwrap_err().to_string();
-    assert_eq!(nothing, "there is no checkpoint \"a\": there are none here; list the checkpoints to see their names and ids");
+    assert_eq!(
+        nothing,
+        "there is no checkpoint \"a\": there are none here; list the checkpoints to see their names and ids"
+    );
     let blobs = [(Kind::Stream, text(1, 9))];
     let first = save(&store, &lineage, meta("s", Some("a")), &blobs).unwrap();
     let second = save(&store, &lineage, meta("s", Some("a")), &blobs).unwrap();
@@ -153,13 +170,18 @@ fn checkpoints_are_listed_and_found() {
     assert_eq!(store.find(first.id.as_str(), None).unwrap().id, first.id);
     assert_eq!(store.find(&fourth.id.as_str()[..34], None).unwrap().id, fourth.id);
     assert!(matches!(store.find("ckp_0", None), Err(Error::NotFound { .. })));
-    assert!(matches!(store.find(&first.id.as_str()[..10], None), Err(Error::Ambiguous { candidates, .. }) if candidates.len() == 4));
+    assert!(
+        matches!(store.find(&first.id.as_str()[..10], None), Err(Error::Ambiguous { candidates, .. }) if candidates.len() == 4)
+    );
     let Err(Error::NotFound { there, .. }) = store.find("b", None) else { panic!() };
     assert_eq!(there[..2], [fourth.id.to_string(), format!("a ({})", third.id)]);
     let list = store.list().unwrap();
     assert!(list.iter().map(|one| &one.id).eq([&fourth.id, &third.id, &second.id, &first.id]));
     let details = list[1].state.as_ref().unwrap();
-    assert_eq!((details.name.as_deref(), details.variables, details.lost, details.python.as_str()), (Some("a"), 1, 0, "3.11.7"));
+    assert_eq!(
+        (details.name.as_deref(), details.variables, details.lost, details.python.as_str()),
+        (Some("a"), 1, 0, "3.11.7")
+    );
 }
 
 #[test]

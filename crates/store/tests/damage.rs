@@ -11,7 +11,11 @@ use pyrepl3_store::{Error, Kind, LineageId, Store, StoreConfig, Untrusted};
 
 fn blobs() -> Vec<(Kind, Vec<u8>)> {
     // The second one has a list of chunks of its own.
-    vec![(Kind::Stream, text(1, 3_000)), (Kind::Buffer, [vec![0; 20 << 16], noise(1, 9_000)].concat()), (Kind::Buffer, noise(2, 40_000))]
+    vec![
+        (Kind::Stream, text(1, 3_000)),
+        (Kind::Buffer, [vec![0; 20 << 16], noise(1, 9_000)].concat()),
+        (Kind::Buffer, noise(2, 40_000)),
+    ]
 }
 
 fn is_typed(error: &Error) -> bool {
@@ -55,7 +59,11 @@ fn with_damage(ways: impl Fn(&[u8]) -> Vec<Vec<u8>>) -> (usize, usize) {
                     noticed += 1;
                 }
                 Ok(()) => {
-                    assert!(path.extension().is_none_or(|kind| kind == "pack"), "{} was changed unnoticed", path.display());
+                    assert!(
+                        path.extension().is_none_or(|kind| kind == "pack"),
+                        "{} was changed unnoticed",
+                        path.display()
+                    );
                     harmless += 1;
                 }
             }
@@ -87,7 +95,10 @@ fn every_flipped_byte_is_noticed_or_harmless() {
 fn every_cut_is_noticed() {
     let (_, harmless) = with_damage(|bytes| {
         let step = if bytes.len() > 10_000 { 389 } else { 7 };
-        (0..bytes.len()).filter(|at| *at < 70 || *at + 70 > bytes.len() || at % step == 0).map(|at| bytes[..at].to_vec()).collect()
+        (0..bytes.len())
+            .filter(|at| *at < 70 || *at + 70 > bytes.len() || at % step == 0)
+            .map(|at| bytes[..at].to_vec())
+            .collect()
     });
     assert_eq!(harmless, 0);
 }
@@ -105,9 +116,17 @@ fn a_damaged_name_loses_no_other() {
     bytes[at + 100] ^= 1;
     fs::write(&path, bytes).unwrap();
     let error = store.read(&manifest, 2).unwrap().read_all().unwrap_err().to_string();
-    assert!(error.contains(manifest.id.as_str()) && error.contains("with v2)") && error.ends_with("This does not touch v0, v1"), "{error}");
+    assert!(
+        error.contains(manifest.id.as_str())
+            && error.contains("with v2)")
+            && error.ends_with("This does not touch v0, v1"),
+        "{error}"
+    );
     let report = store.verify(&manifest).unwrap();
-    assert_eq!((report.names_damaged, report.names_good), (vec!["v2".to_owned()], vec!["v0".to_owned(), "v1".to_owned()]));
+    assert_eq!(
+        (report.names_damaged, report.names_good),
+        (vec!["v2".to_owned()], vec!["v0".to_owned(), "v1".to_owned()])
+    );
     // What is whole in it is not lost by sorting out, and it can be deleted.
     store.collect(&pyrepl3_store::Retention::default()).unwrap();
     assert!(store.read(&manifest, 0).unwrap().read_all().unwrap() == blobs()[0].1);

@@ -16,7 +16,11 @@ use pyrepl3_store::{CheckpointId, Error, Kind, LineageId, Manifest, Meta, Retent
 fn contents(seed: u64) -> Vec<(Kind, Vec<u8>)> {
     let mut shared = noise(seed % 3, 200_000);
     shared.extend(noise(seed, 70_000));
-    vec![(Kind::Stream, text(seed, 100_000)), (Kind::Buffer, shared), (Kind::Buffer, [vec![1; 20 << 16], noise(seed % 5, 300)].concat())]
+    vec![
+        (Kind::Stream, text(seed, 100_000)),
+        (Kind::Buffer, shared),
+        (Kind::Buffer, [vec![1; 20 << 16], noise(seed % 5, 300)].concat()),
+    ]
 }
 
 fn check(store: &Store, manifest: &Manifest, seed: u64) {
@@ -147,12 +151,23 @@ fn check_reader(reader: &pyrepl3_store::Reader) {
 fn age_and_size_are_rules_too() {
     let directory = tempfile::tempdir().unwrap();
     let (store, lineage) = (open(directory.path()), LineageId::new());
-    let ids: Vec<_> = (10..16).map(|seed| save(&store, &lineage, meta("s", None), &contents(seed)).unwrap().id).collect();
-    assert!(store.collect(&Retention { max_age: Some(Duration::from_secs(3600)), ..Retention::default() }).unwrap().deleted.is_empty());
+    let ids: Vec<_> =
+        (10..16).map(|seed| save(&store, &lineage, meta("s", None), &contents(seed)).unwrap().id).collect();
+    assert!(
+        store
+            .collect(&Retention { max_age: Some(Duration::from_secs(3600)), ..Retention::default() })
+            .unwrap()
+            .deleted
+            .is_empty()
+    );
     let bound = store.used_bytes().unwrap() / 2;
     let collected = store.collect(&Retention { max_bytes: Some(bound), ..Retention::default() }).unwrap();
     assert_eq!(collected.deleted[..], ids[..collected.deleted.len()]);
-    assert!((1..6).contains(&collected.deleted.len()) && store.used_bytes().unwrap() <= bound && collected.freed_bytes >= bound);
+    assert!(
+        (1..6).contains(&collected.deleted.len())
+            && store.used_bytes().unwrap() <= bound
+            && collected.freed_bytes >= bound
+    );
     store.collect(&Retention { max_age: Some(Duration::ZERO), ..Retention::default() }).unwrap();
     assert!(files(directory.path()).is_empty());
 }
@@ -222,7 +237,8 @@ fn follow(line: &str, there: &mut BTreeMap<String, u64>) {
 fn several_processes_share_a_directory() {
     let directory = tempfile::tempdir().unwrap();
     let (one, other) = (LineageId::new(), LineageId::new());
-    let processes = [(&one, 0), (&one, 1000), (&other, 2000)].map(|(lineage, first)| process(directory.path(), lineage, first, 25));
+    let processes =
+        [(&one, 0), (&one, 1000), (&other, 2000)].map(|(lineage, first)| process(directory.path(), lineage, first, 25));
     let mut there = BTreeMap::new();
     for process in processes {
         let output = process.wait_with_output().unwrap();

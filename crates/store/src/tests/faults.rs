@@ -68,7 +68,8 @@ fn check_all(data: &Path, expected: &[CheckpointId]) -> Vec<CheckpointId> {
         let needed = store.needed(&lineage, &index).unwrap();
         let mut found = HashSet::new();
         for pack in index.packs() {
-            let of_use = pack.entries.iter().filter(|entry| needed.chunks.contains(&entry.id) && found.insert(entry.id)).count();
+            let of_use =
+                pack.entries.iter().filter(|entry| needed.chunks.contains(&entry.id) && found.insert(entry.id)).count();
             assert!(of_use > 0, "{} is left over", pack.path.display());
         }
     }

@@ -28,11 +28,14 @@ pub(crate) fn open(data: &Path) -> Store {
 
 /// A body in which each blob is a name of its own: `v0`, `v1`, ….
 pub(crate) fn body(blobs: usize) -> Box<RawValue> {
-    let groups: Vec<_> = (0..blobs).map(|number| serde_json::json!({"names": [format!("v{number}")], "tier": "pickle", "stream": number})).collect();
+    let groups: Vec<_> = (0..blobs)
+        .map(|number| serde_json::json!({"names": [format!("v{number}")], "tier": "pickle", "stream": number}))
+        .collect();
     let variables: Vec<_> = (0..blobs)
         .map(|number| serde_json::json!({"name": format!("v{number}"), "tier": "pickle", "type": "bytes", "size": 1, "group": number}))
         .collect();
-    let body = serde_json::json!({"format": 1, "python": {"version": "3.11.7"}, "groups": groups, "variables": variables});
+    let body =
+        serde_json::json!({"format": 1, "python": {"version": "3.11.7"}, "groups": groups, "variables": variables});
     RawValue::from_string(body.to_string()).unwrap()
 }
 
