@@ -179,7 +179,9 @@ def _class(registry, cls):
     if issubclass(cls, enum.Enum):
         extra = _enum(cls, names)
         made += _ENUM_MADE
+        made += ("__static_attributes__", "__firstlineno__")
         made += names["_member_map_"]
+        made += [name for name, value in names.items() if _is_of_enum(registry, value)]
     shape, state = {}, {}
     for name, value in names.items():
         if name in _SKIPPED or name in made:
@@ -206,6 +208,15 @@ def _class(registry, cls):
         "enum": extra,
     }
     return head, shape or None, state or None
+
+
+def _is_of_enum(registry, value):
+    """Whether EnumType put it there: a function of its own module. Each version has others."""
+    value = value.__func__ if type(value) is staticmethod else value
+    if type(value) in (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType):
+        return True
+    place = registry.place(value) if type(value) is types.FunctionType else None
+    return place is not None and place[0] == "enum"
 
 
 def _enum(cls, names):

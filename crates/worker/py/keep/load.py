@@ -4,6 +4,7 @@ Definitions are made when something first refers to them, their states before th
 there is no cycle. Nothing is bound before everything was loaded: what a group that fails would have bound is named.
 """
 
+import dataclasses
 import gc
 import importlib
 import io
@@ -132,6 +133,15 @@ class Loader:
     @staticmethod
     def dead():
         return weakref.ref(_Gone())
+
+    @staticmethod
+    def parameters(values):
+        made = object.__new__(dataclasses._DataclassParams)
+        known = getattr(type(made), "__slots__", None) or values
+        # What an older version does not have in a dataclass cannot have been asked for by its other parts.
+        for name in known:
+            object.__setattr__(made, name, values.get(name, False))
+        return made
 
     @staticmethod
     def new(cls):

@@ -7,6 +7,7 @@ asks `reducer_override`, which looks up the object's type in a table. An entry o
 import abc
 import collections
 import copyreg
+import dataclasses
 import enum
 import functools
 import gc
@@ -419,7 +420,12 @@ def _maybe_single(pickler, obj):
     return references.member, (module_of(type(obj)), name)
 
 
+def _parameters(pickler, obj):
+    return references.parameters, (state_of(obj)[1] or dict(vars(obj)),)
+
+
 _HANDLERS = {
+    dataclasses._DataclassParams: _parameters,
     types.FunctionType: _function,
     types.BuiltinFunctionType: _builtin,
     types.CodeType: _code,
