@@ -103,12 +103,13 @@ _release.argtypes = [ctypes.c_void_p]
 
 
 def extent(view):
-    """Where the memory of a contiguous view begins and ends."""
+    """Where the memory of a contiguous buffer begins and ends."""
     buffer = _Buffer()
     _get(view, ctypes.addressof(buffer), 0)
     start = buffer.buf or 0
+    length = buffer.len
     _release(ctypes.addressof(buffer))
-    return start, start + view.nbytes
+    return start, start + length
 
 
 def blocks(extents):
