@@ -100,8 +100,17 @@ class Pass:
     def weight(self):
         return len(self.stream)
 
-    def memo(self):
-        return self.pickler.memo.copy()
+    def ids(self):
+        """Of everything that the pickler wrote and that it could write a reference to."""
+        if isinstance(self.pickler, _Pickler):
+            return graph.memo_ids(self.pickler)
+        return list(self.pickler.memo)
+
+    def among(self, ids):
+        """Those keys of the dict `ids` that are ids of what the pickler wrote."""
+        if isinstance(self.pickler, _Pickler):
+            return graph.memo_among(self.pickler, ids)
+        return ids.keys() & self.pickler.memo.keys()
 
     @property
     def size(self):

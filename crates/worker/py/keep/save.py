@@ -149,7 +149,7 @@ class _Saver:
             if unit is not None:
                 del self.passes[part]
                 self.bind[part[1]] = unit.key
-            elif foreign.keys() & one.memo().keys():
+            elif one.among(foreign):
                 one.error = "it holds the dict of a function's globals, which can be shared under a name of its own only"
 
     # ---- what is lost, and what that takes along ----
