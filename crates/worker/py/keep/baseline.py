@@ -26,6 +26,7 @@ class Baseline:
         self.streams, self.hooks = {}, frozenset()
         self.handlers, self.filters, self.loggers = {}, [], {}
         self.reducers, self.collector_hooks = {}, ()
+        self.stale = frozenset()  # context variables of what the session was before it was restored
         self._count = self._last = None
 
     def session_started(self):

@@ -63,4 +63,4 @@ def _tasks():
     known = []
     for holder in ("_scheduled_tasks", "_all_tasks", "_eager_tasks"):
         known += list(getattr(tasks, holder, ()))
-    return sorted({task.get_name() for task in known if isinstance(task, tasks.Future) and not task.done()})
+    return sorted({task.get_name() for task in known if not task.done()})

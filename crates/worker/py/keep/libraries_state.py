@@ -263,4 +263,6 @@ def restore_figures(items, here):
     managers.figs.clear()
     for number, manager in wanted:
         manager.num = number
+        if "number" in vars(manager.canvas.figure):
+            manager.canvas.figure.number = number
         managers.figs[number] = manager

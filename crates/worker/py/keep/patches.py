@@ -30,6 +30,7 @@ _ELSEWHERE = {
     "warnings": frozenset("filters _filters_version onceregistry _onceregistry _defaultaction defaultaction".split()),
     "tempfile": frozenset(["tempdir", "_name_sequence"]),
     "os": frozenset(["environ"]),
+    "decimal": frozenset(["DefaultContext", "BasicContext", "ExtendedContext"]),
     "logging": frozenset(["root", "_loggerClass", "_logRecordFactory"]),
 }
 # Modules in which nothing happens by itself.
@@ -52,8 +53,8 @@ def _found(baseline, options):
     patches, targets = {}, set()
     for path, by_name in [*((path, False) for path in said.targets), *((path, True) for path in said.patched)]:
         owner, module, inner = _resolve(path, options.namespace)
-        if owner is None:
-            continue
+        if owner is None or (module not in baseline.modules and vars(sys.modules[module]).get("__spec__") is None):
+            continue  # made up by the session, and kept as such
         attribute = path[-1]
         if len(inner) == 1:
             targets.add((module, attribute))
@@ -70,8 +71,7 @@ def _found(baseline, options):
                 continue
             if (name, attribute) in targets or _is_of_the_session(name, module, attribute, value, old, said):
                 if not _is_elsewhere(name, attribute, value):
-                    known = patches.get(f"{name}.{attribute}")
-                    patches[f"{name}.{attribute}"] = known or Patch(name, (attribute,), module, value, old)
+                    patches[f"{name}.{attribute}"] = Patch(name, (attribute,), module, value, old)
     for name, module in list(sys.modules.items()):
         if name in baseline.modules or name in baseline.later or type(module) is not _Module:
             continue
