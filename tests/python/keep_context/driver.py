@@ -13,8 +13,8 @@ import pickle
 import sys
 import types
 
-__name__ = "driver"
-sys.modules["driver"] = sys.modules["__main__"]
+__name__ = "_pyrepl3_driver"
+sys.modules[__name__] = sys.modules["__main__"]
 main = sys.modules["__main__"] = types.ModuleType("__main__")
 vars(main)["__builtins__"] = __builtins__
 
@@ -126,7 +126,7 @@ class Session:
         return self.context.restore(items, Keeper({}, {}), self.baseline, self.options())
 
     def time(self, count):
-        """Milliseconds: of one capture in each of some forked processes, the first in each as in the product."""
+        """Milliseconds of the processor: of one capture in each of some forked processes, the first in each as in the product."""
         import time
 
         found = []
@@ -134,10 +134,10 @@ class Session:
             read, write = os.pipe()
             before = self.context.look_before_fork()
             if not os.fork():
-                begin = time.perf_counter()
+                begin = time.process_time()
                 keeper = Keeper(self.context.reducers(), self.context.originals(self.baseline))
                 self.context.capture(self.baseline, keeper, self.options(before=before))
-                os.write(write, str((time.perf_counter() - begin) * 1e3).encode())
+                os.write(write, str((time.process_time() - begin) * 1e3).encode())
                 os._exit(0)
             os.wait()
             found.append(float(os.read(read, 100)))
