@@ -13,6 +13,8 @@ import pickle
 import sys
 import types
 
+__name__ = "_pyrepl3_driver"
+sys.modules[__name__] = sys.modules["__main__"]
 main = sys.modules["__main__"] = types.ModuleType("__main__")
 vars(main)["__builtins__"] = __builtins__
 
@@ -73,11 +75,6 @@ class Keeper:
             def persistent_load(self, pid):
                 return getattr(main if pid[0] == "main" else sys.modules[pid[1]], pid[-1])
 
-            def find_class(self, module, name):
-                if name == "function":
-                    return function
-                return super().find_class(module, name)
-
         return Unpickler(io.BytesIO(bytes.fromhex(entry["pickle"]))).load()
 
 
@@ -110,17 +107,17 @@ class Session:
                 options.own_fds = own | {write}
                 keeper = Keeper(self.context.reducers(), self.context.originals(self.baseline))
                 items, lost = self.context.capture(self.baseline, keeper, options)
-                with open(write, "w") as file:
-                    json.dump([items, lost], file)
+                send(write, [items, lost])
             except BaseException as error:
-                with open(write, "w") as file:
-                    json.dump(f"{type(error).__name__}: {error}", file)
+                send(write, f"{type(error).__name__}: {error}")
             os._exit(0)
         os.close(write)
-        with open(read) as file:
-            text = file.read()
+        text = b""
+        while piece := os.read(read, 65536):
+            text += piece
+        os.close(read)
         os.waitpid(child, 0)
-        found = json.loads(text)
+        found = marshal.loads(text)
         if isinstance(found, str):
             raise RuntimeError(found)
         return found
@@ -129,7 +126,7 @@ class Session:
         return self.context.restore(items, Keeper({}, {}), self.baseline, self.options())
 
     def time(self, count):
-        """Milliseconds: of one capture in each of some forked processes, the first in each as in the product."""
+        """Milliseconds of the processor: of one capture in each of some forked processes, the first in each as in the product."""
         import time
 
         found = []
@@ -137,10 +134,10 @@ class Session:
             read, write = os.pipe()
             before = self.context.look_before_fork()
             if not os.fork():
-                begin = time.perf_counter()
+                begin = time.process_time()
                 keeper = Keeper(self.context.reducers(), self.context.originals(self.baseline))
                 self.context.capture(self.baseline, keeper, self.options(before=before))
-                os.write(write, str((time.perf_counter() - begin) * 1e3).encode())
+                os.write(write, str((time.process_time() - begin) * 1e3).encode())
                 os._exit(0)
             os.wait()
             found.append(float(os.read(read, 100)))
@@ -150,6 +147,13 @@ class Session:
 
 
 own = frozenset()
+
+
+def send(fd, value):
+    # Not as JSON: what a test patches must not be what tells of it.
+    data = marshal.dumps(value)
+    while data:
+        data = data[os.write(fd, data):]
 
 
 def run():
@@ -169,7 +173,9 @@ def run():
         except BaseException:
             results.append({"error": traceback.format_exc()})
             break
-    os.write(out, json.dumps(results).encode())
+    for pid, _name in session.context.leftovers.processes():
+        os.kill(pid, 9)
+    send(out, results)
     os._exit(0)
 
 

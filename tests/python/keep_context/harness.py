@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 import os
 import shutil
 import subprocess
@@ -41,14 +42,14 @@ def steps(python: str, *todo: Any, preload: tuple[str, ...] = (), cwd: Path | No
         [python, str(DRIVER)], stdin=subprocess.PIPE, pass_fds=[write], cwd=cwd, env=environment, text=True
     )
     os.close(write)
-    with open(read) as answers:
+    with open(read, "rb") as answers:
         assert child.stdin is not None
         child.stdin.write(json.dumps(request))
         child.stdin.close()
-        text = answers.read()
+        data = answers.read()
     child.wait()
-    assert text, f"the process ended with {child.returncode}"
-    results = json.loads(text)
+    assert data, f"the process ended with {child.returncode}"
+    results = marshal.loads(data)
     for result in results:
         assert "error" not in result, result["error"]
     return [result["value"] for result in results]

@@ -47,8 +47,8 @@ class Comparison:
     def _differ(self, path, text):
         parts = []
         while path is not None:
-            path, part = path
-            parts.append(part)
+            parts.append(path[1])
+            path = path[0]
         raise Different(f"{''.join(reversed(parts))}: {text}")
 
     def _pair(self, one, other, path):
@@ -60,6 +60,8 @@ class Comparison:
             if self.key_there(other) != key:
                 self._differ(path, f"{type_name(one)} became another one")
             return
+        if one is None and _in_library(path):
+            return  # a library computes some things only when somebody, such as its own pickling, asks for them
         if kind is not type(other) and (self.key_here(kind) or 0) != self.key_there(type(other)):
             self._differ(path, f"{_show(one)} became {_show(other)}")
         if kind is float:
@@ -103,7 +105,7 @@ class Comparison:
 
     def _array(self, one, other, path):
         for name in ("dtype", "shape", "strides"):
-            if getattr(one, name) != getattr(other, name):
+            if getattr(one, name) != getattr(other, name) and (one.size or name != "strides"):
                 self._differ(path, f".{name}: {getattr(one, name)} became {getattr(other, name)}")
         if one.dtype.hasobject:
             self.todo += [(a, b, (path, f".flat[{at}]")) for at, (a, b) in enumerate(zip(one.flat, other.flat))]
@@ -111,6 +113,9 @@ class Comparison:
             self._differ(path, "its content changed")
 
     def _object(self, one, other, kind, path):
+        if self.key_here(kind) is None and kind not in _CONTAINERS and _has_hooks(kind):
+            self._reduction(one, other, path)
+            return
         for base in _mro(kind):
             if base in _CONTAINERS:
                 self._container(base, one, other, path)
@@ -169,19 +174,34 @@ class Comparison:
         except Exception:  # they were pickled in a way of their own that gave equal streams: nothing more can be seen
             return
         if type(parts) is tuple and type(parts2) is tuple and len(parts) == len(parts2):
-            for at, (a, b) in enumerate(zip(parts[1:3], parts2[1:3])):
-                self.todo.append((a, b, (path, "" if at == 0 else " (state)")))
+            for at, (a, b) in enumerate(zip(parts[1:5], parts2[1:5])):
+                if at > 1 and a is not None and b is not None:
+                    a, b = list(a), list(b)
+                self.todo.append((a, b, (path, ("", " (state)", " (items)", " (items)")[at], True)))
         elif parts != parts2:
             self._differ(path, "it is another object")
+
+
+def _in_library(path):
+    """Whether this is a part of what a library's class makes of itself when it is pickled."""
+    while path is not None:
+        if len(path) > 2:
+            return True
+        path = path[0]
+    return False
 
 
 def len_of(base, obj):
     return base.__len__(obj)
 
 
+def _has_hooks(kind):
+    return any(name in type.__dict__["__dict__"].__get__(base) for base in _mro(kind)[:-1] for name in HOOKS)
+
+
 def _dropped(one, kind, own):
     """Attributes that the class itself leaves out of its state, or keeps None for: that is no loss, but its will."""
-    if not any(name in type.__dict__["__dict__"].__get__(base) for base in _mro(kind)[:-1] for name in HOOKS):
+    if not _has_hooks(kind):
         return ()
     try:
         parts = one.__reduce_ex__(5)

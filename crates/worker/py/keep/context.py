@@ -42,6 +42,7 @@ def look_before_fork():
     return {
         "signal mask": settings._mask(),
         "handlers": signals.handlers(),
+        "random": interpreter.random_state(),
         "timers": signals.timers(),
         "threads": leftovers.threads(),
         "processes": leftovers.processes(),

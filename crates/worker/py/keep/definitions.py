@@ -23,6 +23,8 @@ _SKIPPED = frozenset(
     + ("__slotnames__",)  # copyreg keeps what it found: pickling an instance puts it there
 )
 _SHAPE = frozenset((types.FunctionType, property, classmethod, staticmethod, functools.cached_property, pickling.LRU))
+# Set on a class these would change the class itself: they have to be there when it is made.
+_EARLY = frozenset(("__class__", "__name__", "__bases__", "__mro__", "__base__", "__subclasses__"))
 # What EnumType makes of an enum's members.
 _ENUM_MADE = frozenset(
     ("_member_names_", "_member_map_", "_value2member_map_", "_member_type_", "_unhashable_values_", "_use_args_")
@@ -179,10 +181,17 @@ def _class(registry, cls):
     if issubclass(cls, enum.Enum):
         extra = _enum(cls, names)
         made += _ENUM_MADE
+        made += ("__static_attributes__", "__firstlineno__")
         made += names["_member_map_"]
-    shape, state = {}, {}
+        made += [name for name, value in names.items() if _is_of_enum(registry, value)]
+    shape, state, early = {}, {}, {}
     for name, value in names.items():
         if name in _SKIPPED or name in made:
+            if name in ("__dict__", "__weakref__") and type(value) is not types.GetSetDescriptorType:
+                early[name] = value
+            continue
+        if name in _EARLY:
+            early[name] = value
             continue
         (shape if type(value) in _SHAPE else state)[_intern(name)] = value
     if isinstance(cls, abc.ABCMeta):
@@ -203,9 +212,19 @@ def _class(registry, cls):
         "module": _intern(names.get("__module__")),
         "bases": bases,
         "slots": slots,
+        "early": early or None,
         "enum": extra,
     }
     return head, shape or None, state or None
+
+
+def _is_of_enum(registry, value):
+    """Whether EnumType put it there: a function of its own module. Each version has others."""
+    value = value.__func__ if type(value) is staticmethod else value
+    if type(value) in (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType):
+        return True
+    place = registry.place(value) if type(value) is types.FunctionType else None
+    return place is not None and place[0] == "enum"
 
 
 def _enum(cls, names):

@@ -8,8 +8,11 @@ import ctypes
 import datetime
 import decimal
 import fractions
+import io
 import pathlib
+import pickle
 import re
+import sys
 import types
 import uuid
 
@@ -45,27 +48,26 @@ class Sets:
 
 
 def group(passes, is_reference, identical=()):
-    """Groups of the names of `passes` (name -> Pass with `memo()`, `weight` and `ranges`), in the order of `passes`.
+    """Groups of the names of `passes` (name -> pickling.Pass), in the order of `passes`.
     `is_reference(obj)`: whether it is saved by reference. `identical`: pairs of names for one object."""
     sets = Sets()
     for one, other in identical:
         sets.join(one, other)
     # The greatest comes last: what it has in common with the rest is asked of the smaller side, at C speed.
     order = sorted((name for name in passes if not passes[name].atomic), key=lambda name: passes[name].weight)
-    owner, object_of = {}, {}
+    owner = {}
     for at, name in enumerate(order):
         if len(order) == 1:
             break
-        memo = passes[name].memo()
-        for one in owner.keys() & memo.keys():
-            obj = object_of[one][one][1]
+        for one in passes[name].among(owner):
+            obj = object_at(one)
             kind = type(obj)
             if kind in ATOMS or issubclass(kind, type) or is_reference(obj):
                 continue
             sets.join(owner[one], name)
         if at + 1 < len(order):
-            owner.update(dict.fromkeys(memo, name))
-            object_of.update(dict.fromkeys(memo, memo))
+            owner.update(dict.fromkeys(passes[name].ids(), name))
+            owner.pop(0, None)
     ranges = sorted((start, end, name) for name, one in passes.items() for start, end in one.ranges)
     reach, last = 0, None
     for start, end, name in ranges:
@@ -77,6 +79,70 @@ def group(passes, is_reference, identical=()):
     for name in passes:
         groups.setdefault(sets.root(name), []).append(name)
     return list(groups.values())
+
+
+def object_at(address):
+    """The object with this id. Only for ids of what a pickler that still lives has memoised: those are alive."""
+    return ctypes.cast(address, ctypes.py_object).value
+
+
+class _Table(ctypes.Structure):
+    """The memo of a C pickler: a hash table of (object, index), the same from Python 3.10 to 3.13."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in ("mask", "used", "allocated", "entries")]
+
+
+def memo_ids(pickler):
+    """Ids of what a C pickler has memoised, and perhaps 0. `memo.copy()` makes a tuple for each, which takes as long as the pickling
+    itself; the table is read where it lies, if it is as expected."""
+    if not _readable:
+        return list(pickler.memo.copy())
+    return _read(pickler)
+
+
+def memo_among(pickler, ids):
+    """Which of these ids a C pickler has memoised. A few are looked up in the table, as the pickler itself does it."""
+    if not _readable:
+        return ids.keys() & pickler.memo.copy().keys()
+    table, entries = _table(pickler)
+    if len(ids) * 4 > table.allocated:
+        return ids.keys() & _read(pickler)
+    return [one for one in ids if _is_in(entries, table.mask, one)]
+
+
+def _is_in(entries, mask, one):
+    at = perturb = one >> 3
+    while (found := entries[2 * (at & mask)]) != one:
+        if not found:
+            return False
+        at = 5 * at + perturb + 1
+        perturb >>= 5
+    return True
+
+
+def _table(pickler):
+    table = _Table.from_address(ctypes.c_size_t.from_address(id(pickler) + object.__basicsize__).value)
+    memory = (ctypes.c_size_t * (2 * table.allocated)).from_address(table.entries)
+    return table, memoryview(memory).cast("B").cast("N")
+
+
+def _read(pickler):
+    return _table(pickler)[1][::2].tolist()  # with zeros, for entries that are free
+
+
+def _is_readable():
+    """Whether the table is where this module thinks: asked of a pickler whose memo is known."""
+    if sys.implementation.name != "cpython" or not (3, 10) <= sys.version_info < (3, 14) or "t" in sys.abiflags:
+        return False
+    pickler = pickle.Pickler(io.BytesIO(), 5)
+    pickler.dump([[at, [str(at)]] for at in range(40)])
+    known, (table, entries) = pickler.memo.copy(), _table(pickler)
+    if set(_read(pickler)) - {0} != known.keys():
+        return False
+    return all(_is_in(entries, table.mask, one) for one in known) and not _is_in(entries, table.mask, id(known))
+
+
+_readable = _is_readable()
 
 
 class _Buffer(ctypes.Structure):
@@ -103,12 +169,13 @@ _release.argtypes = [ctypes.c_void_p]
 
 
 def extent(view):
-    """Where the memory of a contiguous view begins and ends."""
+    """Where the memory of a contiguous buffer begins and ends."""
     buffer = _Buffer()
     _get(view, ctypes.addressof(buffer), 0)
     start = buffer.buf or 0
+    length = buffer.len
     _release(ctypes.addressof(buffer))
-    return start, start + view.nbytes
+    return start, start + length
 
 
 def blocks(extents):

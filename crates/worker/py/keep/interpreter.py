@@ -46,10 +46,17 @@ def unwords(value):
     return packed
 
 
-def capture_random(here):
+def random_state():
     random = sys.modules.get("random")
-    if random is not None and hasattr(random, "_inst"):
-        version, state, gauss = random._inst.getstate()
+    return random._inst.getstate() if random is not None and hasattr(random, "_inst") else None
+
+
+def capture_random(here):
+    # `random` may seed itself anew in a forked process.
+    before = here.options.before
+    found = before["random"] if before else random_state()
+    if found is not None:
+        version, state, gauss = found
         yield {"version": version, "words": words(state), "gauss": gauss}
 
 

@@ -25,7 +25,8 @@ def processes():
     found = []
     for task in os.listdir("/proc/self/task"):
         try:
-            with open(f"/proc/self/task/{task}/children", encoding="ascii") as file:
+            # As bytes: a codec that is not loaded yet would be imported into the session.
+            with open(f"/proc/self/task/{task}/children", "rb") as file:
                 children = [int(word) for word in file.read().split()]
         except OSError:
             continue  # the thread has ended meanwhile
@@ -38,8 +39,8 @@ def processes():
 
 def _name(child):
     try:
-        with open(f"/proc/{child}/comm", encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
+        with open(f"/proc/{child}/comm", "rb") as file:
+            return file.read().decode("utf-8", "replace").strip()
     except OSError:
         return None
 
@@ -63,4 +64,4 @@ def _tasks():
     known = []
     for holder in ("_scheduled_tasks", "_all_tasks", "_eager_tasks"):
         known += list(getattr(tasks, holder, ()))
-    return sorted({task.get_name() for task in known if isinstance(task, tasks.Future) and not task.done()})
+    return sorted({task.get_name() for task in known if not task.done()})

@@ -263,4 +263,8 @@ def restore_figures(items, here):
     managers.figs.clear()
     for number, manager in wanted:
         manager.num = number
+        # Figures note their numbers, too; under which name depends on the version.
+        for name in ("number", "_number"):
+            if name in vars(manager.canvas.figure):
+                vars(manager.canvas.figure)[name] = number
         managers.figs[number] = manager

@@ -4,6 +4,7 @@ Definitions are made when something first refers to them, their states before th
 there is no cycle. Nothing is bound before everything was loaded: what a group that fails would have bound is named.
 """
 
+import dataclasses
 import gc
 import importlib
 import io
@@ -132,6 +133,15 @@ class Loader:
     @staticmethod
     def dead():
         return weakref.ref(_Gone())
+
+    @staticmethod
+    def parameters(values):
+        made = object.__new__(dataclasses._DataclassParams)
+        known = getattr(type(made), "__slots__", None) or values
+        # What an older version does not have in a dataclass cannot have been asked for by its other parts.
+        for name in known:
+            object.__setattr__(made, name, values.get(name, False))
+        return made
 
     @staticmethod
     def new(cls):
@@ -270,6 +280,7 @@ class _Restore:
             done = lost
         except (Exception, SystemExit) as error:  # the group's own objects fail: it is lost, the others are not
             done = Lost(of_error(error, "it cannot be loaded"))
+            done.__cause__ = error
         self.state[id(group)] = done
 
     def values(self, group):
@@ -318,26 +329,49 @@ def _load(body, source, namespace, only, sources, files, context):
     texts = {} if body.get("texts") is None else pickle.loads(source.stream(body["texts"]))
     kept = {} if body.get("skeletons") is None else pickle.loads(source.stream(body["skeletons"]))
     loader = Loader(namespace, kept, texts, _add_texts(texts, sources), files)
-    restore, bound, restored = _Restore(body, source, loader), {}, []
+    restore, seen = _Restore(body, source, loader), set()
     lost = [entry for entry in body["lost"] if only is None or entry["name"] in only]
-    seen = set()
-    for group in body["groups"]:
-        names = [name for name in group["names"] if only is None or name in only]
-        if not names and only is not None:
-            continue
-        try:
-            values = restore.group(group, seen)
-        except Lost as failure:
-            lost += [{"name": name, "reason": failure.reason} for name in names]
-            continue
-        for name in names:
-            bound[name] = values[name]
-            tier = group.get("tiers", {}).get(name, group["tier"])
-            restored.append({"name": name, "tier": tier})
-    namespace.update(bound)
+    restored, before = [], dict(namespace)
+    # Imports and definitions first, and each bound at once: what is loaded may call code that uses them.
+    groups = sorted(body["groups"], key=lambda group: _ORDER.get(group["tier"], len(_ORDER)))
+    try:
+        while groups:
+            again, failures = [], {}
+            for group in groups:
+                names = [name for name in group["names"] if only is None or name in only]
+                if not names and only is not None:
+                    continue
+                try:
+                    values = restore.group(group, seen)
+                except Lost as failure:
+                    failures[id(group)] = names, failure.reason
+                    if isinstance(failure.__cause__, NameError):
+                        again.append(group)  # it may need a name that comes later
+                    continue
+                for name in names:
+                    namespace[name] = values[name]
+                    restored.append({"name": name, "tier": group.get("tiers", {}).get(name, group["tier"])})
+            if len(again) == len(groups) or not again:
+                for names, reason in failures.values():
+                    lost += [{"name": name, "reason": reason} for name in names]
+                break
+            for group in groups:
+                if group in again:
+                    failures.pop(id(group))
+                    restore.state.pop(id(group), None)
+            for names, reason in failures.values():
+                lost += [{"name": name, "reason": reason} for name in names]
+            groups = again
+    except BaseException:
+        namespace.clear()
+        namespace.update(before)
+        raise
     if context is not None:
         lost += context(body.get("context", ()), Keeper(restore))
     return {"restored": restored, "lost": lost}
+
+
+_ORDER = {"import": 0, "source": 1}
 
 
 def _add_texts(texts, sources):

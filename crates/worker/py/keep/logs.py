@@ -2,6 +2,7 @@
 
 import sys
 
+from . import open_files
 from .situation import is_of_session, key_of, once
 
 _FRESH = {"NOTSET": 0, "DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
@@ -140,7 +141,11 @@ def _configure(logger, state):
     level, propagate, disabled, handlers, filters = state
     logger.setLevel(level)
     logger.propagate, logger.disabled = propagate, disabled
+    dropped = [handler for handler in logger.handlers if not any(handler is each for each in handlers)]
     logger.handlers[:], logger.filters[:] = handlers, filters
+    for handler in dropped:
+        if _is_file(handler):
+            handler.close()
 
 
 # ---- handlers ----
@@ -168,6 +173,7 @@ def _reduce(handler):
         named = [name for name in ("stderr", "stdout") for each in (name, f"__{name}__") if stream is getattr(sys, each)]
         stream = named[0] if named else (stream,)
     elif stream is not None:
+        open_files.claim(stream.fileno())
         stream = "file"
     return _handler, (key_of(handler), type(handler), state, stream)
 

@@ -30,6 +30,7 @@ _ELSEWHERE = {
     "warnings": frozenset("filters _filters_version onceregistry _onceregistry _defaultaction defaultaction".split()),
     "tempfile": frozenset(["tempdir", "_name_sequence"]),
     "os": frozenset(["environ"]),
+    "decimal": frozenset(["DefaultContext", "BasicContext", "ExtendedContext"]),
     "logging": frozenset(["root", "_loggerClass", "_logRecordFactory"]),
 }
 # Modules in which nothing happens by itself.
@@ -47,13 +48,13 @@ class Patch:
         return ".".join((self.module, *self.path))
 
 
-def _found(baseline, options):
+def _found(baseline, options, changed):
     said = assigned.read(options)
     patches, targets = {}, set()
     for path, by_name in [*((path, False) for path in said.targets), *((path, True) for path in said.patched)]:
         owner, module, inner = _resolve(path, options.namespace)
-        if owner is None:
-            continue
+        if owner is None or (module not in baseline.modules and vars(sys.modules[module]).get("__spec__") is None):
+            continue  # made up by the session, and kept as such
         attribute = path[-1]
         if len(inner) == 1:
             targets.add((module, attribute))
@@ -62,7 +63,7 @@ def _found(baseline, options):
         patch = _seen(module, inner, owner, by_name)
         if patch is not None:
             patches[patch.name] = patch
-    for name, module, before, _sure in baseline.changed_modules():
+    for name, module, before in changed:
         now = vars(module)
         for attribute in [*now, *(each for each in before if each not in now)]:
             value, old = now.get(attribute, _MISSING), before.get(attribute, _MISSING)
@@ -70,12 +71,10 @@ def _found(baseline, options):
                 continue
             if (name, attribute) in targets or _is_of_the_session(name, module, attribute, value, old, said):
                 if not _is_elsewhere(name, attribute, value):
-                    known = patches.get(f"{name}.{attribute}")
-                    patches[f"{name}.{attribute}"] = known or Patch(name, (attribute,), module, value, old)
-    for name, module in list(sys.modules.items()):
-        if name in baseline.modules or name in baseline.later or type(module) is not _Module:
-            continue
-        if vars(module) is options.namespace or name == "__main__":
+                    patches[f"{name}.{attribute}"] = Patch(name, (attribute,), module, value, old)
+    for name in baseline.unnoted():
+        module = sys.modules.get(name)
+        if type(module) is not _Module or vars(module) is options.namespace or name == "__main__":
             continue
         for attribute, value in list(vars(module).items()):
             if is_of_session(value) and not _is_own(module, value) and not _is_elsewhere(name, attribute, value):
@@ -193,7 +192,7 @@ def _stores(code, attribute):
 def originals(baseline):
     """id -> (module, name) of what was replaced: pickle does not find it under its name any more."""
     found = {}
-    for name, module, before, _sure in baseline.changed_modules():
+    for name, module, before in baseline.look():
         now = vars(module)
         for attribute, value in before.items():
             if now.get(attribute) is not value and callable(value) and not is_plain(value):
@@ -202,7 +201,7 @@ def originals(baseline):
 
 
 def capture(here):
-    for patch in _found(here.baseline, here.options):
+    for patch in _found(here.baseline, here.options, here.baseline.look()):
         item = {"module": text(patch.module), "path": [text(each) for each in patch.path]}
         if patch.value is _MISSING:
             yield {**item, "deleted": True}
@@ -217,7 +216,7 @@ def restore(items, here):
     for item in items:
         path = tuple(untext(each) for each in item["path"])
         wanted[".".join((untext(item["module"]), *path))] = (untext(item["module"]), path, item)
-    for patch in _found(here.baseline, here.options):
+    for patch in _found(here.baseline, here.options, here.baseline.changed_modules()):
         if patch.name in wanted:
             continue
         if patch.before is _UNKNOWN:
@@ -253,8 +252,8 @@ def capture_modules(here):
             yield {"name": text(name), "removed": True}
         elif sys.modules[name] is not module and _is_made_up(name, here.options):
             yield from _kept(here, name)
-    for name in list(sys.modules):
-        if type(name) is str and name not in here.baseline.modules and _is_made_up(name, here.options):
+    for name in here.baseline.unnoted():
+        if type(name) is str and _is_made_up(name, here.options):
             yield from _kept(here, name)
 
 
@@ -298,8 +297,8 @@ def restore_modules(items, here):
             continue
         if name not in sys.modules or _is_made_up(name, here.options):
             sys.modules[name] = module
-    for name in list(sys.modules):
-        if name not in usual and name not in wanted and _is_made_up(name, here.options):
+    for name in here.baseline.unnoted():
+        if name not in wanted and _is_made_up(name, here.options):
             del sys.modules[name]
     for name, module in wanted.items():
         if module is _MISSING:

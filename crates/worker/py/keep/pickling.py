@@ -7,6 +7,7 @@ asks `reducer_override`, which looks up the object's type in a table. An entry o
 import abc
 import collections
 import copyreg
+import dataclasses
 import enum
 import functools
 import gc
@@ -99,8 +100,17 @@ class Pass:
     def weight(self):
         return len(self.stream)
 
-    def memo(self):
-        return self.pickler.memo.copy()
+    def ids(self):
+        """Of everything that the pickler wrote and that it could write a reference to."""
+        if isinstance(self.pickler, _Pickler):
+            return graph.memo_ids(self.pickler)
+        return list(self.pickler.memo)
+
+    def among(self, ids):
+        """Those keys of the dict `ids` that are ids of what the pickler wrote."""
+        if isinstance(self.pickler, _Pickler):
+            return graph.memo_among(self.pickler, ids)
+        return ids.keys() & self.pickler.memo.keys()
 
     @property
     def size(self):
@@ -419,7 +429,12 @@ def _maybe_single(pickler, obj):
     return references.member, (module_of(type(obj)), name)
 
 
+def _parameters(pickler, obj):
+    return references.parameters, (state_of(obj)[1] or dict(vars(obj)),)
+
+
 _HANDLERS = {
+    dataclasses._DataclassParams: _parameters,
     types.FunctionType: _function,
     types.BuiltinFunctionType: _builtin,
     types.CodeType: _code,

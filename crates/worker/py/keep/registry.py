@@ -93,6 +93,9 @@ class Registry:
             module = module_named(name)
             if module is not None and (vars(module) is self.namespace or name == "__main__"):
                 module = None
+            if name.partition(".")[0] == "_pyrepl3":
+                self.real[name] = module
+                return module
             if module is not None:
                 spec, file = vars(module).get("__spec__"), vars(module).get("__file__")
                 if spec is None and file is None and name not in sys.builtin_module_names:
@@ -106,13 +109,16 @@ class Registry:
         """Whether the session itself has written this file: it is under its working directory, and not installed."""
         if type(file) is not str or not self.directory or not file.endswith(".py"):
             return False
-        file = os.path.abspath(file)
+        if not file.startswith(os.sep):
+            file = os.path.abspath(file)
+        if not file.startswith(self.directory.rstrip(os.sep) + os.sep):
+            return False
         if any(part in ("site-packages", "dist-packages") for part in file.split(os.sep)):
             return False
         installed = [prefix + os.sep for prefix in (sys.prefix, sys.base_prefix) if prefix != "/usr"]
         if file.startswith((os.path.dirname(os.__file__) + os.sep, *installed)):
             return False
-        return file.startswith(self.directory.rstrip(os.sep) + os.sep)
+        return True
 
     def module_name(self, module):
         """The name to import a module by, or None: it was made in the session."""

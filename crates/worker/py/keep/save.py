@@ -138,6 +138,20 @@ class _Saver:
             if unit.error is None and unit.payload is not None:
                 self._pass(("unit", unit.key), unit.payload)
 
+    def foreign_globals(self):
+        """A dict that functions have for their globals is a definition; a name for it is bound to that. Inside of
+        another object it would come back as a copy: that object is lost."""
+        foreign = {id(unit.obj): unit for unit in self.described if unit.kind == "globals"}
+        for part, one in list(self.passes.items()) if foreign else ():
+            if one.atomic or one.error is not None:
+                continue
+            unit = foreign.get(id(self.payloads[part][0])) if part[0] == "name" else None
+            if unit is not None:
+                del self.passes[part]
+                self.bind[part[1]] = unit.key
+            elif one.among(foreign):
+                one.error = "it holds the dict of a function's globals, which can be shared under a name of its own only"
+
     # ---- what is lost, and what that takes along ----
 
     def propagate(self):
@@ -517,6 +531,7 @@ def save(
     options = {"reducers": reducers, "files": files, "directory": directory}
     saver = _Saver(namespace, sink, skip, verify_bytes, deadline, getattr(sources, "texts", {}), options)
     saver.names()
+    saver.foreign_globals()
     saver.propagate()
     saver.groups()
     saver._drop()

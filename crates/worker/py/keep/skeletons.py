@@ -124,6 +124,8 @@ def cls(loader, head):
     body.update((name, _EMPTY.get(name)) for name in head["names"])
     if head["orig_bases"] is not None:
         body["__orig_bases__"] = head["orig_bases"]
+    if head["early"] is not None:
+        body.update(head["early"])
     if head["slots"] is not None:
         body["__slots__"] = head["slots"]
     new = _new_of(loader, metaclass)

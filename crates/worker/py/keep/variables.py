@@ -30,10 +30,13 @@ def capture(here):
     values = dict(contextvars.copy_context().items())
     if not values:
         return
-    mine = {id(value) for value in here.options.namespace.values() if type(value) is contextvars.ContextVar}
+    namespace = here.options.namespace
+    mine = {id(value) for value in namespace.values() if type(value) is contextvars.ContextVar}
     others = [variable for variable in values if id(variable) not in mine and variable.name not in _SETTINGS]
     holders = _holders(others) if others else {}
     for variable, value in values.items():
+        if variable in here.baseline.stale and id(variable) not in mine:
+            continue
         if variable in holders:
             module, attribute = holders[variable]
             entry = here.put(f"contextvar {variable.name}", value)
@@ -58,6 +61,9 @@ def _holders(variables):
 
 
 def restore(items, here):
+    # Nothing takes a variable out of a context. Those of what this session was before must not be saved again.
+    known = set(contextvars.copy_context())
+    here.baseline.stale = known - set(_holders(known)) if known else known
     for item in items:
         here.attempt(f"contextvar {item['name']}", _set, item, here)
 

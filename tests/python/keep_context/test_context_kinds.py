@@ -1,0 +1,37 @@
+"""Each kind of state: captured in one process, restored into another; undone where a session changed it."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from . import cases_interpreter, cases_libraries, cases_modules, cases_process  # noqa: F401
+from .harness import named, steps
+from .table import CASES, Case
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_kind(case: Case, python: str) -> None:
+    if case.needs:
+        if python != sys.executable or not all(map(find_spec, case.needs)):
+            pytest.skip("needs " + ", ".join(case.needs))
+    items, lost = steps(python, ["run", case.shared], ["run", case.change], ["capture"])[-1]
+    missing = named(lost)
+    for name, part in case.lost.items():
+        found = [each for each in missing if each == name or each.startswith(name)]
+        assert found and part in missing.pop(found[0]), (name, lost)
+    assert missing == {}
+
+    results = steps(python, ["run", case.shared], ["restore", items], ["run", case.check])
+    assert results[1] == []
+
+    # The same again must be found in what was restored: nothing is lost by being saved a second time.
+    again, lost_again = steps(python, ["run", case.shared], ["run", case.change], ["restore", items], ["capture"])[-1]
+    assert {item["kind"] for item in again} == {item["kind"] for item in items}
+
+    if case.undone:
+        bare = [item for item in steps(python, ["run", case.shared], ["capture"])[-1][0]]
+        results = steps(python, ["run", case.shared], ["run", case.change], ["restore", bare], ["run", case.undone])
+        assert tuple(sorted(named(results[2]))) == tuple(sorted(case.lost_undone))
