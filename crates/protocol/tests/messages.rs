@@ -79,6 +79,14 @@ fn options() -> impl Strategy<Value = SessionOptions> {
         |(python, preload, isolation, limits, name, env, default_policy)| SessionOptions {
             undo: 3,
             transaction_timeout: None,
+            from_checkpoint: name.clone(),
+            autosave: limits.interrupt_grace.map(|seconds| Autosave {
+                executions: limits.queue,
+                seconds: Some(seconds),
+                idle: None,
+                keep: None,
+                recover: Some(name.is_some()),
+            }),
             cwd: python.clone(),
             python,
             preload,
@@ -89,6 +97,13 @@ fn options() -> impl Strategy<Value = SessionOptions> {
             default_policy,
         },
     )
+}
+
+fn kept() -> impl Strategy<Value = (Vec<Variable>, Vec<Lost>)> {
+    (text(), text(), any::<u64>()).prop_map(|(name, reason, size)| {
+        let variable = Variable { name: name.clone(), tier: "pickle".into(), type_name: reason.clone(), size };
+        (vec![variable], vec![Lost { name, reason }])
+    })
 }
 
 type Head = (String, f64, Option<String>, Option<String>);
@@ -131,6 +146,13 @@ fn client() -> BoxedStrategy<Message> {
         (head(), options()).prop_map(|(head, options)| message!(Start, head, { options: options })),
         (head(), text(), opt(json_text()))
             .prop_map(|(head, input_id, value)| message!(InputResponse, head, { input_id: input_id, value: value })),
+        (head(), opt(text())).prop_map(|(head, name)| message!(CheckpointRequest, head, { name: name })),
+        (head(), text()).prop_map(|(head, request)| message!(CancelCheckpoint, head, { request: request })),
+        (head(), text(), any::<bool>())
+            .prop_map(|(head, id, partial)| message!(RestoreRequest, head, { checkpoint_id: id, partial: partial })),
+        head().prop_map(|head| message!(Checkpoints, head, {})),
+        (head(), text(), opt(text())).prop_map(|(head, a, b)| message!(DiffRequest, head, { a: a, b: b })),
+        (head(), text()).prop_map(|(head, id)| message!(DeleteCheckpoint, head, { checkpoint_id: id })),
         head().prop_map(|head| message!(Interrupt, head, {})),
         head().prop_map(|head| message!(Cancel, head, {})),
         head().prop_map(|head| message!(Variables, head, {})),
@@ -198,8 +220,24 @@ fn server() -> BoxedStrategy<Message> {
         (head(), status, text(), traceback, opt(exit()), changes(), any::<bool>()).prop_map(|(head, status, text, frames, exit, changes, yes)| {
             message!(ErrorMessage, head, {
                 status: status, ename: text.clone(), evalue: text.clone(), error: text.clone(), traceback: text.clone(), frames: frames,
-                rolled_back: yes, report: yes.then(|| text.clone()), undone: if yes { vec![1, 7] } else { vec![] }, stopped_by: yes.then_some(StopStep::Kill), session_lost: yes,
+                rolled_back: yes, report: yes.then(|| text.clone()), undone: if yes { vec![1, 7] } else { vec![] }, salvaged: if yes { vec![text.clone()] } else { vec![] }, stopped_by: yes.then_some(StopStep::Kill), session_lost: yes,
                 exit: exit, exit_code: yes.then_some(3), duration: 0.5, changes: changes, execution_count: 1, replayed: yes,
+            })
+        }),
+        (head(), opt(text()), text(), any::<u64>()).prop_map(|(head, reply_to, name, bytes)| {
+            message!(Progress, head, { reply_to: reply_to, bytes: bytes, done: 3, total: bytes, name: name })
+        }),
+        (head(), opt(text()), kept(), any::<u64>(), finite()).prop_map(|(head, reply_to, (variables, lost), size, pause)| {
+            message!(CheckpointCreated, head, {
+                checkpoint_id: "ckp_1".into(), name: reply_to.clone(), parent: reply_to.clone(), reply_to: reply_to, variables: variables, lost: lost,
+                size_bytes: size, stored_bytes: size / 2, pause: pause, duration: pause, execution_count: 4,
+            })
+        }),
+        (head(), opt(text()), kept(), text(), finite()).prop_map(|(head, reply_to, (variables, lost), text, duration)| {
+            message!(Restored, head, {
+                checkpoint_id: "ckp_1".into(), name: reply_to.clone(), variables: variables, lost: lost,
+                packages: vec![PackageDifference { name: text.clone(), saved: reply_to.clone(), found: None }],
+                reply_to: reply_to, reason: text, undone: vec![3], duration: duration, execution_count: 4,
             })
         }),
         (head(), text(), opt(exit()), any::<bool>()).prop_map(|(head, reason, exit, recovered)| {

@@ -48,6 +48,7 @@ modules! {
     "_pyrepl3.keep.open_files" => "keep/open_files.py",
     "_pyrepl3.keep.patches" => "keep/patches.py",
     "_pyrepl3.keep.pickling" => "keep/pickling.py",
+    "_pyrepl3.keep.prints" => "keep/prints.py",
     "_pyrepl3.keep.references" => "keep/references.py",
     "_pyrepl3.keep.registry" => "keep/registry.py",
     "_pyrepl3.keep.save" => "keep/save.py",
@@ -110,8 +111,7 @@ mod tests {
             .iter()
             .map(|(name, _)| match *name {
                 "_pyrepl3" => "__init__.py".to_owned(),
-                "_pyrepl3.keep" => "keep/__init__.py".to_owned(),
-                name => format!("{}.py", name.trim_start_matches("_pyrepl3.").replace('.', "/")),
+                            name => format!("{}.py", name.trim_start_matches("_pyrepl3.").replace('.', "/")),
             })
             .collect();
         embedded.sort();
