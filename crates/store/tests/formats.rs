@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{body, files, meta, noise, open, packs, read, save, text};
+use common::{body, files, in_memory, meta, noise, open, packs, read, save, text};
 use pyrepl3_store::{Kind, LineageId, Place, Untrusted};
 
 fn first() -> Vec<(Kind, Vec<u8>)> {
@@ -48,7 +48,7 @@ fn write_the_files_of_a_new_format() {
 
 #[test]
 fn files_of_format_1_are_read() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let data = directory.path();
     for (path, bytes) in files(&folder(1).join("checkpoints")) {
         let copy = data.join(path.strip_prefix(folder(1)).unwrap());
@@ -75,7 +75,7 @@ fn files_of_format_1_are_read() {
 
 #[test]
 fn an_export_of_format_1_is_read() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let store = open(directory.path());
     let file = fs::File::open(folder(1).join("second.checkpoint")).unwrap();
     let manifest = store.import(Untrusted::new(file).accept()).unwrap();
