@@ -94,6 +94,7 @@ impl Index {
             let path = lineage.packs.join(&name);
             match Pack::read(disk, &path) {
                 Ok(pack) => self.add(name, Arc::new(pack)),
+                Err(Error::Damaged { what, .. }) => self.damaged.push((path, format!("in {name}, {what}"))),
                 Err(error) => self.damaged.push((path, error.to_string())),
             }
         }

@@ -18,7 +18,15 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// Held until it is dropped. Each has an open file of its own, so that threads of one process exclude each other as processes do.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // To close the file is not enough where another thread forks just now: its child has the file until it executes something. Closing follows, so an
+        // error here changes nothing.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 impl Lock {
@@ -76,7 +84,7 @@ fn attempt(path: &Path, operation: FlockOperation) -> Result<Attempt> {
         let held = file.metadata().map_err(failed)?;
         match fs::metadata(path) {
             Ok(there) if (there.dev(), there.ino()) == (held.dev(), held.ino()) => {
-                return Ok(Attempt::Held(Lock { _file: file }));
+                return Ok(Attempt::Held(Lock { file }));
             }
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {}

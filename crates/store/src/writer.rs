@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use crate::codec::{Prepared, Squeezer};
+use crate::codec::Squeezer;
 use crate::cut::{BUFFER_CHUNK, Kind};
 use crate::id::{CheckpointId, ChunkId, LineageId};
 use crate::lineage::{Index, Lineage};
@@ -182,14 +182,24 @@ impl Writer {
         if !self.is_new(id) {
             return Ok(id);
         }
-        let squeezed =
-            self.squeezer.squeeze(bytes).map_err(|error| Error::io("compress for", &self.lineage.directory, error));
-        let added = squeezed.and_then(|squeezed| {
-            let (encoding, stored) = squeezed.map_or((Encoding::Raw, bytes), |stored| (Encoding::Zstd, stored));
-            self.pack.add(id, small(bytes.len()), encoding, stored)
+        if !self.squeeze(id, bytes)? {
+            let added = self.pack.add(id, small(bytes.len()), Encoding::Raw, bytes);
+            self.failed |= added.is_err();
+            added?;
+        }
+        Ok(id)
+    }
+
+    /// Adds a chunk compressed, if it is worth it, and answers whether it was.
+    fn squeeze(&mut self, id: ChunkId, bytes: &[u8]) -> Result<bool> {
+        let squeezed = self.squeezer.squeeze(bytes);
+        let squeezed = squeezed.map_err(|error| Error::io("compress for", &self.lineage.directory, error));
+        let added = squeezed.and_then(|squeezed| match squeezed {
+            Some(stored) => self.pack.add(id, small(bytes.len()), Encoding::Zstd, stored).map(|()| true),
+            None => Ok(false),
         });
         self.failed |= added.is_err();
-        added.map(|()| id)
+        added
     }
 
     /// Adds a chunk that was checked, in the form in which it came.
@@ -207,26 +217,19 @@ impl Writer {
     pub(crate) fn add_buffer(&mut self, bytes: &[u8], parts: &mut Vec<Part>) -> Result<()> {
         let failed = |error| Error::io("compress for", &self.lineage.directory, error);
         let worth = self.squeezer.is_worth(bytes).map_err(failed)?;
-        let index = Arc::clone(&self.index);
-        let known = |id| index.has(id);
-        let done = if worth { self.squeezer.prepare(bytes, &known).map_err(failed)? } else { Prepared::hashed(bytes) };
         let (mut run, mut run_at, mut at) = (Vec::new(), 0, 0);
-        for (chunk, Prepared { id, squeezed }) in bytes.chunks(BUFFER_CHUNK).zip(done) {
+        for chunk in bytes.chunks(BUFFER_CHUNK) {
+            let id = ChunkId::of(chunk);
             parts.push(Part { id, length: chunk.len() as u64 });
             let new = self.is_new(id);
-            if new && squeezed.is_none() {
+            if !new || (worth && self.squeeze(id, chunk)?) {
+                self.add_run(&mut run, &bytes[run_at..at])?;
+                run_at = at + chunk.len();
+            } else {
                 if run.is_empty() {
                     run_at = at;
                 }
                 run.push((id, small(chunk.len())));
-            } else {
-                self.add_run(&mut run, &bytes[run_at..at])?;
-                run_at = at + chunk.len();
-                if let Some(squeezed) = squeezed.filter(|_| new) {
-                    let added = self.pack.add(id, small(chunk.len()), Encoding::Zstd, &squeezed);
-                    self.failed |= added.is_err();
-                    added?;
-                }
             }
             at += chunk.len();
         }

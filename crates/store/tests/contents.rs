@@ -4,7 +4,7 @@ mod common;
 
 use std::os::unix::fs::FileExt;
 
-use common::{body, meta, noise, open, packs, read, save, text};
+use common::{body, in_memory, meta, noise, open, packs, read, save, text};
 use proptest::prelude::*;
 use pyrepl3_store::{CheckpointId, Error, Kind, LineageId, Place, Store, StoreConfig};
 
@@ -28,7 +28,7 @@ fn kinds() -> Vec<(Kind, Vec<u8>)> {
 
 #[test]
 fn blobs_come_back() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let (store, lineage, blobs) = (open(directory.path()), LineageId::new(), kinds());
     let manifest = save(&store, &lineage, meta("s", Some("n")), &blobs).unwrap();
     let store = open(directory.path());
@@ -63,7 +63,7 @@ fn blobs_come_back() {
 
 #[test]
 fn noise_is_mapped_in_one_piece_and_zeros_cost_nothing() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let (store, lineage) = (open(directory.path()), LineageId::new());
     let blobs = [(Kind::Buffer, noise(1, 40_000_000)), (Kind::Buffer, vec![0; 40_000_000])];
     let manifest = save(&store, &lineage, meta("s", None), &blobs).unwrap();
@@ -74,7 +74,7 @@ fn noise_is_mapped_in_one_piece_and_zeros_cost_nothing() {
 
 #[test]
 fn what_did_not_change_is_not_written_again() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let (store, lineage, blobs) = (open(directory.path()), LineageId::new(), kinds());
     save(&store, &lineage, meta("s", None), &blobs).unwrap();
     let again = save(&open(directory.path()), &lineage, meta("s", None), &blobs).unwrap();
@@ -85,7 +85,7 @@ fn what_did_not_change_is_not_written_again() {
 
 #[test]
 fn a_small_change_in_a_large_buffer_costs_little() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let (store, lineage) = (open(directory.path()), LineageId::new());
     let mut bytes = noise(1, 200_000_123);
     let first =
@@ -110,7 +110,7 @@ fn a_small_change_in_a_large_buffer_costs_little() {
 
 #[test]
 fn ranges_that_do_not_fit_are_refused() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let (store, lineage) = (open(directory.path()), LineageId::new());
     let blobs = [(Kind::Buffer, noise(1, 200_000)), (Kind::Stream, text(1, 200_000))];
     let first = save(&store, &lineage, meta("s", None), &blobs).unwrap();
@@ -138,7 +138,7 @@ fn ranges_that_do_not_fit_are_refused() {
 
 #[test]
 fn a_checkpoint_that_is_dropped_leaves_nothing() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let store = open(directory.path());
     let mut writer = store.begin(&LineageId::new(), meta("s", None)).unwrap();
     let mut buffer = writer.buffer();
@@ -153,7 +153,7 @@ fn a_checkpoint_that_is_dropped_leaves_nothing() {
 
 #[test]
 fn checkpoints_are_listed_and_found() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let (store, lineage, other) = (open(directory.path()), LineageId::new(), LineageId::new());
     let nothing = store.find("a", None).unwrap_err().to_string();
     assert_eq!(
@@ -186,7 +186,7 @@ fn checkpoints_are_listed_and_found() {
 
 #[test]
 fn limits_are_kept() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let config = StoreConfig { max_checkpoint_bytes: 100_000, ..StoreConfig::default() };
     let store = Store::open(directory.path(), config).unwrap();
     let mut writer = store.begin(&LineageId::new(), meta("s", None)).unwrap();
@@ -209,7 +209,7 @@ proptest! {
         pieces in prop::collection::vec((any::<u64>(), 0usize..400_000, 0u8..3), 0..8),
         kind in prop::sample::select(vec![Kind::Stream, Kind::Buffer]),
     ) {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = in_memory();
         let (store, lineage) = (open(directory.path()), LineageId::new());
         let mut writer = store.begin(&lineage, meta("s", None)).unwrap();
         let mut blob = if kind == Kind::Stream { writer.stream() } else { writer.buffer() };
@@ -225,4 +225,14 @@ proptest! {
         let again = save(&store, &lineage, meta("s", None), &[(kind, whole)]).unwrap();
         prop_assert_eq!(again.stored_bytes, 0);
     }
+}
+
+#[test]
+fn handles_go_from_thread_to_thread() {
+    fn goes<T: Send + 'static>() {}
+    fn is_shared<T: Sync>() {}
+    goes::<pyrepl3_store::Writer>();
+    goes::<pyrepl3_store::Reader>();
+    goes::<pyrepl3_store::BlobReader>();
+    is_shared::<Store>();
 }

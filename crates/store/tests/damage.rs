@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{files, meta, noise, open, save, text};
+use common::{files, in_memory, meta, noise, open, save, text};
 use proptest::prelude::*;
 use pyrepl3_store::{Error, Kind, LineageId, Store, StoreConfig, Untrusted};
 
@@ -46,7 +46,7 @@ fn examine(data: &Path, expected: &[(Kind, Vec<u8>)], id: &str) -> Result<(), Er
 
 /// Damages each file in every way that `ways` gives, and looks at what is said of it.
 fn with_damage(ways: impl Fn(&[u8]) -> Vec<Vec<u8>>) -> (usize, usize) {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let data = directory.path();
     let manifest = save(&open(data), &LineageId::new(), meta("s", Some("n")), &blobs()).unwrap();
     let (mut noticed, mut harmless) = (0, 0);
@@ -105,7 +105,7 @@ fn every_cut_is_noticed() {
 
 #[test]
 fn a_damaged_name_loses_no_other() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let data = directory.path();
     let store = open(data);
     let manifest = save(&store, &LineageId::new(), meta("s", Some("n")), &blobs()).unwrap();
@@ -136,7 +136,7 @@ fn a_damaged_name_loses_no_other() {
 
 #[test]
 fn a_manifest_that_cannot_be_read_keeps_its_chunks_until_it_is_deleted() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let (data, lineage) = (directory.path(), LineageId::new());
     let store = open(data);
     let first = save(&store, &lineage, meta("s", Some("a")), &blobs()).unwrap();
@@ -159,7 +159,7 @@ fn a_manifest_that_cannot_be_read_keeps_its_chunks_until_it_is_deleted() {
 }
 
 fn exported() -> Vec<u8> {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let store = open(directory.path());
     let manifest = save(&store, &LineageId::new(), meta("s", Some("n")), &blobs()).unwrap();
     let mut file = Vec::new();
@@ -169,7 +169,7 @@ fn exported() -> Vec<u8> {
 
 #[test]
 fn an_export_is_taken_in_elsewhere_and_replaces_nothing() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let (store, file) = (open(directory.path()), exported());
     let first = store.import(Untrusted::new(&file[..]).accept()).unwrap();
     let second = store.import(Untrusted::new(&file[..]).accept()).unwrap();
@@ -185,7 +185,7 @@ fn an_export_is_taken_in_elsewhere_and_replaces_nothing() {
 
 #[test]
 fn every_flipped_or_cut_byte_of_an_export_is_noticed_and_leaves_nothing() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let (store, file) = (open(directory.path()), exported());
     let refused = |bytes: &[u8]| {
         let error = store.import(Untrusted::new(bytes).accept()).unwrap_err();
@@ -206,7 +206,7 @@ fn every_flipped_or_cut_byte_of_an_export_is_noticed_and_leaves_nothing() {
 
 #[test]
 fn an_export_that_unpacks_to_more_than_is_taken_is_refused_before_it_does() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let store = open(directory.path());
     // 300 chunks of which each is the same: a small file for 20 MB.
     let repeated = text(1, 65_536).repeat(300);
@@ -215,7 +215,7 @@ fn an_export_that_unpacks_to_more_than_is_taken_is_refused_before_it_does() {
     store.export(&manifest, &mut file).unwrap();
     assert!(file.len() < 60_000, "{}", file.len());
     let small = StoreConfig { max_checkpoint_bytes: 10_000_000, ..StoreConfig::default() };
-    let elsewhere = tempfile::tempdir().unwrap();
+    let elsewhere = in_memory();
     let error = Store::open(elsewhere.path(), small).unwrap().import(Untrusted::new(&file[..]).accept()).unwrap_err();
     assert!(matches!(error, Error::TooLarge { size: 19_660_800, limit: 10_000_000, .. }), "{error:?}");
     assert!(files(elsewhere.path()).is_empty());
@@ -225,7 +225,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
     fn bytes_that_mean_nothing_are_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..400), headed: bool) {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = in_memory();
         if headed {
             let format: [u8; 4] = 1u32.to_le_bytes();
             bytes.splice(0..0, b"PYR3CKPT".iter().copied().chain(format));

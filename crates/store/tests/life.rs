@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{body, files, meta, noise, open, read, save, text};
+use common::{body, files, in_memory, meta, noise, open, read, save, text};
 use proptest::prelude::*;
 use pyrepl3_store::{CheckpointId, Error, Kind, LineageId, Manifest, Meta, Retention, Store};
 
@@ -58,10 +58,10 @@ fn is_deleted(model: &mut BTreeMap<CheckpointId, (Manifest, u64)>, deleted: &[Ch
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn what_is_not_deleted_stays_and_what_is_takes_no_space(steps in prop::collection::vec(step(), 1..25)) {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = in_memory();
         let mut store = open(directory.path());
         let lineages = [LineageId::new(), LineageId::new()];
         let mut model: BTreeMap<CheckpointId, (Manifest, u64)> = BTreeMap::new();
@@ -127,7 +127,7 @@ proptest! {
             check(&store, manifest, *seed);
         }
         // What no checkpoint needs is never more than what they need, but for indices, lists and alignment.
-        let alone = tempfile::tempdir().unwrap();
+        let alone = in_memory();
         let fresh = open(alone.path());
         for (manifest, seed) in model.values() {
             save(&fresh, &manifest.lineage, meta("s", None), &contents(*seed)).unwrap();
@@ -149,7 +149,7 @@ fn check_reader(reader: &pyrepl3_store::Reader) {
 
 #[test]
 fn age_and_size_are_rules_too() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let (store, lineage) = (open(directory.path()), LineageId::new());
     let ids: Vec<_> =
         (10..16).map(|seed| save(&store, &lineage, meta("s", None), &contents(seed)).unwrap().id).collect();
@@ -174,7 +174,7 @@ fn age_and_size_are_rules_too() {
 
 #[test]
 fn what_is_mapped_outlives_its_checkpoint() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let (store, lineage) = (open(directory.path()), LineageId::new());
     let manifest = save(&store, &lineage, meta("s", None), &[(Kind::Buffer, noise(1, 300_000))]).unwrap();
     let extents = store.extents(&manifest, 0).unwrap();
@@ -235,7 +235,7 @@ fn follow(line: &str, there: &mut BTreeMap<String, u64>) {
 
 #[test]
 fn several_processes_share_a_directory() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let (one, other) = (LineageId::new(), LineageId::new());
     let processes =
         [(&one, 0), (&one, 1000), (&other, 2000)].map(|(lineage, first)| process(directory.path(), lineage, first, 25));
@@ -257,10 +257,10 @@ fn several_processes_share_a_directory() {
 
 #[test]
 fn a_process_that_is_killed_loses_nothing_that_it_had_completed() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let lineage = LineageId::new();
     let mut there = BTreeMap::new();
-    for round in 0..25u64 {
+    for round in 0..12u64 {
         let mut process = process(directory.path(), &lineage, round * 100, u64::MAX);
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
         for line in lines.by_ref().take((round * 7 % 23) as usize + 4) {

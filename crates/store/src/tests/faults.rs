@@ -11,6 +11,12 @@ use crate::disk::Disk;
 use crate::disk::faults::{Fault, Faults};
 use crate::{CheckpointId, Error, LineageId, Manifest, Meta, Result, Retention, Store, StoreConfig, Untrusted};
 
+/// A directory in memory where there is one: these tests sync thousands of times, and what they look for does not depend on the disk.
+fn in_memory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     let mut hasher = blake3::Hasher::new();
@@ -22,11 +28,14 @@ fn body() -> Box<RawValue> {
     RawValue::from_string(r#"{"groups":[{"names":["x"],"stream":0,"buffers":[1]}]}"#.into()).unwrap()
 }
 
+/// Enough chunks for a list of their own.
+const LONG: usize = 20 * 65536;
+
 /// A stream of its own, a buffer of which half is the same every time, and a long one.
 fn contents(seed: u64) -> Vec<Vec<u8>> {
     let mut half = noise(1, 200_000);
     half.extend(noise(seed, 100_000));
-    let mut long = vec![7; 70 * 65536];
+    let mut long = vec![7; LONG];
     long.extend(noise(seed, 70_000));
     vec![format!("stream {seed} ").repeat(20_000).into_bytes(), half, long]
 }
@@ -98,7 +107,7 @@ fn work(store: &Store, lineage: &LineageId, file: &[u8], expected: &mut Expected
     stream.finish()?;
     let at = 196_608;
     writer.reuse((&base, 1), [(at as u64, &wanted[1][at..])])?;
-    let at = 70 * 65536;
+    let at = LONG;
     writer.reuse((&base, 2), [(at as u64, &wanted[2][at..])])?;
     expected.must.push(writer.commit(body())?.id);
     store.import(Untrusted::new(file).accept())?;
@@ -116,7 +125,7 @@ fn work(store: &Store, lineage: &LineageId, file: &[u8], expected: &mut Expected
 }
 
 fn export() -> Vec<u8> {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let store = Store::open(directory.path(), StoreConfig::default()).unwrap();
     let manifest = save(&store, &LineageId::new(), 9).unwrap();
     let mut file = Vec::new();
@@ -128,7 +137,7 @@ fn export() -> Vec<u8> {
 fn at_every_operation(fault: Fault, after: impl Fn(&Faults, &Path, &LineageId, &Result<()>, &Expected)) {
     let file = export();
     for at in 1.. {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = in_memory();
         let lineage = LineageId::new();
         let mut expected = Expected::default();
         let before = save(&Store::open(directory.path(), StoreConfig::default()).unwrap(), &lineage, 1).unwrap();
@@ -184,7 +193,7 @@ fn an_error_of_the_disk_is_told_and_the_store_goes_on() {
 
 #[test]
 fn a_store_that_is_full_says_so_and_keeps_what_it_has() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = in_memory();
     let lineage = LineageId::new();
     let first = save(&Store::open(directory.path(), StoreConfig::default()).unwrap(), &lineage, 1).unwrap();
     let used = Store::open(directory.path(), StoreConfig::default()).unwrap().used_bytes().unwrap();

@@ -7,6 +7,12 @@ use std::path::{Path, PathBuf};
 use pyrepl3_store::{Kind, LineageId, Manifest, Meta, Result, Store, StoreConfig};
 use serde_json::value::RawValue;
 
+/// A directory in memory where there is one: these tests sync thousands of times, and what they look for does not depend on the disk.
+pub(crate) fn in_memory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
 pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);

@@ -1,0 +1,85 @@
+//! What earlier versions wrote is read. The files in `tests/format-1` were written once, and are never written again.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{body, files, in_memory, meta, noise, open, packs, read, save, text};
+use pyrepl3_store::{Kind, LineageId, Place, Untrusted};
+
+fn first() -> Vec<(Kind, Vec<u8>)> {
+    vec![
+        (Kind::Stream, text(1, 3_000)),
+        (Kind::Buffer, [vec![0; 20 << 16], noise(1, 20_000)].concat()),
+        (Kind::Buffer, noise(2, 33_000)),
+    ]
+}
+
+fn second() -> Vec<(Kind, Vec<u8>)> {
+    let mut blobs = first();
+    blobs[0].1 = text(2, 3_000);
+    blobs[1].1[65_536 * 3..65_536 * 4].fill(9);
+    blobs
+}
+
+fn folder(format: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/format-{format}"))
+}
+
+/// How the files came about: run once for each format, by hand, with the version that first writes it.
+#[test]
+#[ignore = "writes files that are to stay as they are"]
+fn write_the_files_of_a_new_format() {
+    let folder = folder(1);
+    assert!(!folder.exists(), "{} is there already", folder.display());
+    fs::create_dir_all(&folder).unwrap();
+    let (store, lineage) = (open(&folder), LineageId::parse("kept").unwrap());
+    let before = save(&store, &lineage, meta("s", Some("first")), &first()).unwrap();
+    let mut writer = store.begin(&lineage, meta("s", Some("second"))).unwrap();
+    let mut stream = writer.stream();
+    stream.write(&second()[0].1).unwrap();
+    stream.finish().unwrap();
+    writer.reuse((&before.id, 1), [(65_536 * 3, [9; 65_536])]).unwrap();
+    writer.reuse::<&[u8]>((&before.id, 2), []).unwrap();
+    let after = writer.commit(body(3)).unwrap();
+    store.export(&after, fs::File::create_new(folder.join("second.checkpoint")).unwrap()).unwrap();
+}
+
+#[test]
+fn files_of_format_1_are_read() {
+    let directory = in_memory();
+    let data = directory.path();
+    for (path, bytes) in files(&folder(1).join("checkpoints")) {
+        let copy = data.join(path.strip_prefix(folder(1)).unwrap());
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::write(copy, bytes).unwrap();
+    }
+    let store = open(data);
+    assert_eq!((store.list().unwrap().len(), packs(data).len()), (2, 2));
+    for (name, blobs) in [("first", first()), ("second", second())] {
+        let manifest = store.find(name, None).unwrap();
+        assert_eq!((manifest.session.as_str(), manifest.view().unwrap().python.version.as_str()), ("s", "3.11.7"));
+        for (number, (kind, bytes)) in (0..).zip(blobs) {
+            assert_eq!(manifest.blob(number), Some((kind, bytes.len() as u64)));
+            assert!(read(&store, &manifest, number) == bytes, "{name} {number}");
+        }
+        assert!(matches!(store.extents(&manifest, 2).unwrap()[0].place, Place::Raw { .. }));
+    }
+    // What is written now is recognised in what was written then.
+    let lineage = LineageId::parse("kept").unwrap();
+    assert_eq!(save(&store, &lineage, meta("s", None), &second()).unwrap().stored_bytes, 0);
+    let both = store.diff(&store.find("first", None).unwrap(), &store.find("second", None).unwrap()).unwrap();
+    assert_eq!(both.changed.iter().map(|(_, now)| now.name.as_str()).collect::<Vec<_>>(), ["v0", "v1"]);
+}
+
+#[test]
+fn an_export_of_format_1_is_read() {
+    let directory = in_memory();
+    let store = open(directory.path());
+    let file = fs::File::open(folder(1).join("second.checkpoint")).unwrap();
+    let manifest = store.import(Untrusted::new(file).accept()).unwrap();
+    for (number, (_, bytes)) in (0..).zip(second()) {
+        assert!(read(&store, &manifest, number) == bytes, "{number}");
+    }
+}
