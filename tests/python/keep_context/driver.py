@@ -1,7 +1,8 @@
 """Runs in the interpreter that a test chooses: a session in one process, without the engine.
 
 Standard input is JSON: `keep`, the directory of the package, and a list of steps, each `["run", code]`, `["capture"]`
-(in a forked process, as in the product), `["restore", items]`, `["time", how often]`. One result for each goes to the
+(in a forked process, as in the product), `["restore", items]`, `["save", names]` and `["load", entries]` (variables, and
+what `capture` says after them), `["time", how often]`. One result for each goes to the
 descriptor that `out` names.
 """
 
@@ -96,7 +97,15 @@ class Session:
         self.sources[name] = code
         exec(compile(code, name, "exec"), vars(main))
 
-    def capture(self):
+    def save(self, names):
+        return self.capture(names)
+
+    def load(self, entries):
+        keeper = Keeper({}, {})
+        for name, entry in entries.items():
+            vars(main)[name] = keeper.load(entry)
+
+    def capture(self, names=()):
         before = self.context.look_before_fork()
         read, write = os.pipe()
         child = os.fork()
@@ -106,8 +115,14 @@ class Session:
                 options = self.options(before=before)
                 options.own_fds = own | {write}
                 keeper = Keeper(self.context.reducers(), self.context.originals(self.baseline))
+                kept, not_kept = {}, {}
+                for name in names:
+                    try:
+                        kept[name] = keeper.dump(vars(main)[name])
+                    except Keeper.Lost as error:
+                        not_kept[name] = str(error)
                 items, lost = self.context.capture(self.baseline, keeper, options)
-                send(write, [items, lost])
+                send(write, [kept, not_kept, items, lost] if names else [items, lost])
             except BaseException as error:
                 send(write, f"{type(error).__name__}: {error}")
             os._exit(0)

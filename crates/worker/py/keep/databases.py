@@ -77,6 +77,8 @@ def _rows(connection, statement):
 
 
 def _serialize(sqlite3, connection, name):
+    if not _rows(connection, f"PRAGMA {_quoted(name)}.page_count")[0][0]:
+        return b""
     if hasattr(connection, "serialize"):
         return connection.serialize(name=name)
     import tempfile
