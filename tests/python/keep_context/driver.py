@@ -82,9 +82,25 @@ class Keeper:
 class Session:
     def __init__(self, keep, preload):
         self.began, self.context = load_package(keep)
+        worker = None
+        if "worker" in preload:
+            # All that the worker puts in place, in its order.
+            from _pyrepl3 import inventory, worker
+
+            worker.install_early()
+            inventory.note_inherited()
         for name in preload:
-            __import__(name)
+            if name != "worker":
+                __import__(name)
+        if worker is not None:
+            worker.prepare()
         self.baseline = self.began.take()
+        if worker is not None:
+            worker.prepared.output.install()
+            worker.prepared.install_input()
+            worker.prepared.displays.show_as_displays()
+            worker.forget_the_parent()
+            worker.prepared.executor.attach()
         self.baseline.session_started()
         self.sources = {}
 

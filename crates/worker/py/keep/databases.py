@@ -6,6 +6,7 @@ import sys
 
 # What could not be kept of a connection that was: pairs of a name and a reason, for `capture`.
 _notes = {}
+_described = {}
 _LEVELS = ("", "DEFERRED", "IMMEDIATE", "EXCLUSIVE", "NONE")
 
 
@@ -29,6 +30,14 @@ def capture(here):
 
 
 def _reduce(connection):
+    # Once for each, since looking changes things here: this process is the saver.
+    known = _described.get(id(connection))
+    if known is None or known[0] is not connection:
+        known = _described[id(connection)] = connection, _describe(connection)
+    return _open, known[1]
+
+
+def _describe(connection):
     import sqlite3
 
     databases = [(row[1], row[2]) for row in _rows(connection, "PRAGMA database_list") if row[1] != "temp"]
@@ -58,7 +67,7 @@ def _reduce(connection):
     }
     if hasattr(connection, "autocommit"):
         settings["autocommit"] = connection.autocommit
-    return _open, (contents, settings)
+    return contents, settings
 
 
 def _rows(connection, statement):
