@@ -20,11 +20,15 @@ STREAMS = ("stdout", "stderr", "stdin")
 def note(baseline):
     warnings = sys.modules.get("warnings")
     baseline.filters = list(warnings.filters) if warnings is not None else []
-    baseline.streams = {name: getattr(sys, name, None) for name in STREAMS}
     baseline.hooks = frozenset(map(id, [*sys.meta_path, *sys.path_hooks]))
     copyreg = sys.modules.get("copyreg")
     baseline.reducers = dict(copyreg.dispatch_table) if copyreg is not None else {}
     baseline.collector_hooks = tuple(gc.callbacks)
+
+
+def note_again(baseline):
+    """In a session: the standard streams are the worker's by then."""
+    baseline.streams = {name: getattr(sys, name, None) for name in STREAMS}
 
 
 # ---- random numbers ----

@@ -37,6 +37,18 @@ def listed():
     return found
 
 
+def list_again(known):
+    """What was opened since `listed`, added to what that said."""
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        if fd not in known:
+            try:
+                about = os.fstat(fd)
+            except OSError:
+                continue  # the listing's own
+            known[fd] = (about.st_dev, about.st_ino)
+
+
 def claim(fd):
     """Another kind answers for this descriptor."""
     _described.add(fd)
@@ -47,7 +59,7 @@ def claim(fd):
 
 def capture(here):
     for fd, one in sorted(listed().items()):
-        if here.baseline.descriptors.get(fd) == one or fd in here.options.own_fds or fd in _described:
+        if fd <= 2 or here.baseline.descriptors.get(fd) == one or fd in here.options.own_fds or fd in _described:
             continue
         try:
             path = os.readlink(f"/proc/self/fd/{fd}")

@@ -165,6 +165,13 @@ def read_all():
     return {setting.name: setting.now() for setting in ALL}
 
 
+def note_again(noted):
+    """In a session: what the worker sets when it begins."""
+    for setting in ALL:
+        if setting.name.startswith(("resource limit", "signal mask")):
+            noted[setting.name] = setting.read()
+
+
 def capture(here):
     before = here.options.before
     for setting in ALL:
