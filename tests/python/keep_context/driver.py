@@ -1,7 +1,8 @@
 """Runs in the interpreter that a test chooses: a session in one process, without the engine.
 
 Standard input is JSON: `keep`, the directory of the package, and a list of steps, each `["run", code]`, `["capture"]`
-(in a forked process, as in the product), `["restore", items]`, `["save", names]` and `["load", entries]` (variables, and
+(in a forked process, as in the product), `["restore", items]`, `["restore_last"]`
+(what was captured last), `["save", names]` and `["load", entries]` (variables, and
 what `capture` says after them), `["time", how often]`. One result for each goes to the
 descriptor that `out` names.
 """
@@ -151,7 +152,11 @@ class Session:
         found = marshal.loads(text)
         if isinstance(found, str):
             raise RuntimeError(found)
+        self.last = found[-2]
         return found
+
+    def restore_last(self):
+        return self.restore(self.last)
 
     def restore(self, items):
         return self.context.restore(items, Keeper({}, {}), self.baseline, self.options())

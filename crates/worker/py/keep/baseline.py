@@ -47,7 +47,7 @@ class Baseline:
         environment.note(self)
         interpreter.note_again(self)
         signals.note(self)
-        open_files.list_again(self.descriptors)
+        self.descriptors = open_files.listed()
         self._seen()
         return self
 
@@ -105,7 +105,6 @@ def take():
     """The baseline of a zygote. The worker's own replacements must be in place."""
     baseline = Baseline()
     baseline.settings = settings.read_all()
-    baseline.descriptors = open_files.listed()
     interpreter.note(baseline)
     logs.note(baseline)
     for name, module in list(sys.modules.items()):

@@ -37,18 +37,6 @@ def listed():
     return found
 
 
-def list_again(known):
-    """What was opened since `listed`, added to what that said."""
-    for name in os.listdir("/proc/self/fd"):
-        fd = int(name)
-        if fd not in known:
-            try:
-                about = os.fstat(fd)
-            except OSError:
-                continue  # the listing's own
-            known[fd] = (about.st_dev, about.st_ino)
-
-
 def claim(fd):
     """Another kind answers for this descriptor."""
     _described.add(fd)
