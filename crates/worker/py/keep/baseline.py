@@ -2,7 +2,8 @@
 
 `take` runs once in the zygote, after the worker has put its own replacements in place; `session_started` once in the
 session, where only what the worker has changed since is read again: it is part of every session's start. What a pool's
-warm-up code does in between counts as the session's doing, so that a restore elsewhere has it, too. Modules that are imported later are noted by `note_modules`, which the worker calls before each execution.
+warm-up code does in between counts as the session's doing, so that a restore elsewhere has it, too. Modules that are
+imported later are noted by `note_modules`, which the worker calls before each execution.
 """
 
 import os
@@ -94,9 +95,9 @@ class Baseline:
                 found.append((name, module, before))
         return found
 
-    def look(self):
+    def look(self, again=False):
         """In the saver: the same for `originals` and for `capture`, which look at one state of one process."""
-        if self._looked is None or self._looked[0] != os.getpid():
+        if again or self._looked is None or self._looked[0] != os.getpid():
             self._looked = os.getpid(), self.changed_modules()
         return self._looked[1]
 
