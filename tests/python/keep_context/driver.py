@@ -128,6 +128,13 @@ class Session:
         child = os.fork()
         if not child:
             os.close(read)
+            # As the codec does before the context is asked: none of this is the session's doing.
+            import gc
+            import warnings
+
+            gc.disable()
+            sys.setrecursionlimit(12345)
+            warnings.simplefilter("ignore")
             try:
                 options = self.options(before=before)
                 options.own_fds = own | {write}

@@ -116,7 +116,9 @@ def take():
 
 def _is_module(name, module):
     # `__main__` has another name, too, once multiprocessing is imported.
-    return issubclass(_type(module), _Module) and module is not _main and not name.startswith("_pyrepl3")
+    if name == "__main__" or name.startswith("_pyrepl3"):
+        return False
+    return issubclass(_type(module), _Module) and module is not _main
 
 
 def _same(now, before):

@@ -175,7 +175,7 @@ def note_again(noted):
 def capture(here):
     before = here.options.before
     for setting in ALL:
-        value = before[setting.name] if before and setting.name in before else setting.now()
+        value = before["settings"][setting.name] if before else setting.now()
         if value != here.baseline.settings.get(setting.name, setting.default):
             yield {"name": setting.name, "value": value}
 
