@@ -1,7 +1,9 @@
 """Runs in the interpreter that a test chooses: a session in one process, without the engine.
 
 Standard input is JSON: `keep`, the directory of the package, and a list of steps, each `["run", code]`, `["capture"]`
-(in a forked process, as in the product), `["restore", items]`, `["time", how often]`. One result for each goes to the
+(in a forked process, as in the product), `["restore", items]`, `["restore_last"]`
+(what was captured last), `["save", names]` and `["load", entries]` (variables, and
+what `capture` says after them), `["time", how often]`. One result for each goes to the
 descriptor that `out` names.
 """
 
@@ -81,9 +83,25 @@ class Keeper:
 class Session:
     def __init__(self, keep, preload):
         self.began, self.context = load_package(keep)
+        worker = None
+        if "worker" in preload:
+            # All that the worker puts in place, in its order.
+            from _pyrepl3 import inventory, worker
+
+            worker.install_early()
+            inventory.note_inherited()
         for name in preload:
-            __import__(name)
+            if name != "worker":
+                __import__(name)
+        if worker is not None:
+            worker.prepare()
         self.baseline = self.began.take()
+        if worker is not None:
+            worker.prepared.output.install()
+            worker.prepared.install_input()
+            worker.prepared.displays.show_as_displays()
+            worker.forget_the_parent()
+            worker.prepared.executor.attach()
         self.baseline.session_started()
         self.sources = {}
 
@@ -96,18 +114,39 @@ class Session:
         self.sources[name] = code
         exec(compile(code, name, "exec"), vars(main))
 
-    def capture(self):
+    def save(self, names):
+        return self.capture(names)
+
+    def load(self, entries):
+        keeper = Keeper({}, {})
+        for name, entry in entries.items():
+            vars(main)[name] = keeper.load(entry)
+
+    def capture(self, names=()):
         before = self.context.look_before_fork()
         read, write = os.pipe()
         child = os.fork()
         if not child:
             os.close(read)
+            # As the codec does before the context is asked: none of this is the session's doing.
+            import gc
+            import warnings
+
+            gc.disable()
+            sys.setrecursionlimit(12345)
+            warnings.simplefilter("ignore")
             try:
                 options = self.options(before=before)
                 options.own_fds = own | {write}
                 keeper = Keeper(self.context.reducers(), self.context.originals(self.baseline))
+                kept, not_kept = {}, {}
+                for name in names:
+                    try:
+                        kept[name] = keeper.dump(vars(main)[name])
+                    except Keeper.Lost as error:
+                        not_kept[name] = str(error)
                 items, lost = self.context.capture(self.baseline, keeper, options)
-                send(write, [items, lost])
+                send(write, [kept, not_kept, items, lost] if names else [items, lost])
             except BaseException as error:
                 send(write, f"{type(error).__name__}: {error}")
             os._exit(0)
@@ -120,7 +159,11 @@ class Session:
         found = marshal.loads(text)
         if isinstance(found, str):
             raise RuntimeError(found)
+        self.last = found[-2]
         return found
+
+    def restore_last(self):
+        return self.restore(self.last)
 
     def restore(self, items):
         return self.context.restore(items, Keeper({}, {}), self.baseline, self.options())

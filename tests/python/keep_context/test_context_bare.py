@@ -49,7 +49,19 @@ def test_restoring_nothing_changes_nothing(python: str) -> None:
     assert [item["kind"] for item in restored[2][0] if item["kind"] != "random"] == [] and restored[2][1] == []
 
 
-@pytest.mark.parametrize("preload", [(), ("numpy", "pandas", "matplotlib.pyplot")])
+def test_the_workers_own_replacements(python: str) -> None:
+    """What the worker puts in place of functions of Python's is not the session's doing, and stays when that is undone."""
+    use = "import os, builtins, atexit, inspect, getpass, sys; x = 1"
+    results = steps(python, ["run", LIBRARY], ["run", use], ["capture"], ["restore", []], ["capture"], preload=("worker",))
+    for items, lost in (results[2], results[4]):
+        assert ([item for item in items if item["kind"] not in ("random", "warnings")], lost) == ([], [])
+    assert results[3] == []
+    check = "import signal; assert all('_pyrepl3' in f.__globals__['__name__'] for f in (os.wait, os.system, builtins.input, getpass.getpass, inspect.getfile, signal.signal, atexit.register, sys.excepthook))"
+    changes = "os.system = 5; builtins.input = 6; atexit.register = 7; signal.signal(signal.SIGCHLD, lambda *a: None)"
+    steps(python, ["run", "import signal; " + use], ["run", check], ["run", changes], ["restore", []], ["run", check], preload=("worker",))
+
+
+@pytest.mark.parametrize("preload", [(), ("numpy", "pandas", "matplotlib.pyplot"), ("worker",)])
 def test_libraries(preload: tuple[str, ...]) -> None:
     import sys
 

@@ -11,7 +11,10 @@ import types
 
 _STORE = re.compile(r"([A-Za-z_]\w*)(?:\s*\.\s*[A-Za-z_]\w*)+\s*(?:,|=(?!=)|[-+*/%&|^@<>]{1,2}=|:|\)|\])")
 _DELETE = re.compile(r"\bdel\b[^\n]*\.")
-_CALLS = re.compile(r"\b(?:setattr|delattr|patch|monkeypatch|register|register_error|register_at_fork|addaudithook|settrace|setprofile|finalize|__dict__|vars)\b")
+_CALLS = re.compile(
+    r"\b(?:setattr|delattr|patch|monkeypatch|register|register_error|register_at_fork|addaudithook|settrace|setprofile"
+    r"|finalize|__dict__|vars)\b"
+)
 _WATCHED = frozenset(
     "codecs.register_error codecs.register atexit.register weakref.finalize os.register_at_fork sys.addaudithook"
     " threading.settrace threading.setprofile".split()

@@ -1,19 +1,22 @@
 """What a session found when it began: whatever differs from it is the session's doing.
 
 `take` runs once in the zygote, after the worker has put its own replacements in place; `session_started` once in the
-session. Modules that are imported later are noted by `note_modules`, which the worker calls before each execution.
+session, where only what the worker has changed since is read again: it is part of every session's start. What a pool's
+warm-up code does in between counts as the session's doing, so that a restore elsewhere has it, too. Modules that are
+imported later are noted by `note_modules`, which the worker calls before each execution.
 """
 
 import os
 import sys
+import time
 
 from . import environment, interpreter, logs, open_files, settings, signals, situation
 from .prints import Prints, print_of
 
 _len, _type, _Module = len, type, type(sys)
 _main = sys.modules["__main__"]
-# Modules that the worker changes after `take`: when it puts its streams and `input` in place.
-_CHANGED_BY_WORKER = ("builtins", "sys", "getpass", "IPython.display", "IPython.core.display_functions")
+# Attributes that the worker sets after `take`.
+_SET_BY_WORKER = (("builtins", "input"), ("getpass", "getpass"))
 
 
 class Baseline:
@@ -35,17 +38,16 @@ class Baseline:
     def session_started(self):
         """In the session, when the worker has prepared it and before user code runs."""
         # So that keys of objects in one session's checkpoints are not those of another's.
-        situation.begin_session(os.urandom(8).hex())
-        for name in _CHANGED_BY_WORKER:
-            module = sys.modules.get(name)
-            if name in self.modules and module is not None:
-                self.modules[name] = (module, vars(module).copy())
+        situation.begin_session(f"{os.getpid():x}.{time.time_ns():x}")
+        for name, attribute in _SET_BY_WORKER:
+            if name in self.modules:
+                module, noted = self.modules[name]
+                noted[attribute] = vars(module)[attribute]
                 self._prints.renew(self._names.index(name), vars(module))
-        self.settings = settings.read_all()
+        settings.note_again(self.settings)
         environment.note(self)
-        interpreter.note(self)
+        interpreter.note_again(self)
         signals.note(self)
-        logs.note(self)
         self.descriptors = open_files.listed()
         self._seen()
         return self
@@ -93,9 +95,9 @@ class Baseline:
                 found.append((name, module, before))
         return found
 
-    def look(self):
+    def look(self, again=False):
         """In the saver: the same for `originals` and for `capture`, which look at one state of one process."""
-        if self._looked is None or self._looked[0] != os.getpid():
+        if again or self._looked is None or self._looked[0] != os.getpid():
             self._looked = os.getpid(), self.changed_modules()
         return self._looked[1]
 
@@ -103,6 +105,9 @@ class Baseline:
 def take():
     """The baseline of a zygote. The worker's own replacements must be in place."""
     baseline = Baseline()
+    baseline.settings = settings.read_all()
+    interpreter.note(baseline)
+    logs.note(baseline)
     for name, module in list(sys.modules.items()):
         if _is_module(name, module):
             baseline._note(baseline.modules, name, module)
@@ -111,7 +116,9 @@ def take():
 
 def _is_module(name, module):
     # `__main__` has another name, too, once multiprocessing is imported.
-    return issubclass(_type(module), _Module) and module is not _main and not name.startswith("_pyrepl3")
+    if name == "__main__" or name.startswith("_pyrepl3"):
+        return False
+    return issubclass(_type(module), _Module) and module is not _main
 
 
 def _same(now, before):

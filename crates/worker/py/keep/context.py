@@ -40,7 +40,8 @@ def look_before_fork():
     """In the live process, just before the saver is forked: what a fork does not keep, and what the worker changes in
     the saver. For `Options.before`."""
     return {
-        "signal mask": settings._mask(),
+        "settings": settings.read_all(),
+        "filters": interpreter.warnings_filters(),
         "handlers": signals.handlers(),
         "random": interpreter.random_state(),
         "timers": signals.timers(),

@@ -6,6 +6,7 @@ import sys
 
 # What could not be kept of a connection that was: pairs of a name and a reason, for `capture`.
 _notes = {}
+_described = {}
 _LEVELS = ("", "DEFERRED", "IMMEDIATE", "EXCLUSIVE", "NONE")
 
 
@@ -29,23 +30,30 @@ def capture(here):
 
 
 def _reduce(connection):
+    # Once for each, since looking changes things here: this process is the saver.
+    known = _described.get(id(connection))
+    if known is None or known[0] is not connection:
+        known = _described[id(connection)] = connection, _describe(connection)
+    return _open, known[1]
+
+
+def _describe(connection):
     import sqlite3
 
     databases = [(row[1], row[2]) for row in _rows(connection, "PRAGMA database_list") if row[1] != "temp"]
-    contents, label = [], "sqlite :memory:"
+    contents, main = [], dict(databases).get("main")
+    label = f"sqlite {main or ':memory:'}"
+    if connection.in_transaction:
+        _notes[f"{label} (transaction)"] = (
+            "its open transaction is saved as it is; it cannot be rolled back after a restore"
+            if not main
+            else "what was not committed in its open transaction is not in the checkpoint"
+        )
     for name, path in databases:
         if path:
             contents.append((name, path, None))
-            label = f"sqlite {path}" if name == "main" else label
         else:
             contents.append((name, "", _serialize(sqlite3, connection, name)))
-    if connection.in_transaction:
-        in_memory = not dict(databases).get("main")
-        _notes[f"{label} (transaction)"] = (
-            "its open transaction is saved as it is; it cannot be rolled back after a restore"
-            if in_memory
-            else "what was not committed in its open transaction is not in the checkpoint"
-        )
     if _rows(connection, "SELECT 1 FROM sqlite_temp_master LIMIT 1"):
         _notes[f"{label} (temporary tables)"] = "temporary tables are not kept"
     for function in _own_functions(sqlite3, connection):
@@ -59,7 +67,7 @@ def _reduce(connection):
     }
     if hasattr(connection, "autocommit"):
         settings["autocommit"] = connection.autocommit
-    return _open, (contents, settings)
+    return contents, settings
 
 
 def _rows(connection, statement):
@@ -77,8 +85,15 @@ def _rows(connection, statement):
 
 
 def _serialize(sqlite3, connection, name):
+    if not _rows(connection, f"PRAGMA {_quoted(name)}.page_count")[0][0]:
+        return b""
     if hasattr(connection, "serialize"):
         return connection.serialize(name=name)
+    if connection.in_transaction:
+        # A backup would wait for its end for ever. In the saver it can be ended, as long as no file is written to.
+        if any(path for _number, _name, path in _rows(connection, "PRAGMA database_list")):
+            raise pickle.PicklingError("it has an open transaction, and a database in memory beside one in a file")
+        connection.commit()
     import tempfile
 
     with tempfile.TemporaryDirectory() as directory:
@@ -106,6 +121,7 @@ def _detect_types(sqlite3, connection):
     that what is registered for it is gone with that."""
     found = 0
     cursor = sqlite3.Cursor(connection)
+    cursor.row_factory = None
     cursor.execute('SELECT 1 AS "a [b]"')
     if cursor.description[0][0] == "a":
         found |= sqlite3.PARSE_COLNAMES
@@ -118,7 +134,6 @@ def _detect_types(sqlite3, connection):
     try:
         cursor.execute("CREATE TEMP TABLE pyrepl3_probe (a PYREPL3PROBE)")
         cursor.execute("INSERT INTO temp.pyrepl3_probe VALUES ('x')")
-        cursor.row_factory = None
         if cursor.execute("SELECT a FROM temp.pyrepl3_probe").fetchone()[0] == "converted":
             found |= sqlite3.PARSE_DECLTYPES
         cursor.execute("DROP TABLE temp.pyrepl3_probe")

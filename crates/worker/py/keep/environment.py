@@ -8,7 +8,8 @@ from .situation import text, untext
 
 
 def note(baseline):
-    baseline.environ = dict(os.environ)
+    # As the bytes that it consists of: to make strings of them takes longer than all else here.
+    baseline.environ = dict(os.environ._data)
     baseline.path, baseline.argv = list(sys.path), list(getattr(sys, "argv", ()))
     baseline.cwd = _directory()
 
@@ -39,15 +40,21 @@ def restore_directory(items, here):
             here.lose("working directory", f"{wanted}: {error.strerror}")
 
 
+def _environ(baseline):
+    return {os.environ.decodekey(name): os.environ.decodevalue(value) for name, value in baseline.environ.items()}
+
+
 def capture_environment(here):
-    before, now = here.baseline.environ, dict(os.environ)
+    if here.baseline.environ == os.environ._data:
+        return
+    before, now = _environ(here.baseline), dict(os.environ)
     if now != before:
         changed = [[text(name), text(value)] for name, value in now.items() if before.get(name) != value]
         yield {"set": changed, "unset": [text(name) for name in before if name not in now]}
 
 
 def restore_environment(items, here):
-    wanted = dict(here.baseline.environ)
+    wanted = _environ(here.baseline)
     for item in items:
         for name in item["unset"]:
             wanted.pop(untext(name), None)

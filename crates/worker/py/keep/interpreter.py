@@ -18,13 +18,16 @@ STREAMS = ("stdout", "stderr", "stdin")
 
 
 def note(baseline):
-    warnings = sys.modules.get("warnings")
-    baseline.filters = list(warnings.filters) if warnings is not None else []
-    baseline.streams = {name: getattr(sys, name, None) for name in STREAMS}
+    baseline.filters = warnings_filters()
     baseline.hooks = frozenset(map(id, [*sys.meta_path, *sys.path_hooks]))
     copyreg = sys.modules.get("copyreg")
     baseline.reducers = dict(copyreg.dispatch_table) if copyreg is not None else {}
     baseline.collector_hooks = tuple(gc.callbacks)
+
+
+def note_again(baseline):
+    """In a session: the standard streams are the worker's by then."""
+    baseline.streams = {name: getattr(sys, name, None) for name in STREAMS}
 
 
 # ---- random numbers ----
@@ -70,12 +73,18 @@ def restore_random(items, here):
 # ---- warnings ----
 
 
-def capture_warnings(here):
+def warnings_filters():
     warnings = sys.modules.get("warnings")
-    if warnings is None or type(warnings.filters) is not list or warnings.filters == here.baseline.filters:
+    return list(warnings.filters) if warnings is not None else []
+
+
+def capture_warnings(here):
+    before = here.options.before
+    now = before["filters"] if before else warnings_filters()
+    if now == here.baseline.filters:
         return
     filters = []
-    for entry in warnings.filters:
+    for entry in now:
         action, message, category, module, line = entry
         filters.append([action, _pattern(message), _category(category, here), _pattern(module), line])
     if None not in (each[2] for each in filters):

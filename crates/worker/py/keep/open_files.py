@@ -47,7 +47,7 @@ def claim(fd):
 
 def capture(here):
     for fd, one in sorted(listed().items()):
-        if here.baseline.descriptors.get(fd) == one or fd in here.options.own_fds or fd in _described:
+        if fd <= 2 or here.baseline.descriptors.get(fd) == one or fd in here.options.own_fds or fd in _described:
             continue
         try:
             path = os.readlink(f"/proc/self/fd/{fd}")
@@ -198,11 +198,9 @@ def _describe(file):
     kind = _KINDS.get(type(file))
     if kind is None:
         raise ValueError(f"it is a {type(file).__name__}")
-    inner = file
-    if kind == "text":
-        inner = file.buffer
-    if kind != "raw":
-        inner = inner.raw if type(inner) in _KINDS and type(inner) is not io.TextIOWrapper else inner
+    inner = file.buffer if kind == "text" else file
+    if _KINDS.get(type(inner)) == "buffered":
+        inner = inner.raw
     if type(inner) is not io.FileIO:
         raise ValueError(f"it works on a {type(inner).__name__}")
     name = file.name

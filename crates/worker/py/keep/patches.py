@@ -192,7 +192,7 @@ def _stores(code, attribute):
 def originals(baseline):
     """id -> (module, name) of what was replaced: pickle does not find it under its name any more."""
     found = {}
-    for name, module, before in baseline.look():
+    for name, module, before in baseline.look(again=True):
         now = vars(module)
         for attribute, value in before.items():
             if now.get(attribute) is not value and callable(value) and not is_plain(value):

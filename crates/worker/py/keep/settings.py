@@ -165,10 +165,17 @@ def read_all():
     return {setting.name: setting.now() for setting in ALL}
 
 
+def note_again(noted):
+    """In a session: what the worker sets when it begins."""
+    for setting in ALL:
+        if setting.name.startswith(("resource limit", "signal mask")):
+            noted[setting.name] = setting.read()
+
+
 def capture(here):
     before = here.options.before
     for setting in ALL:
-        value = before[setting.name] if before and setting.name in before else setting.now()
+        value = before["settings"][setting.name] if before else setting.now()
         if value != here.baseline.settings.get(setting.name, setting.default):
             yield {"name": setting.name, "value": value}
 

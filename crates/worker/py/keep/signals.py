@@ -55,9 +55,6 @@ def capture(here):
 
 
 def restore(items, here):
-    # Through the module, where the worker's wrapper of handlers of SIGCHLD stands.
-    import signal
-
     base, now = here.baseline.handlers, handlers()
     wanted = {}
     for item in items:
@@ -69,7 +66,14 @@ def restore(items, here):
     for number in _SIGNALS:
         handler = wanted.get(number, base.get(number))
         if handler is not None and not _same(handler, now[number]):
-            here.attempt(_SIGNALS[number], signal.signal, number, handler)
+            here.attempt(_SIGNALS[number], _install, number, handler)
+
+
+def _install(number, handler):
+    # Through the module, where the worker's wrapper of handlers of SIGCHLD stands.
+    import signal
+
+    signal.signal(number, handler)
 
 
 def _want(wanted, item, here):
