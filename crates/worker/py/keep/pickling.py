@@ -44,6 +44,7 @@ class _Overriding:
     """What both picklers have in common."""
 
     def reducer_override(self, obj):
+        self.plain = False
         handler = self.table.get(id(type(obj)), self)
         if handler is self:
             handler = classify(self, type(obj))
@@ -53,7 +54,8 @@ class _Overriding:
 
     def begin(self, registry):
         self.registry, self.table = registry, registry.table
-        self.units, self.modules, self.suspects, self.sees = {}, set(), {}, None
+        self.units, self.modules, self.suspects = {}, set(), {}
+        self.plain = True  # nothing but Python's own containers and values so far
 
     def refer(self, obj, kind, name, place=""):
         key = self.registry.unit(obj, kind, name, place)
