@@ -156,6 +156,8 @@ def main(mode, path):
         result["missing"] = load.missing(body)
         result["report"] = load.load(body, directory, namespace, sources=sources, **job.get("load_options", {}))
         result["seconds"] = time.perf_counter() - begin
+        with open(os.path.join(path, "report.json"), "w") as file:
+            json.dump(result["report"], file)
         run([job["check"]] if isinstance(job["check"], str) else job["check"], sources, namespace, 3000)
         if job.get("save_again"):
             body = save.save(namespace, Directory(os.path.join(path, "again")), sources=sources)

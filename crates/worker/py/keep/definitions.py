@@ -234,6 +234,7 @@ def _enum(cls, names):
     own_new = names.get("__new_member__")
     use = names.get("_use_args_", False)
     boundary = getattr(cls, "_boundary_", None)
+    boundary = boundary and boundary.name  # by name: 3.10 does not know the type
     return {"members": members, "boundary": boundary, "new": own_new, "type": cls._member_type_, "use_args": use}
 
 

@@ -368,6 +368,8 @@ def _wrapped(pickler, obj):
 
 def _proxy(pickler, obj):
     # What a proxy stands for cannot be asked of it; the collector knows what it refers to.
+    if obj is dataclasses._EMPTY_METADATA:
+        return references.member, ("dataclasses", "_EMPTY_METADATA")  # every field has it: it shares nothing
     below = gc.get_referents(obj)
     if len(below) == 1 and isinstance(below[0], type):
         below = [dict(obj)]
