@@ -178,6 +178,10 @@ class Loader:
         return made
 
     @staticmethod
+    def keys(below, which):
+        return {"keys": dict.keys, "values": dict.values, "items": dict.items}[which](below)
+
+    @staticmethod
     def memory(below, offset, length, form, readonly):
         view = memoryview(below)[offset : offset + length]
         if form != "B":

@@ -7,6 +7,7 @@ asks `reducer_override`, which looks up the object's type in a table. An entry o
 import abc
 import collections
 import copyreg
+import ctypes
 import dataclasses
 import enum
 import functools
@@ -95,6 +96,7 @@ class Pass:
 
     def __init__(self, tier="pickle"):
         self.tier, self.error, self.stream = tier, None, b""
+        self.first_error = None  # of the tier before
         self.views, self.ranges = [], []
         self.pickler = None
 
@@ -173,7 +175,11 @@ def _deep(pickler, payload):
         sys.setrecursionlimit(1_000_000)
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
-        thread.join()
+        try:
+            thread.join()
+        except BaseException:  # the time is up: that thread is to stop as well
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(TimedOut))
+            raise
     finally:
         sys.setrecursionlimit(limit)
         threading.stack_size(size)
@@ -391,6 +397,16 @@ def _weak_set(pickler, obj):
     return type(obj), (list(obj),)
 
 
+def _dict_view(which):
+    def reduce(pickler, obj):
+        below = gc.get_referents(obj)
+        if len(below) != 1 or type(below[0]) is not dict:
+            raise Lost("a view of something other than a plain dict cannot be saved: keep a list of it")
+        return references.keys, (below[0], which)
+
+    return reduce
+
+
 def _lru(pickler, obj):
     if pickler.registry.place(obj) is not None:
         return NotImplemented
@@ -444,6 +460,7 @@ _HANDLERS = {
     types.CodeType: _code,
     types.CellType: _cell,
     types.MappingProxyType: _proxy,
+    **{type(getattr({}, which)()): _dict_view(which) for which in ("keys", "values", "items")},
     property: _wrapped,
     classmethod: _wrapped,
     staticmethod: _wrapped,

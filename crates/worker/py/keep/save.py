@@ -19,7 +19,7 @@ from .verify import Verifier
 from .words import Lost, name_of, of_error, type_name
 
 # Names that every `__main__` has.
-OWN = frozenset(("__builtins__", "__name__", "__doc__", "__package__", "__loader__", "__spec__", "__file__", "__cached__"))
+OWN = frozenset(("__builtins__", "__name__", "__package__", "__loader__", "__spec__", "__file__", "__cached__"))
 _ATOMS = (int, float, str, bytes, bool, complex, type(None))
 # C's pickler recurses on the C stack: beyond this depth the one that does not takes over.
 DEPTH = 2000
@@ -62,6 +62,7 @@ class _Saver:
     def names(self):
         namespace = self.registry.namespace
         names = [name for name in namespace if type(name) is str and name not in OWN and name not in self.skip]
+        names = [name for name in names if name != "__doc__" or namespace[name] is not None]
         for done, name in enumerate(names):
             self.sink.progress(done, len(names), name)
             self._name(name, namespace[name])
@@ -120,7 +121,8 @@ class _Saver:
         done = self._run(payload)
         if done.error is not None and not done.refused and pickling.cloud() is not None:
             second = self._run(payload, "cloudpickle")
-            done = second if second.error is None else done
+            if second.error is None:
+                second.first_error, done = done.error, second
         self.passes[part], self.payloads[part] = done, payload
 
     def _run(self, payload, tier="pickle", shared=()):
@@ -272,10 +274,10 @@ class _Saver:
                     group.verified = False
                     continue
                 with limits.within(self.deadline):
-                    reason = verifier.group(entry, group.done, group.payload, group.labels(), group.shared)
+                    reason, part = verifier.group(entry, group.done, group.payload, group.labels(), group.shared)
                 if reason is not None:
                     failed = True
-                    self._demote(group, reason)
+                    self._demote(group, reason, part)
                     continue
             if group.verified is None:
                 group.verified = True
@@ -283,13 +285,19 @@ class _Saver:
             self._drop()
         return failed
 
-    def _demote(self, group, reason):
+    def _demote(self, group, reason, part):
+        """The next tier for a group that does not come back. `part`: which of its parts differs, if that is known: then
+        it alone is lost."""
         if group.done.tier == "pickle" and pickling.cloud() is not None:
             self._fill(group, "cloudpickle")
-            if group.error is None and group.done.stream:
-                group.first_reason = reason
+            if group.error is None:
+                group.done.first_error = reason
                 return
-        group.error = group.first_reason or reason
+        reason = group.done.first_error or reason
+        if part is not None and len(group.parts) > 1:
+            self.passes[group.parts[part]].error = reason
+        else:
+            group.error = reason
 
     def _drop(self):
         """Takes out groups that failed, and what refers to their definitions."""
@@ -449,7 +457,7 @@ class _Group:
     def __init__(self, parts):
         self.parts, self.bind, self.units = parts, {}, []
         self.done, self.payload, self.shared, self.slices, self.blocks = None, (), (), None, []
-        self.error = self.verified = self.first_reason = None
+        self.error = self.verified = None
 
     def names(self):
         return [part[1] for part in self.parts if part[0] == "name"] + list(self.bind)
