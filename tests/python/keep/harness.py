@@ -82,6 +82,22 @@ def run(texts, sources, namespace, first=1):
         exec(compile(text, file, "exec", dont_inherit=True), namespace)
 
 
+def dump(keeper, objects):
+    """A context that keeps these objects."""
+    items = []
+    for obj in objects:
+        try:
+            items.append({"kept": keeper.dump(obj)})
+        except keeper.Lost as lost:
+            items.append({"error": str(lost)})
+    return items, [{"name": "gone", "reason": "named by the context"}]
+
+
+def undump(items, keeper, namespace):
+    namespace["from_context"] = [keeper.load(item["kept"]) for item in items if "kept" in item]
+    return [{"name": "also", "reason": "named at the restore"}]
+
+
 class Digests:
     """A sink that keeps a digest of each blob."""
 
@@ -139,12 +155,13 @@ def main(mode, path):
             digests(path, number, namespace, sources)
         run(job["then"], sources, namespace, 50)
         digests(path, job["forks"], namespace, sources)
-    elif mode == "save":
+    elif mode in ("save", "context"):
         run(job["setup"], sources, namespace)
-        if job.get("verify_on_success", True):
-            run(job.get("check_before", ()), sources, dict(namespace), 1000)
         begin = time.perf_counter()
-        body = save.save(namespace, directory, sources=sources, **job.get("options", {}))
+        options = dict(job.get("options", {}))
+        if job.get("dump"):
+            options["context"] = lambda keeper: dump(keeper, [eval(text, namespace) for text in job["dump"]])
+        body = save.save(namespace, directory, sources=sources, **options)
         result["seconds"] = time.perf_counter() - begin
         with open(os.path.join(path, "body.json"), "w") as file:
             json.dump(body, file)
@@ -152,9 +169,12 @@ def main(mode, path):
         with open(os.path.join(path, "body.json")) as file:
             body = json.load(file)
         run(job.get("before", ()), sources, namespace, 1 if job.get("same_names") else 2000)
+        options = dict(job.get("load_options", {}))
+        if job.get("context"):
+            options["context"] = lambda items, keeper: undump(items, keeper, namespace)
         begin = time.perf_counter()
         result["missing"] = load.missing(body)
-        result["report"] = load.load(body, directory, namespace, sources=sources, **job.get("load_options", {}))
+        result["report"] = load.load(body, directory, namespace, sources=sources, **options)
         result["seconds"] = time.perf_counter() - begin
         with open(os.path.join(path, "report.json"), "w") as file:
             json.dump(result["report"], file)

@@ -23,7 +23,7 @@ import weakref
 from . import arrays, graph, references
 from .limits import TimedOut
 from .registry import package
-from .words import KINDS, Lost, is_main, kind_words, module_named, module_of, name_of, of_error, type_name
+from .words import KINDS, Lost, is_main, kind_words, module_named, module_of, name_of, of_error
 
 _Pickler, _SlowPickler = pickle.Pickler, pickle._Pickler
 _mro = type.__dict__["__mro__"].__get__
@@ -35,9 +35,8 @@ SMALL = 32 << 10
 STACK = 1 << 30
 HOOKS = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")
 _DISGUISES = ("__getattr__", "__getattribute__", "__setattr__", "__class__")
-_TYPING = tuple(
-    vars(typing)[name] for name in ("TypeVar", "ParamSpec", "TypeVarTuple", "NewType", "TypeAliasType") if hasattr(typing, name)
-)
+_NAMES = ("TypeVar", "ParamSpec", "TypeVarTuple", "NewType", "TypeAliasType")
+_TYPING = tuple(vars(typing)[name] for name in _NAMES if hasattr(typing, name))
 LRU = type(functools.lru_cache(lambda: None))
 
 
@@ -483,6 +482,3 @@ _PLAIN = frozenset(
 def packages(modules):
     """Names of the packages that these modules come from."""
     return {top for module in modules if (top := package(module)) is not None and not is_main(module)}
-
-
-__all__ = ["Lost", "Pass", "run", "packages", "state_of", "type_name"]

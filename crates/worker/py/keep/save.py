@@ -8,22 +8,21 @@ Runs in a forked child that is thrown away, so it may switch off the collector, 
 
 import gc
 import pickle
-import reprlib
 import sys
 import types
 import warnings
 
 from . import bytecode, definitions, graph, limits, pickling, references, session_modules
+from .groups import Group, by_reference, needs, preview
 from .registry import Registry, package, version_of
 from .verify import Verifier
-from .words import Lost, name_of, of_error, type_name
+from .words import Lost, of_error, type_name
 
 # Names that every `__main__` has.
 OWN = frozenset(("__builtins__", "__name__", "__package__", "__loader__", "__spec__", "__file__", "__cached__"))
 _ATOMS = (int, float, str, bytes, bool, complex, type(None))
 # C's pickler recurses on the C stack: beyond this depth the one that does not takes over.
 DEPTH = 2000
-PREVIEW = 200
 
 
 class _Probe:
@@ -172,11 +171,11 @@ class _Saver:
             changed = False
             for unit in self.described:
                 if unit.key not in bad:
-                    needs = list(unit.deps)
+                    refers = list(unit.deps)
                     one = self.passes.get(("unit", unit.key))
                     if one is not None:
-                        needs += one.pickler.units
-                    reason = _needs(needs, bad)
+                        refers += one.pickler.units
+                    reason = needs(refers, bad)
                     if reason is not None:
                         bad[unit.key], changed = reason, True
         for key, reason in bad.items():
@@ -184,7 +183,7 @@ class _Saver:
             self.reasons[key] = reason
         for part in list(self.passes):
             if part[0] == "name" and not self.passes[part].atomic:
-                reason = _needs(self.passes[part].pickler.units, bad)
+                reason = needs(self.passes[part].pickler.units, bad)
                 if reason is not None:
                     del self.passes[part]
                     self.lost[part[1]] = reason
@@ -204,8 +203,8 @@ class _Saver:
                 if other != part:
                     identical.append((other, part))
         keys = registry.keys
-        groups = graph.group(self.passes, lambda obj: id(obj) in keys or _by_reference(registry, obj), identical)
-        self.groups_ = [_Group(sorted(parts, key=lambda part: part[0] == "name")) for parts in groups]
+        groups = graph.group(self.passes, lambda obj: id(obj) in keys or by_reference(registry, obj), identical)
+        self.groups_ = [Group(sorted(parts, key=lambda part: part[0] == "name")) for parts in groups]
         for group in self.groups_:
             self._fill(group)
         bound = {}
@@ -215,7 +214,7 @@ class _Saver:
         for key, names in bound.items():
             group = holder.get(key)
             if group is None:
-                group = _Group([])
+                group = Group([])
                 group.units = [key]
                 self.groups_.append(group)
             group.bind.update(dict.fromkeys(names, key))
@@ -347,13 +346,13 @@ class _Saver:
             if unit.error is not None or one is not None and one.error is not None:
                 self.propagate()
                 raise Lost(unit.error or one.error)
-        bad = _needs(done.pickler.units, self.reasons)
+        bad = needs(done.pickler.units, self.reasons)
         if bad is not None:
             raise Lost(bad)
         for unit in self.described[before:]:
             part = "unit", unit.key
             if part in self.passes:
-                group = _Group([part])
+                group = Group([part])
                 self._fill(group)
                 self.groups_.append(group)
         self.modules |= done.pickler.modules
@@ -383,9 +382,9 @@ class _Saver:
             groups.append(self._group(group, variables, len(groups)))
         for name, (module, attribute) in self.imports.items():
             self.modules.add(module)
-            needs = [one for one in (package(module),) if one is not None]
+            required = [one for one in (package(module),) if one is not None]
             groups.append(
-                {"names": [name], "tier": "import", "stream": None, "buffers": [], "requires": needs, "bytes": 0}
+                {"names": [name], "tier": "import", "stream": None, "buffers": [], "requires": required, "bytes": 0}
                 | {"import": [name, module, attribute], "verified": True}
             )
             obj = self.registry.namespace[name]
@@ -397,8 +396,12 @@ class _Saver:
             self.modules |= unit.modules
         listed, texts = definitions.sources_of(self.registry)
         modules, lost_modules = session_modules.collect(self.registry)
+        for unit in self.described:
+            if unit.kind == "lru" and unit.key in kept and unit.obj.cache_info().currsize:
+                reason = "what an lru_cache holds cannot be asked of it: the function comes back with an empty cache"
+                lost_modules.append({"name": f"cache of {unit.key.partition('@')[0]}", "reason": reason})
         namespace = self.registry.namespace
-        lost = [{"name": n, "reason": r} | _preview(namespace.get(n), self.deadline) for n, r in self.lost.items()]
+        lost = [{"name": n, "reason": r} | preview(namespace.get(n), self.deadline) for n, r in self.lost.items()]
         names = pickling.packages(self.modules)
         variables.sort(key=lambda entry: order[entry["name"]])
         return {
@@ -451,76 +454,6 @@ class _Saver:
             kind = type_name(namespace[name])
             variables.append({"name": name, "tier": tier, "type": kind, "size": size, "group": index})
         return entry
-
-
-class _Group:
-    def __init__(self, parts):
-        self.parts, self.bind, self.units = parts, {}, []
-        self.done, self.payload, self.shared, self.slices, self.blocks = None, (), (), None, []
-        self.error = self.verified = None
-
-    def names(self):
-        return [part[1] for part in self.parts if part[0] == "name"] + list(self.bind)
-
-    def labels(self):
-        return [part[1] if part[0] == "name" else part[1].partition("@")[0] for part in self.parts]
-
-    def is_atomic(self):
-        return self.done.atomic
-
-    def entry(self, streams, buffers):
-        """The group as a checkpoint's body has it; streams and buffers are appended to the lists given."""
-        tier = self.done.tier if self.done is not None and self.names() != list(self.bind) else "source"
-        entry = {"names": self.names(), "tier": tier, "stream": None, "buffers": []}
-        if self.parts:
-            entry["parts"] = [list(part) for part in self.parts]
-        if self.units:
-            entry["units"] = list(self.units)
-        if self.bind:
-            entry["bind"] = dict(self.bind)
-        if self.done is not None and self.done.pickler is not None and self.done.pickler.units:
-            entry["definitions"] = list(self.done.pickler.units)
-        if self.slices:
-            entry["slices"] = [list(one) for one in self.slices]
-        if streams is not None and self.done is not None:
-            entry["stream"] = len(streams)
-            streams.append(self.done.stream)
-            entry["buffers"] = list(range(len(buffers), len(buffers) + len(self.blocks)))
-            buffers += self.blocks
-        return entry
-
-
-def _needs(keys, bad):
-    for key in keys:
-        if key in bad:
-            return f"it needs {key.partition('@')[0]}: {bad[key]}"
-    return None
-
-
-def _by_reference(registry, obj):
-    kind = type(obj)
-    if registry.single.get(id(kind), {}).get(id(obj)) is not None:
-        return True
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and isinstance(obj, numpy.dtype):
-        return True
-    pandas = sys.modules.get("pandas.core.dtypes.base")
-    if pandas is not None and isinstance(obj, pandas.ExtensionDtype):
-        return True
-    return name_of(kind) in ("cython_function_or_method", "ufunc", "NewType") or issubclass(kind, tuple(pickling._TYPING))
-
-
-def _preview(obj, deadline):
-    """What a lost value looked like. A repr may be the user's code: it fails or takes long without harm."""
-    if type(obj) not in (list, dict, tuple, set, str, bytes):
-        return {}
-    short = reprlib.Repr()
-    short.maxstring = short.maxother = PREVIEW // 2
-    try:
-        with limits.within(deadline and min(deadline, 1.0)):
-            return {"preview": short.repr(obj)[:PREVIEW]}
-    except BaseException:  # there is no preview, then
-        return {}
 
 
 def save(

@@ -60,6 +60,7 @@ KINDS = {
     ("_contextvars", "Context"): "a context of context variables cannot be pickled",
     ("_asyncio", "Task"): f"a task {_RUNNING}",
     ("_asyncio", "Future"): "a future belongs to an event loop of this process",
+    ("weakref", "finalize"): "a finalizer is registered with this process: register it again after the restore",
     ("weakref", "ProxyType"): "a weak proxy cannot be saved: make it again from its object",
     ("weakref", "CallableProxyType"): "a weak proxy cannot be saved: make it again from its object",
     ("_queue", "SimpleQueue"): f"a queue between threads {_OUTSIDE}",
