@@ -123,6 +123,10 @@ class Comparison:
             if base in _ATOMS or base is float:
                 self.todo.append((base.__new__(base, one), base.__new__(base, other), path))
                 break
+        if issubclass(kind, BaseException):
+            for name in ("args", "__cause__", "__context__"):
+                get = vars(BaseException)[name].__get__
+                self.todo.append((get(one), get(other), (path, f".{name}")))
         (own, slots), (own2, slots2) = state_of(one), state_of(other)
         if self.key_here(kind) is None and own is None and not slots and kind not in _CONTAINERS:
             self._reduction(one, other, path)

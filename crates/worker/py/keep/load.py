@@ -55,7 +55,7 @@ class Loader:
         self.made, self.failed, self.later, self.heads = {}, {}, {}, {}
         self.classes = set()  # ids of the classes that were made here
         self.words = {name: getattr(self, name) for name in references.WORDS if hasattr(self, name)}
-        self.words["fill"] = _fill_instance
+        self.words.update(fill=_fill_instance, chain=_chain)
         self.words.update(array=arrays.load_array, permuted=arrays.load_permuted, view=arrays.load_view)
 
     def read(self, stream, buffers=(), lenient=False):
@@ -200,6 +200,12 @@ def _fill_instance(made, state):
         object.__getattribute__(made, "__dict__").update(own)
     for name, value in slots.items():
         object.__setattr__(made, name, value)
+
+
+def _chain(made, state):
+    own, made.__cause__, made.__context__, made.__suppress_context__ = state
+    if own:
+        made.__setstate__(own)
 
 
 def buffers_of(group, fetch):

@@ -231,6 +231,8 @@ def _find(registry, cls):
         return _own(registry, cls, mro, words)
     if words is not None and name_of(cls) != "BaseEventLoop":
         return _refuse(words)
+    if issubclass(cls, BaseException):
+        return _exception
     if not own:
         if issubclass(cls, enum.Enum) or not registry.singletons(cls):
             return None
@@ -254,6 +256,8 @@ def _own(registry, cls, mro, words):
                 return _refuse(words)
     if hooks:
         return _suspect
+    if issubclass(cls, BaseException):
+        return _exception
     if plain and (disguised or _has_slots(mro)):
         return _instance
     return None
@@ -292,6 +296,18 @@ def state_of(obj):
 
 def _instance(pickler, obj):
     return references.new, (type(obj),), state_of(obj), None, None, references.fill
+
+
+def _exception(pickler, obj):
+    """As pickle does it, which forgets the cause and the context. The traceback holds frames: it cannot be kept."""
+    if obj.__cause__ is None and obj.__context__ is None and not obj.__suppress_context__:
+        return NotImplemented
+    parts = obj.__reduce_ex__(5)
+    if type(parts) is not tuple or len(parts) > 3:
+        return NotImplemented
+    own = parts[2] if len(parts) > 2 else None
+    state = own, obj.__cause__, obj.__context__, obj.__suppress_context__
+    return parts[0], parts[1], state, None, None, references.chain
 
 
 def _class(pickler, obj):

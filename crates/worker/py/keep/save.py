@@ -54,7 +54,7 @@ class _Saver:
         self.deadline = deadline if limits.prepare() else None
         self.passes, self.payloads, self.lost, self.reasons = {}, {}, {}, {}
         self.imports, self.bind, self.sizes = {}, {}, {}
-        self.described = []
+        self.described, self.notes = [], {}
 
     # ---- the first pass: every name and every definition by itself ----
 
@@ -91,6 +91,8 @@ class _Saver:
                 self.imports[name] = what
             return
         self._pass(part, obj)
+        if issubclass(type(obj), BaseException) and BaseException.__traceback__.__get__(obj) is not None:
+            self.notes[f"{name}.__traceback__"] = "a traceback holds frames, which Python cannot save: keep its text"
 
     def _probe(self, probe, obj):
         """("unit", key), ("import", (module, attribute)), or None: it has to be pickled."""
@@ -399,7 +401,8 @@ class _Saver:
         for unit in self.described:
             if unit.kind == "lru" and unit.key in kept and unit.obj.cache_info().currsize:
                 reason = "what an lru_cache holds cannot be asked of it: the function comes back with an empty cache"
-                lost_modules.append({"name": f"cache of {unit.key.partition('@')[0]}", "reason": reason})
+                self.notes[f"cache of {unit.key.partition('@')[0]}"] = reason
+        notes = [{"name": name, "reason": reason} for name, reason in self.notes.items()]
         namespace = self.registry.namespace
         lost = [{"name": n, "reason": r} | preview(namespace.get(n), self.deadline) for n, r in self.lost.items()]
         names = pickling.packages(self.modules)
@@ -415,7 +418,7 @@ class _Saver:
             "packages": {name: version_of(name) or "" for name in sorted(names)},
             "groups": groups,
             "variables": variables,
-            "lost": lost + lost_modules,
+            "lost": lost + notes + lost_modules,
             "definitions": listed,
             "imports": [
                 {"name": name, "module": module, "attribute": attribute}
