@@ -321,9 +321,19 @@ def _class(pickler, obj):
             return word
         if module_of(obj) == "builtins":
             return NotImplemented  # pickle says that it cannot
+        if _is_of_c(obj):
+            raise Lost(f"{module_of(obj)}.{name_of(obj)} is a type inside of a C library: its objects cannot be saved")
         return pickler.refer(obj, "class", name_of(obj), _file_of_class(obj))
     pickler.modules.add(place[0])
     return NotImplemented
+
+
+def _is_of_c(cls):
+    """Whether C code made this class: its methods are no functions."""
+    kinds = (types.MethodDescriptorType, types.WrapperDescriptorType)
+    return module_of(cls) != "__main__" and any(
+        type(value) in kinds and value.__objclass__ is cls for value in _type_dict(cls).values()
+    )
 
 
 def _file_of_class(cls):

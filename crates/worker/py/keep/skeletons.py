@@ -122,7 +122,8 @@ def cls(loader, head):
         return None  # made with its shape, below
     metaclass = head["metaclass"]
     body = {"__module__": head["module"], "__qualname__": head["qualname"]}
-    body.update((name, _EMPTY.get(name)) for name in head["names"])
+    values = {**_EMPTY, **head["values"]}
+    body.update((name, values.get(name)) for name in head["names"])
     if head["orig_bases"] is not None:
         body["__orig_bases__"] = head["orig_bases"]
     if head["early"] is not None:
@@ -137,7 +138,7 @@ def cls(loader, head):
         for base, hook in silenced:
             _set(base, "__init_subclass__", hook)
     for name in head["late"]:
-        _set(made, name, _EMPTY.get(name))
+        _set(made, name, values.get(name))
     return made
 
 
@@ -179,6 +180,11 @@ def shape_class(loader, key, made, shape, head):
     for name, value in shape.items():
         if not isinstance(value, Missing):
             _set(made, name, value)
+    for name in (*head["names"], *head["late"]):
+        # Until its state is there, a class has what it inherits, not what holds a place.
+        if name not in shape and name not in head["values"] and not name.startswith("__"):
+            if any(name in vars(base) for base in made.__mro__[1:]):
+                type.__delattr__(made, name)
     if missing:
         loader.later[key] = missing
         for name in missing:
