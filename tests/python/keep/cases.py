@@ -112,6 +112,19 @@ case("exceptions", """
 case("exception that pickles", "class Mine(ValueError): pass\ne = Mine('a'); e.extra = 1\n",
      "assert type(e) is Mine and e.args == ('a',) and e.extra == 1")
 
+case("exceptions with a cause", """
+    class Mine(Exception): pass
+    def make():
+        try:
+            try: 1 / 0
+            except ZeroDivisionError as error: raise Mine('x') from error
+        except Mine as error: return error
+    e = make(); plain = ValueError(1); c = e.__cause__
+""", "assert type(e) is Mine and e.__cause__ is c is e.__context__ and type(c) is ZeroDivisionError and plain.args == (1,)",
+     {"e.__traceback__": "frames", "c.__traceback__": "frames"})
+case("a cache that holds something", "import functools\n@functools.cache\ndef f(x): return x\nf(1)\n", "assert f(2) == 2", {"cache of f": "empty"})
+case("views of a dict", "d = {'a': 1}; k, v, i = d.keys(), d.values(), d.items()", "d['b'] = 2; assert list(k) == ['a', 'b'] and 2 in v and ('b', 2) in i")
+
 # ---- imports ----
 case("imports", "import math, os.path as p, json\nfrom math import sqrt\nfrom collections import OrderedDict as O, abc\nprint_ = print",
      "assert math.pi and p.join and json.dumps and sqrt(4) == 2 and O.__name__ == 'OrderedDict' and abc.Sized and print_ is print")
@@ -169,7 +182,7 @@ case("lru_cache", """
     import functools
     @functools.lru_cache(maxsize=7)
     def fib(n): return n if n < 2 else fib(n - 1) + fib(n - 2)
-    fib(10); table = {'f': fib}
+    fib(10); fib.cache_clear(); table = {'f': fib}
 """, "assert fib(30) == 832040 and fib.cache_parameters()['maxsize'] == 7 and table['f'] is fib")
 case("singledispatch", """
     import functools

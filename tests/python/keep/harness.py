@@ -4,6 +4,7 @@ DIRECTORY/job.json says what to run in `__main__`: {"setup": [texts]} before a s
 The blobs of the checkpoint are files of the directory, the body is body.json. The result is result.json.
 """
 
+import hashlib
 import json
 import linecache
 import os
@@ -81,6 +82,57 @@ def run(texts, sources, namespace, first=1):
         exec(compile(text, file, "exec", dont_inherit=True), namespace)
 
 
+def dump(keeper, objects):
+    """A context that keeps these objects."""
+    items = []
+    for obj in objects:
+        try:
+            items.append({"kept": keeper.dump(obj)})
+        except keeper.Lost as lost:
+            items.append({"error": str(lost)})
+    return items, [{"name": "gone", "reason": "named by the context"}]
+
+
+def undump(items, keeper, namespace):
+    namespace["from_context"] = [keeper.load(item["kept"]) for item in items if "kept" in item]
+    return [{"name": "also", "reason": "named at the restore"}]
+
+
+class Digests:
+    """A sink that keeps a digest of each blob."""
+
+    def __init__(self):
+        self.kept = []
+
+    def stream(self):
+        return _Stream(self)
+
+    def buffer(self, what):
+        self.kept.append(hashlib.blake2b(what).hexdigest())
+        return len(self.kept) - 1
+
+    def progress(self, done, total, name):
+        pass
+
+
+def digests(path, number, namespace, sources):
+    """Saves in a fork, and writes for each name the digests of its group."""
+    from _pyrepl3.keep import save
+
+    child = os.fork()
+    if not child:
+        sink = Digests()
+        body = save.save(namespace, sink, sources=sources)
+        found = {}
+        for group in body["groups"]:
+            blobs = [sink.kept[at] for at in (group["stream"], *group["buffers"]) if at is not None]
+            found.update(dict.fromkeys(group["names"], [group["tier"], blobs]))
+        with open(os.path.join(path, f"digests{number}.json"), "w") as file:
+            json.dump(found, file)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def main(mode, path):
     with open(os.path.join(path, "job.json")) as file:
         job = json.load(file)
@@ -97,24 +149,40 @@ def main(mode, path):
 
     result = {}
     directory = Directory(path)
-    if mode == "save":
+    if mode == "forks":
         run(job["setup"], sources, namespace)
-        if job.get("verify_on_success", True):
-            run(job.get("check_before", ()), sources, dict(namespace), 1000)
+        for number in range(job["forks"]):
+            digests(path, number, namespace, sources)
+        run(job["then"], sources, namespace, 50)
+        digests(path, job["forks"], namespace, sources)
+    elif mode in ("save", "context"):
+        run(job["setup"], sources, namespace)
         begin = time.perf_counter()
-        body = save.save(namespace, directory, sources=sources, **job.get("options", {}))
+        options = dict(job.get("options", {}))
+        if job.get("dump"):
+            options["context"] = lambda keeper: dump(keeper, [eval(text, namespace) for text in job["dump"]])
+        body = save.save(namespace, directory, sources=sources, **options)
         result["seconds"] = time.perf_counter() - begin
         with open(os.path.join(path, "body.json"), "w") as file:
             json.dump(body, file)
     else:
         with open(os.path.join(path, "body.json")) as file:
             body = json.load(file)
-        run(job.get("before", ()), sources, namespace, 2000)
+        run(job.get("before", ()), sources, namespace, 1 if job.get("same_names") else 2000)
+        options = dict(job.get("load_options", {}))
+        if job.get("context"):
+            options["context"] = lambda items, keeper: undump(items, keeper, namespace)
         begin = time.perf_counter()
         result["missing"] = load.missing(body)
-        result["report"] = load.load(body, directory, namespace, sources=sources, **job.get("load_options", {}))
+        result["report"] = load.load(body, directory, namespace, sources=sources, **options)
         result["seconds"] = time.perf_counter() - begin
+        with open(os.path.join(path, "report.json"), "w") as file:
+            json.dump(result["report"], file)
         run([job["check"]] if isinstance(job["check"], str) else job["check"], sources, namespace, 3000)
+        if job.get("save_again"):
+            body = save.save(namespace, Directory(os.path.join(path, "again")), sources=sources)
+            with open(os.path.join(path, "again", "body.json"), "w") as file:
+                json.dump(body, file)
     with open(os.path.join(path, "result.json"), "w") as file:
         json.dump(result, file)
 

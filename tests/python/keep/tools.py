@@ -21,15 +21,20 @@ def child(mode, path, job, python=sys.executable):
         [python, "-X", "faulthandler", str(HARNESS), mode, str(path)], capture_output=True, text=True, timeout=LIMIT, cwd=path
     )
     if done.returncode:
-        raise Failed(f"{mode} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        raise Failed(f"{mode} ended with {done.returncode}:\n{done.stdout}{done.stderr}\n{_report(path)}")
     return json.loads((path / "result.json").read_text())
 
 
-def save(path, setup, python=sys.executable, **options):
+def _report(path):
+    file = path / "report.json"
+    return file.read_text() if file.exists() else "it was not loaded"
+
+
+def save(directory, setup, python=sys.executable, **options):
     """Runs the texts in a process and saves its namespace: the body."""
     setup = [setup] if isinstance(setup, str) else setup
-    child("save", path, {"setup": [dedent(text) for text in setup], **options}, python)
-    return json.loads((path / "body.json").read_text())
+    child("save", directory, {"setup": [dedent(text) for text in setup], **options}, python)
+    return json.loads((directory / "body.json").read_text())
 
 
 def load(path, check="", python=sys.executable, **options):

@@ -5,7 +5,7 @@
     definitions functions and classes taken apart                skeletons    and put together again
     bytecode    code objects, marshalled or from source          arrays       numpy arrays and their views
     graph       which names share objects or memory              references   the words that streams call
+    groups      a group while it is made                         words        why something is lost, in plain words
     verify      loading back                                     compare      structural comparison
-    limits      time limits                                      words        why something is lost, in plain words
-    session_modules  modules that the session wrote
+    limits      time limits                                      session_modules  modules that the session wrote
 """

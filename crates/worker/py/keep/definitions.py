@@ -25,6 +25,8 @@ _SKIPPED = frozenset(
 _SHAPE = frozenset((types.FunctionType, property, classmethod, staticmethod, functools.cached_property, pickling.LRU))
 # Set on a class these would change the class itself: they have to be there when it is made.
 _EARLY = frozenset(("__class__", "__name__", "__bases__", "__mro__", "__base__", "__subclasses__"))
+# What cannot refer to anything is there when the class is made: a library's __init_subclass__ may look at it.
+_VALUES = frozenset((int, str, float, bool, bytes, type(None)))
 # What EnumType makes of an enum's members.
 _ENUM_MADE = frozenset(
     ("_member_names_", "_member_map_", "_value2member_map_", "_member_type_", "_unhashable_values_", "_use_args_")
@@ -202,8 +204,12 @@ def _class(registry, cls):
     added = [at for at, name in enumerate(names) if name in ("__dict__", "__weakref__") or name in made]
     own = [name for name in names if extra is None and (name in shape or name in state)]
     late = set(list(names)[min(added) :] if added and extra is None else ())
+    values = {name: value for name, value in state.items() if type(value) in _VALUES and name != "__doc__"}
+    if extra is None:
+        state = {name: value for name, value in state.items() if name not in values}
     head = {
         "metaclass": metaclass,
+        "values": values,
         "names": [name for name in own if name not in late],
         "late": [name for name in own if name in late],
         "orig_bases": names.get("__orig_bases__"),
@@ -234,6 +240,7 @@ def _enum(cls, names):
     own_new = names.get("__new_member__")
     use = names.get("_use_args_", False)
     boundary = getattr(cls, "_boundary_", None)
+    boundary = boundary and boundary.name  # by name: 3.10 does not know the type
     return {"members": members, "boundary": boundary, "new": own_new, "type": cls._member_type_, "use_args": use}
 
 

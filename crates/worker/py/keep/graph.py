@@ -59,15 +59,16 @@ def group(passes, is_reference, identical=()):
     for at, name in enumerate(order):
         if len(order) == 1:
             break
-        for one in passes[name].among(owner):
+        last = at + 1 == len(order)
+        ids = () if last else set(passes[name].ids())
+        for one in passes[name].among(owner) if last else owner.keys() & ids:
             obj = object_at(one)
             kind = type(obj)
             if kind in ATOMS or issubclass(kind, type) or is_reference(obj):
                 continue
             sets.join(owner[one], name)
-        if at + 1 < len(order):
-            owner.update(dict.fromkeys(passes[name].ids(), name))
-            owner.pop(0, None)
+        owner.update(dict.fromkeys(ids, name))
+        owner.pop(0, None)
     ranges = sorted((start, end, name) for name, one in passes.items() for start, end in one.ranges)
     reach, last = 0, None
     for start, end, name in ranges:
@@ -105,7 +106,7 @@ def memo_among(pickler, ids):
     if not _readable:
         return ids.keys() & pickler.memo.copy().keys()
     table, entries = _table(pickler)
-    if len(ids) * 4 > table.allocated:
+    if len(ids) * 64 > table.allocated:
         return ids.keys() & _read(pickler)
     return [one for one in ids if _is_in(entries, table.mask, one)]
 

@@ -20,13 +20,26 @@ from .words import Lost, of_error
 _Unpickler = pickle.Unpickler
 
 
+# Names of one version of Python that every version has under another.
+_RENAMED = {("enum", "EnumType"): "EnumMeta"}
+# What they put into a class they put into it again, or leave out, under another version of Python.
+_GENERATORS = ("dataclasses", "typing", "collections")
+
+
 class _Reader(_Unpickler):
+    lenient = False
+
     def find_class(self, module, name):
         if module == references.__name__:
             return self.words[name]
         if module == "__main__":
             return self.loader.in_main(name)
-        return _Unpickler.find_class(self, module, name)
+        try:
+            return _Unpickler.find_class(self, module, _RENAMED.get((module, name), name))
+        except AttributeError:
+            if self.lenient and module in _GENERATORS:
+                return skeletons.Missing(name, generated=True)
+            raise
 
 
 class _Gone:
@@ -42,11 +55,12 @@ class Loader:
         self.made, self.failed, self.later, self.heads = {}, {}, {}, {}
         self.classes = set()  # ids of the classes that were made here
         self.words = {name: getattr(self, name) for name in references.WORDS if hasattr(self, name)}
-        self.words["fill"] = _fill_instance
+        self.words.update(fill=_fill_instance, chain=_chain)
         self.words.update(array=arrays.load_array, permuted=arrays.load_permuted, view=arrays.load_view)
 
-    def read(self, stream, buffers=()):
+    def read(self, stream, buffers=(), lenient=False):
         reader = _Reader(io.BytesIO(stream), buffers=buffers)
+        reader.lenient = lenient
         reader.loader, reader.words = self, self.words
         return reader.load()
 
@@ -86,7 +100,7 @@ class Loader:
         if made is not None:
             self.made[key] = made
         if kind == "class":
-            shape = {} if shape is None else self.read(shape)
+            shape = {} if shape is None else self.read(shape, lenient=True)
             self.made[key] = skeletons.shape_class(self, key, made, shape, head)
 
     def give_state(self, key, state):
@@ -164,6 +178,10 @@ class Loader:
         return made
 
     @staticmethod
+    def keys(below, which):
+        return {"keys": dict.keys, "values": dict.values, "items": dict.items}[which](below)
+
+    @staticmethod
     def memory(below, offset, length, form, readonly):
         view = memoryview(below)[offset : offset + length]
         if form != "B":
@@ -182,6 +200,12 @@ def _fill_instance(made, state):
         object.__getattribute__(made, "__dict__").update(own)
     for name, value in slots.items():
         object.__setattr__(made, name, value)
+
+
+def _chain(made, state):
+    own, made.__cause__, made.__context__, made.__suppress_context__ = state
+    if own:
+        made.__setstate__(own)
 
 
 def buffers_of(group, fetch):

@@ -7,6 +7,7 @@ asks `reducer_override`, which looks up the object's type in a table. An entry o
 import abc
 import collections
 import copyreg
+import ctypes
 import dataclasses
 import enum
 import functools
@@ -22,7 +23,7 @@ import weakref
 from . import arrays, graph, references
 from .limits import TimedOut
 from .registry import package
-from .words import KINDS, Lost, is_main, kind_words, module_named, module_of, name_of, of_error, type_name
+from .words import KINDS, Lost, is_main, kind_words, module_named, module_of, name_of, of_error
 
 _Pickler, _SlowPickler = pickle.Pickler, pickle._Pickler
 _mro = type.__dict__["__mro__"].__get__
@@ -34,9 +35,8 @@ SMALL = 32 << 10
 STACK = 1 << 30
 HOOKS = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")
 _DISGUISES = ("__getattr__", "__getattribute__", "__setattr__", "__class__")
-_TYPING = tuple(
-    vars(typing)[name] for name in ("TypeVar", "ParamSpec", "TypeVarTuple", "NewType", "TypeAliasType") if hasattr(typing, name)
-)
+_NAMES = ("TypeVar", "ParamSpec", "TypeVarTuple", "NewType", "TypeAliasType")
+_TYPING = tuple(vars(typing)[name] for name in _NAMES if hasattr(typing, name))
 LRU = type(functools.lru_cache(lambda: None))
 
 
@@ -44,6 +44,7 @@ class _Overriding:
     """What both picklers have in common."""
 
     def reducer_override(self, obj):
+        self.plain = False
         handler = self.table.get(id(type(obj)), self)
         if handler is self:
             handler = classify(self, type(obj))
@@ -53,7 +54,8 @@ class _Overriding:
 
     def begin(self, registry):
         self.registry, self.table = registry, registry.table
-        self.units, self.modules, self.suspects, self.sees = {}, set(), {}, None
+        self.units, self.modules, self.suspects = {}, set(), {}
+        self.plain = True  # nothing but Python's own containers and values so far
 
     def refer(self, obj, kind, name, place=""):
         key = self.registry.unit(obj, kind, name, place)
@@ -93,6 +95,7 @@ class Pass:
 
     def __init__(self, tier="pickle"):
         self.tier, self.error, self.stream = tier, None, b""
+        self.first_error = None  # of the tier before
         self.views, self.ranges = [], []
         self.pickler = None
 
@@ -171,7 +174,11 @@ def _deep(pickler, payload):
         sys.setrecursionlimit(1_000_000)
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
-        thread.join()
+        try:
+            thread.join()
+        except BaseException:  # the time is up: that thread is to stop as well
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(TimedOut))
+            raise
     finally:
         sys.setrecursionlimit(limit)
         threading.stack_size(size)
@@ -224,6 +231,8 @@ def _find(registry, cls):
         return _own(registry, cls, mro, words)
     if words is not None and name_of(cls) != "BaseEventLoop":
         return _refuse(words)
+    if issubclass(cls, BaseException):
+        return _exception
     if not own:
         if issubclass(cls, enum.Enum) or not registry.singletons(cls):
             return None
@@ -247,6 +256,8 @@ def _own(registry, cls, mro, words):
                 return _refuse(words)
     if hooks:
         return _suspect
+    if issubclass(cls, BaseException):
+        return _exception
     if plain and (disguised or _has_slots(mro)):
         return _instance
     return None
@@ -287,6 +298,18 @@ def _instance(pickler, obj):
     return references.new, (type(obj),), state_of(obj), None, None, references.fill
 
 
+def _exception(pickler, obj):
+    """As pickle does it, which forgets the cause and the context. The traceback holds frames: it cannot be kept."""
+    if obj.__cause__ is None and obj.__context__ is None and not obj.__suppress_context__:
+        return NotImplemented
+    parts = obj.__reduce_ex__(5)
+    if type(parts) is not tuple or len(parts) > 3:
+        return NotImplemented
+    own = parts[2] if len(parts) > 2 else None
+    state = own, obj.__cause__, obj.__context__, obj.__suppress_context__
+    return parts[0], parts[1], state, None, None, references.chain
+
+
 def _class(pickler, obj):
     registry = pickler.registry
     if registry.special(obj):
@@ -298,9 +321,19 @@ def _class(pickler, obj):
             return word
         if module_of(obj) == "builtins":
             return NotImplemented  # pickle says that it cannot
+        if _is_of_c(obj):
+            raise Lost(f"{module_of(obj)}.{name_of(obj)} is a type inside of a C library: its objects cannot be saved")
         return pickler.refer(obj, "class", name_of(obj), _file_of_class(obj))
     pickler.modules.add(place[0])
     return NotImplemented
+
+
+def _is_of_c(cls):
+    """Whether C code made this class: its methods are no functions."""
+    kinds = (types.MethodDescriptorType, types.WrapperDescriptorType)
+    return module_of(cls) != "__main__" and any(
+        type(value) in kinds and value.__objclass__ is cls for value in _type_dict(cls).values()
+    )
 
 
 def _file_of_class(cls):
@@ -366,6 +399,8 @@ def _wrapped(pickler, obj):
 
 def _proxy(pickler, obj):
     # What a proxy stands for cannot be asked of it; the collector knows what it refers to.
+    if obj is dataclasses._EMPTY_METADATA:
+        return references.member, ("dataclasses", "_EMPTY_METADATA")  # every field has it: it shares nothing
     below = gc.get_referents(obj)
     if len(below) == 1 and isinstance(below[0], type):
         below = [dict(obj)]
@@ -385,6 +420,16 @@ def _weak_keys(pickler, obj):
 
 def _weak_set(pickler, obj):
     return type(obj), (list(obj),)
+
+
+def _dict_view(which):
+    def reduce(pickler, obj):
+        below = gc.get_referents(obj)
+        if len(below) != 1 or type(below[0]) is not dict:
+            raise Lost("a view of something other than a plain dict cannot be saved: keep a list of it")
+        return references.keys, (below[0], which)
+
+    return reduce
 
 
 def _lru(pickler, obj):
@@ -440,6 +485,7 @@ _HANDLERS = {
     types.CodeType: _code,
     types.CellType: _cell,
     types.MappingProxyType: _proxy,
+    **{type(getattr({}, which)()): _dict_view(which) for which in ("keys", "values", "items")},
     property: _wrapped,
     classmethod: _wrapped,
     staticmethod: _wrapped,
@@ -462,6 +508,3 @@ _PLAIN = frozenset(
 def packages(modules):
     """Names of the packages that these modules come from."""
     return {top for module in modules if (top := package(module)) is not None and not is_main(module)}
-
-
-__all__ = ["Lost", "Pass", "run", "packages", "state_of", "type_name"]

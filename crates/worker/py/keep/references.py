@@ -28,6 +28,8 @@ WORDS = (
     "dead",  # a weak reference whose object is gone
     "new",  # an instance, without a call of its class
     "fill",  # the state of an instance, without a call of its __setattr__
+    "keys",  # a view of a dict: of its keys, values or items
+    "chain",  # the state of an exception, with its cause and its context
     "memory",  # a memoryview
     "parameters",  # of a dataclass: each version of Python has others
     "file",  # an open file, as the context describes it

@@ -8,22 +8,21 @@ Runs in a forked child that is thrown away, so it may switch off the collector, 
 
 import gc
 import pickle
-import reprlib
 import sys
 import types
 import warnings
 
 from . import bytecode, definitions, graph, limits, pickling, references, session_modules
+from .groups import Group, by_reference, needs, preview
 from .registry import Registry, package, version_of
 from .verify import Verifier
-from .words import Lost, name_of, of_error, type_name
+from .words import Lost, of_error, type_name
 
 # Names that every `__main__` has.
-OWN = frozenset(("__builtins__", "__name__", "__doc__", "__package__", "__loader__", "__spec__", "__file__", "__cached__"))
+OWN = frozenset(("__builtins__", "__name__", "__package__", "__loader__", "__spec__", "__file__", "__cached__"))
 _ATOMS = (int, float, str, bytes, bool, complex, type(None))
 # C's pickler recurses on the C stack: beyond this depth the one that does not takes over.
 DEPTH = 2000
-PREVIEW = 200
 
 
 class _Probe:
@@ -55,13 +54,14 @@ class _Saver:
         self.deadline = deadline if limits.prepare() else None
         self.passes, self.payloads, self.lost, self.reasons = {}, {}, {}, {}
         self.imports, self.bind, self.sizes = {}, {}, {}
-        self.described = []
+        self.described, self.notes = [], {}
 
     # ---- the first pass: every name and every definition by itself ----
 
     def names(self):
         namespace = self.registry.namespace
         names = [name for name in namespace if type(name) is str and name not in OWN and name not in self.skip]
+        names = [name for name in names if name != "__doc__" or namespace[name] is not None]
         for done, name in enumerate(names):
             self.sink.progress(done, len(names), name)
             self._name(name, namespace[name])
@@ -91,6 +91,8 @@ class _Saver:
                 self.imports[name] = what
             return
         self._pass(part, obj)
+        if issubclass(type(obj), BaseException) and BaseException.__traceback__.__get__(obj) is not None:
+            self.notes[f"{name}.__traceback__"] = "a traceback holds frames, which Python cannot save: keep its text"
 
     def _probe(self, probe, obj):
         """("unit", key), ("import", (module, attribute)), or None: it has to be pickled."""
@@ -120,7 +122,8 @@ class _Saver:
         done = self._run(payload)
         if done.error is not None and not done.refused and pickling.cloud() is not None:
             second = self._run(payload, "cloudpickle")
-            done = second if second.error is None else done
+            if second.error is None:
+                second.first_error, done = done.error, second
         self.passes[part], self.payloads[part] = done, payload
 
     def _run(self, payload, tier="pickle", shared=()):
@@ -170,11 +173,11 @@ class _Saver:
             changed = False
             for unit in self.described:
                 if unit.key not in bad:
-                    needs = list(unit.deps)
+                    refers = list(unit.deps)
                     one = self.passes.get(("unit", unit.key))
                     if one is not None:
-                        needs += one.pickler.units
-                    reason = _needs(needs, bad)
+                        refers += one.pickler.units
+                    reason = needs(refers, bad)
                     if reason is not None:
                         bad[unit.key], changed = reason, True
         for key, reason in bad.items():
@@ -182,7 +185,7 @@ class _Saver:
             self.reasons[key] = reason
         for part in list(self.passes):
             if part[0] == "name" and not self.passes[part].atomic:
-                reason = _needs(self.passes[part].pickler.units, bad)
+                reason = needs(self.passes[part].pickler.units, bad)
                 if reason is not None:
                     del self.passes[part]
                     self.lost[part[1]] = reason
@@ -202,8 +205,8 @@ class _Saver:
                 if other != part:
                     identical.append((other, part))
         keys = registry.keys
-        groups = graph.group(self.passes, lambda obj: id(obj) in keys or _by_reference(registry, obj), identical)
-        self.groups_ = [_Group(sorted(parts, key=lambda part: part[0] == "name")) for parts in groups]
+        groups = graph.group(self.passes, lambda obj: id(obj) in keys or by_reference(registry, obj), identical)
+        self.groups_ = [Group(sorted(parts, key=lambda part: part[0] == "name")) for parts in groups]
         for group in self.groups_:
             self._fill(group)
         bound = {}
@@ -213,7 +216,7 @@ class _Saver:
         for key, names in bound.items():
             group = holder.get(key)
             if group is None:
-                group = _Group([])
+                group = Group([])
                 group.units = [key]
                 self.groups_.append(group)
             group.bind.update(dict.fromkeys(names, key))
@@ -272,10 +275,10 @@ class _Saver:
                     group.verified = False
                     continue
                 with limits.within(self.deadline):
-                    reason = verifier.group(entry, group.done, group.payload, group.labels(), group.shared)
+                    reason, part = verifier.group(entry, group.done, group.payload, group.labels(), group.shared)
                 if reason is not None:
                     failed = True
-                    self._demote(group, reason)
+                    self._demote(group, reason, part)
                     continue
             if group.verified is None:
                 group.verified = True
@@ -283,13 +286,19 @@ class _Saver:
             self._drop()
         return failed
 
-    def _demote(self, group, reason):
+    def _demote(self, group, reason, part):
+        """The next tier for a group that does not come back. `part`: which of its parts differs, if that is known: then
+        it alone is lost."""
         if group.done.tier == "pickle" and pickling.cloud() is not None:
             self._fill(group, "cloudpickle")
-            if group.error is None and group.done.stream:
-                group.first_reason = reason
+            if group.error is None:
+                group.done.first_error = reason
                 return
-        group.error = group.first_reason or reason
+        reason = group.done.first_error or reason
+        if part is not None and len(group.parts) > 1:
+            self.passes[group.parts[part]].error = reason
+        else:
+            group.error = reason
 
     def _drop(self):
         """Takes out groups that failed, and what refers to their definitions."""
@@ -339,13 +348,13 @@ class _Saver:
             if unit.error is not None or one is not None and one.error is not None:
                 self.propagate()
                 raise Lost(unit.error or one.error)
-        bad = _needs(done.pickler.units, self.reasons)
+        bad = needs(done.pickler.units, self.reasons)
         if bad is not None:
             raise Lost(bad)
         for unit in self.described[before:]:
             part = "unit", unit.key
             if part in self.passes:
-                group = _Group([part])
+                group = Group([part])
                 self._fill(group)
                 self.groups_.append(group)
         self.modules |= done.pickler.modules
@@ -375,9 +384,9 @@ class _Saver:
             groups.append(self._group(group, variables, len(groups)))
         for name, (module, attribute) in self.imports.items():
             self.modules.add(module)
-            needs = [one for one in (package(module),) if one is not None]
+            required = [one for one in (package(module),) if one is not None]
             groups.append(
-                {"names": [name], "tier": "import", "stream": None, "buffers": [], "requires": needs, "bytes": 0}
+                {"names": [name], "tier": "import", "stream": None, "buffers": [], "requires": required, "bytes": 0}
                 | {"import": [name, module, attribute], "verified": True}
             )
             obj = self.registry.namespace[name]
@@ -389,8 +398,13 @@ class _Saver:
             self.modules |= unit.modules
         listed, texts = definitions.sources_of(self.registry)
         modules, lost_modules = session_modules.collect(self.registry)
+        for unit in self.described:
+            if unit.kind == "lru" and unit.key in kept and unit.obj.cache_info().currsize:
+                reason = "what an lru_cache holds cannot be asked of it: the function comes back with an empty cache"
+                self.notes[f"cache of {unit.key.partition('@')[0]}"] = reason
+        notes = [{"name": name, "reason": reason} for name, reason in self.notes.items()]
         namespace = self.registry.namespace
-        lost = [{"name": n, "reason": r} | _preview(namespace.get(n), self.deadline) for n, r in self.lost.items()]
+        lost = [{"name": n, "reason": r} | preview(namespace.get(n), self.deadline) for n, r in self.lost.items()]
         names = pickling.packages(self.modules)
         variables.sort(key=lambda entry: order[entry["name"]])
         return {
@@ -404,7 +418,7 @@ class _Saver:
             "packages": {name: version_of(name) or "" for name in sorted(names)},
             "groups": groups,
             "variables": variables,
-            "lost": lost + lost_modules,
+            "lost": lost + notes + lost_modules,
             "definitions": listed,
             "imports": [
                 {"name": name, "module": module, "attribute": attribute}
@@ -443,76 +457,6 @@ class _Saver:
             kind = type_name(namespace[name])
             variables.append({"name": name, "tier": tier, "type": kind, "size": size, "group": index})
         return entry
-
-
-class _Group:
-    def __init__(self, parts):
-        self.parts, self.bind, self.units = parts, {}, []
-        self.done, self.payload, self.shared, self.slices, self.blocks = None, (), (), None, []
-        self.error = self.verified = self.first_reason = None
-
-    def names(self):
-        return [part[1] for part in self.parts if part[0] == "name"] + list(self.bind)
-
-    def labels(self):
-        return [part[1] if part[0] == "name" else part[1].partition("@")[0] for part in self.parts]
-
-    def is_atomic(self):
-        return self.done.atomic
-
-    def entry(self, streams, buffers):
-        """The group as a checkpoint's body has it; streams and buffers are appended to the lists given."""
-        tier = self.done.tier if self.done is not None and self.names() != list(self.bind) else "source"
-        entry = {"names": self.names(), "tier": tier, "stream": None, "buffers": []}
-        if self.parts:
-            entry["parts"] = [list(part) for part in self.parts]
-        if self.units:
-            entry["units"] = list(self.units)
-        if self.bind:
-            entry["bind"] = dict(self.bind)
-        if self.done is not None and self.done.pickler is not None and self.done.pickler.units:
-            entry["definitions"] = list(self.done.pickler.units)
-        if self.slices:
-            entry["slices"] = [list(one) for one in self.slices]
-        if streams is not None and self.done is not None:
-            entry["stream"] = len(streams)
-            streams.append(self.done.stream)
-            entry["buffers"] = list(range(len(buffers), len(buffers) + len(self.blocks)))
-            buffers += self.blocks
-        return entry
-
-
-def _needs(keys, bad):
-    for key in keys:
-        if key in bad:
-            return f"it needs {key.partition('@')[0]}: {bad[key]}"
-    return None
-
-
-def _by_reference(registry, obj):
-    kind = type(obj)
-    if registry.single.get(id(kind), {}).get(id(obj)) is not None:
-        return True
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and isinstance(obj, numpy.dtype):
-        return True
-    pandas = sys.modules.get("pandas.core.dtypes.base")
-    if pandas is not None and isinstance(obj, pandas.ExtensionDtype):
-        return True
-    return name_of(kind) in ("cython_function_or_method", "ufunc", "NewType") or issubclass(kind, tuple(pickling._TYPING))
-
-
-def _preview(obj, deadline):
-    """What a lost value looked like. A repr may be the user's code: it fails or takes long without harm."""
-    if type(obj) not in (list, dict, tuple, set, str, bytes):
-        return {}
-    short = reprlib.Repr()
-    short.maxstring = short.maxother = PREVIEW // 2
-    try:
-        with limits.within(deadline and min(deadline, 1.0)):
-            return {"preview": short.repr(obj)[:PREVIEW]}
-    except BaseException:  # there is no preview, then
-        return {}
 
 
 def save(

@@ -22,10 +22,11 @@ _TYPING_METACLASSES = (type, type(typing.TypedDict("_T", {})))
 
 
 class Missing:
-    """In the place of a function whose code is of another version of Python, without source."""
+    """In the place of a function whose code is of another version of Python, without source. `generated`: it is a
+    library's own, which puts it into classes where it has it."""
 
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, name, generated=False):
+        self.name, self.generated = name, generated
 
 
 def function(loader, head):
@@ -121,7 +122,8 @@ def cls(loader, head):
         return None  # made with its shape, below
     metaclass = head["metaclass"]
     body = {"__module__": head["module"], "__qualname__": head["qualname"]}
-    body.update((name, _EMPTY.get(name)) for name in head["names"])
+    values = {**_EMPTY, **head["values"]}
+    body.update((name, values.get(name)) for name in head["names"])
     if head["orig_bases"] is not None:
         body["__orig_bases__"] = head["orig_bases"]
     if head["early"] is not None:
@@ -136,7 +138,7 @@ def cls(loader, head):
         for base, hook in silenced:
             _set(base, "__init_subclass__", hook)
     for name in head["late"]:
-        _set(made, name, _EMPTY.get(name))
+        _set(made, name, values.get(name))
     return made
 
 
@@ -174,12 +176,20 @@ def shape_class(loader, key, made, shape, head):
     if head["enum"] is not None:
         return _enum(head, shape)
     loader.classes.add(id(made))
-    missing = [name for name, value in shape.items() if isinstance(value, Missing)]
+    missing = {name: value for name, value in shape.items() if isinstance(value, Missing)}
     for name, value in shape.items():
         if not isinstance(value, Missing):
             _set(made, name, value)
+    for name in (*head["names"], *head["late"]):
+        # Until its state is there, a class has what it inherits, not what holds a place.
+        if name not in shape and name not in head["values"] and not name.startswith("__"):
+            if any(name in vars(base) for base in made.__mro__[1:]):
+                type.__delattr__(made, name)
     if missing:
         loader.later[key] = missing
+        for name in missing:
+            if name in head["names"] or name in head["late"]:
+                type.__delattr__(made, name)  # what held its place
     return made
 
 
@@ -201,7 +211,9 @@ def remake(made, missing):
         for name in missing:
             if name in vars(fresh):
                 _set(made, name, vars(fresh)[name])
-    left = [name for name in missing if name not in vars(made)]
+    # 3.13 gives named tuples a __replace__, older versions none.
+    left = [name for name, value in missing.items() if name not in vars(made) and not value.generated]
+    left = [name for name in left if name != "__replace__" or not hasattr(made, "_fields")]
     if left:
         raise Lost(f"{', '.join(left)}: made by another version of Python, and there is no source of it")
 
@@ -261,7 +273,8 @@ def _enum(head, shape):
         token = tokens.setdefault(canonical, _Token())
         values[token] = value
         body[name] = token
-    options = {"boundary": extra["boundary"]} if extra["boundary"] is not None and sys.version_info >= (3, 11) else {}
+    bounded = extra["boundary"] is not None and sys.version_info >= (3, 11)
+    options = {"boundary": enum.FlagBoundary[extra["boundary"]]} if bounded else {}
     made = enum.EnumMeta.__new__(metaclass, head["name"], bases, body, **options)
     for name in _AFTER:
         if name in shape:

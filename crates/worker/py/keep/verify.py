@@ -59,13 +59,13 @@ class Verifier:
         return comparison.difference(*parts, unit.key.partition("@")[0], ordered=False)
 
     def group(self, group, done, payload, labels, shared):
-        """None, or why a group does not come back as it was. `done`: its pass; `payload`: what that pickled; `labels`:
-        what its parts are called in words."""
+        """Why a group does not come back as it was, and which of its parts, where that is known; (None, None): it does.
+        `done`: its pass; `payload`: what that pickled; `labels`: what its parts are called in words."""
         try:
             values = self.restore.group(group, self.seen)
             self._know()
-            if done is None:
-                return None
+            if done is None or done.tier == "pickle" and done.pickler.plain and type(done.pickler) is pickling.Fast:
+                return None, None  # Python's own containers and values, by C code both ways: nothing could lie
             again = []
             for kind, name in group["parts"]:
                 again.append(values[name] if kind == "name" else self._payload(name))
@@ -73,19 +73,19 @@ class Verifier:
             if not done.pickler.suspects:
                 second = pickling.run(self.again, again, done.tier, shared)
                 if second.error is None and second.stream == done.stream:
-                    return None
+                    return None, None
             comparison = Comparison(self.registry.key_of, self.again.key_of)
-            for (kind, _name), label, one, other in zip(group["parts"], labels, payload, again):
+            for at, ((kind, _name), label, one, other) in enumerate(zip(group["parts"], labels, payload, again)):
                 difference = comparison.difference(one, other, label, ordered=kind == "name")
                 if difference is not None:
-                    return f"it does not come back as it was: {difference}"
-            return None
+                    return f"it does not come back as it was: {difference}", at
+            return None, None
         except TimedOut:
-            return "loading it back took too long: it was stopped"
+            return "loading it back took too long: it was stopped", None
         except Lost as lost:
-            return lost.reason
+            return lost.reason, None
         except BaseException as error:
-            return of_error(error, "it cannot be loaded back")
+            return of_error(error, "it cannot be loaded back"), None
 
     def _payload(self, key):
         again = Unit(key, self.registry.units[key].kind, self.loader.unit(key))

@@ -1,0 +1,81 @@
+"""A group of a checkpoint while it is made: its parts, its pickle, and how the manifest describes it."""
+
+import reprlib
+import sys
+
+from . import limits, pickling
+from .words import name_of
+
+PREVIEW = 200  # characters of a lost value
+
+
+class Group:
+    def __init__(self, parts):
+        self.parts, self.bind, self.units = parts, {}, []
+        self.done, self.payload, self.shared, self.slices, self.blocks = None, (), (), None, []
+        self.error = self.verified = None
+
+    def names(self):
+        return [part[1] for part in self.parts if part[0] == "name"] + list(self.bind)
+
+    def labels(self):
+        return [part[1] if part[0] == "name" else part[1].partition("@")[0] for part in self.parts]
+
+    def is_atomic(self):
+        return self.done.atomic
+
+    def entry(self, streams, buffers):
+        """The group as a checkpoint's body has it; streams and buffers are appended to the lists given."""
+        tier = self.done.tier if self.done is not None and self.names() != list(self.bind) else "source"
+        entry = {"names": self.names(), "tier": tier, "stream": None, "buffers": []}
+        if self.parts:
+            entry["parts"] = [list(part) for part in self.parts]
+        if self.units:
+            entry["units"] = list(self.units)
+        if self.bind:
+            entry["bind"] = dict(self.bind)
+        if self.done is not None and self.done.pickler is not None and self.done.pickler.units:
+            entry["definitions"] = list(self.done.pickler.units)
+        if self.slices:
+            entry["slices"] = [list(one) for one in self.slices]
+        if streams is not None and self.done is not None:
+            entry["stream"] = len(streams)
+            streams.append(self.done.stream)
+            entry["buffers"] = list(range(len(buffers), len(buffers) + len(self.blocks)))
+            buffers += self.blocks
+        return entry
+
+
+def needs(keys, bad):
+    """Why something that refers to these keys is lost, or None. `bad`: key -> why it is lost."""
+    for key in keys:
+        if key in bad:
+            return f"it needs {key.partition('@')[0]}: {bad[key]}"
+    return None
+
+
+def by_reference(registry, obj):
+    """Whether two groups that both have this object share nothing by it."""
+    kind = type(obj)
+    if registry.single.get(id(kind), {}).get(id(obj)) is not None:
+        return True
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(obj, numpy.dtype):
+        return True
+    pandas = sys.modules.get("pandas.core.dtypes.base")
+    if pandas is not None and isinstance(obj, pandas.ExtensionDtype):
+        return True
+    return name_of(kind) in ("cython_function_or_method", "ufunc", "NewType") or issubclass(kind, tuple(pickling._TYPING))
+
+
+def preview(obj, deadline):
+    """What a lost value looked like. A repr may be the user's code: it fails or takes long without harm."""
+    if type(obj) not in (list, dict, tuple, set, str, bytes):
+        return {}
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = PREVIEW // 2
+    try:
+        with limits.within(deadline and min(deadline, 1.0)):
+            return {"preview": short.repr(obj)[:PREVIEW]}
+    except BaseException:  # there is no preview, then
+        return {}
