@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyrepl3
 
@@ -95,9 +95,9 @@ async def event_of(session: pyrepl3.Session, kind: type[M]) -> M:
 
 
 @asynccontextmanager
-async def restart(data: Path) -> AsyncIterator[pyrepl3.Session]:
+async def restart(data: Path, **options: Any) -> AsyncIterator[pyrepl3.Session]:
     """A session whose engine is killed at the end: the next one has nothing but what is on disk."""
-    session = pyrepl3.Session(data=data)
+    session = pyrepl3.Session(data=data, **options)
     await session.start()
     yield session
     for pid in engines():

@@ -297,8 +297,9 @@ async def test_a_session_that_begins_with_a_checkpoint_tells_what_came_back() ->
 async def test_a_restore_that_fails_leaves_the_session_as_it_was(tmp_path: Path) -> None:
     module = tmp_path / "passing.py"
     module.write_text("class Thing:\n    def __init__(self): self.a = 1\n")
-    async with Session(env={"PYTHONPATH": str(tmp_path)}) as session:
-        await session.execute("import passing, os; t = passing.Thing(); x = 1")
+    async with Session() as session:
+        await session.execute(f"import sys; sys.path.insert(0, {str(tmp_path)!r})")
+        await session.execute("import passing; t = passing.Thing(); x = 1; del sys")
         made = await session.checkpoint()
     module.unlink()
     for left in tmp_path.glob("__pycache__/*"):
@@ -328,14 +329,20 @@ async def test_a_checkpoint_of_another_interpreter(tmp_path: Path) -> None:
         assert (await session.execute("f(), p.x is l, type(p) is P")).repr == "([1, 1], True, True)"
 
 
-async def test_an_open_transaction_ends_with_a_restore() -> None:
+async def test_a_restore_in_a_transaction_belongs_to_it() -> None:
     async with Session() as session:
         await session.execute("x = 1")
         made = await session.checkpoint()
-        with pytest.raises(pyrepl3.NoTransaction):
+        await session.execute("x = 2")
+        with pytest.raises(ZeroDivisionError):
             async with session.transaction() as tx:
-                await tx.execute("x = 2")
+                await tx.execute("x = 3")
                 await session.restore(made)
+                assert (await tx.execute("x")).value == 1
+                raise ZeroDivisionError
+        assert (await session.execute("x")).value == 2
+        async with session.transaction():
+            await session.restore(made)
         assert (await session.execute("x")).value == 1
 
 
