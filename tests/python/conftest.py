@@ -77,6 +77,13 @@ def nothing_left() -> Iterator[None]:
     )
 
 
+@pytest.fixture(autouse=True)
+def own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test has a user's data directory of its own; returns where checkpoints go without `data`."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    return tmp_path / "share" / "pyrepl3"
+
+
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Puts the fake engine in the real one's place; call it to choose its handshake."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pyrepl3
 
@@ -78,3 +81,27 @@ async def messages_of(execution: pyrepl3.Execution) -> list[pyrepl3.Message]:
 def client(code: str) -> list[str]:
     """The command of another client process that runs `code`."""
     return [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(SOURCE)!r})\n{code}"]
+
+
+M = TypeVar("M", bound=pyrepl3.Message)
+
+
+async def event_of(session: pyrepl3.Session, kind: type[M]) -> M:
+    """The first message of a class that the session tells outside executions."""
+    async for message in session.events():
+        if isinstance(message, kind):
+            return message
+    raise AssertionError(f"the session has ended without a {kind.__name__}")
+
+
+@asynccontextmanager
+async def restart(data: Path, **options: Any) -> AsyncIterator[pyrepl3.Session]:
+    """A session whose engine is killed at the end: the next one has nothing but what is on disk."""
+    session = pyrepl3.Session(data=data, **options)
+    await session.start()
+    yield session
+    for pid in engines():
+        os.kill(pid, signal.SIGKILL)
+    async for _ in session.events():
+        pass
+    await session.shutdown()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import pyrepl3
-from pyrepl3 import Limits, PoolConfig, Session, SessionPool, sync
+from pyrepl3 import Autosave, Limits, PoolConfig, Session, SessionPool, sync
 
 TYPE_ERRORS: list[dict[str, Any]] = [
     {"python": 3},
@@ -32,6 +32,11 @@ TYPE_ERRORS: list[dict[str, Any]] = [
     {"transaction_timeout": "1"},
     {"cwd": 1},
     {"env": {"A": 1}},
+    {"from_checkpoint": 1},
+    {"autosave": 5},
+    {"autosave": {"executions": "1"}},
+    {"autosave": {"seconds": "1"}},
+    {"autosave": {"executions": 1, "recover": "yes"}},
 ]
 VALUE_ERRORS: list[dict[str, Any]] = [
     {"limits": {"memroy": 1}},
@@ -40,12 +45,19 @@ VALUE_ERRORS: list[dict[str, Any]] = [
     {"default_policy": "sometimes"},
     {"undo": -1},
     {"transaction_timeout": 0},
+    {"autosave": {}},
+    {"autosave": {"keep": 3}},
+    {"autosave": Autosave()},
+    {"autosave": Autosave(executions=0)},
+    {"autosave": {"seconds": -1}},
+    {"autosave": {"seconds": math.inf}},
+    {"autosave": {"idle": 0}},
+    {"autosave": {"executions": 1, "keep": 0}},
+    {"autosave": {"exectuions": 1}},
 ]
 LATER: list[dict[str, Any]] = [
     {"url": "http://127.0.0.1:8787"},
     {"token": "secret"},
-    {"from_checkpoint": "ckp_1"},
-    {"autosave": True},
 ]
 
 
@@ -77,25 +89,33 @@ def test_what_a_later_version_brings_says_so_by_name(make: Any, arguments: dict[
     assert "later version" in str(caught.value)
 
 
-OPERATIONS: list[tuple[str, tuple[Any, ...]]] = [
-    ("checkpoint", ("name",)),
-    ("restore", ("c",)),
-    ("checkpoints", ()),
-    ("diff", ("a",)),
+CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    ("checkpoint", (5,), {}),
+    ("checkpoint", (), {"on_progress": "print"}),
+    ("restore", (5,), {}),
+    ("restore", ("a",), {"partial": "yes"}),
+    ("diff", (None,), {}),
+    ("diff", ("a", 5), {}),
+    ("delete_checkpoint", (None,), {}),
 ]
 
 
-@pytest.mark.parametrize(("name", "arguments"), OPERATIONS, ids=lambda value: str(value))
-async def test_operations_of_a_later_version_say_so_by_name(name: str, arguments: tuple[Any, ...]) -> None:
-    with pytest.raises(pyrepl3.Unsupported, match=rf"Session\.{name}\(\)"):
-        await getattr(Session(), name)(*arguments)
-    with pytest.raises(pyrepl3.Unsupported, match=rf"Session\.{name}\(\)"):
-        getattr(sync.Session(), name)(*arguments)
+@pytest.mark.parametrize(("name", "arguments", "options"), CALLS, ids=str)
+async def test_arguments_about_checkpoints_are_checked(
+    name: str, arguments: tuple[Any, ...], options: dict[str, Any]
+) -> None:
+    with pytest.raises(pyrepl3.BadType):
+        await getattr(Session(), name)(*arguments, **options)
 
 
-def test_what_is_in_neither_version_is_not_there() -> None:
-    assert hasattr(sync.Session(), "checkpoint")
-    assert not hasattr(sync.Session(), "no_such_thing")
+async def test_progress_is_told_to_a_plain_function() -> None:
+    async def on_progress(message: pyrepl3.ProgressMessage) -> None:
+        raise AssertionError
+
+    with pytest.raises(pyrepl3.BadType, match="coroutine function"):
+        await Session().checkpoint(on_progress=on_progress)
+    with pytest.raises(pyrepl3.BadType, match="coroutine function"):
+        sync.Session().checkpoint(on_progress=on_progress)
 
 
 def test_good_arguments_pass_without_any_io() -> None:
@@ -112,7 +132,11 @@ def test_good_arguments_pass_without_any_io() -> None:
         transaction_timeout=1.5,
         cwd="/nowhere",
         env={"A": "1", "B": None},
+        from_checkpoint="ckp_1",
+        autosave=Autosave(seconds=60, keep=2),
     )
+    for autosave in (True, False, None, {"executions": 5, "idle": None, "recover": False}):
+        Session(autosave=autosave)
     Session(limits={"memory": 1 << 30, "interrupt_grace": 0.5, "queue": None})
 
 

@@ -18,7 +18,6 @@ from pyrepl3 import (
     Session,
     SessionPool,
     TransactionPolicy,
-    Unsupported,
 )
 
 MIB = 1 << 20
@@ -142,9 +141,31 @@ async def test_what_is_committed_always_is_kept_also_when_it_fails() -> None:
         assert (await session.execute("y")).value == 1
 
 
-async def test_salvage_is_not_there_yet_and_says_so() -> None:
+async def test_checkpoint_restore() -> None:
+    """Test that a session comes back from a checkpoint: names that share objects share them again."""
     async with Session() as session:
-        with pytest.raises(Unsupported, match="salvage"):
-            session.execute(ExecuteMessage(id="mine", code="x = 1"), salvage=["x"])
-        # The id was not used by that.
-        assert (await session.execute(ExecuteMessage(id="mine", code="'x' in dir()"))).value is False
+        await session.execute("import math\nitems = [1, 2, 3]\nindex = {'items': items}\nlimit = 10")
+        await session.execute("def total(): return sum(items) + limit + math.floor(0.5)")
+        await session.execute("class Point:\n    def __init__(self, x): self.x = x\np = Point(items)")
+        await session.execute("stream = (i for i in range(3))")
+        checkpoint = await session.checkpoint("before")
+        tiers = {variable.name: variable.tier for variable in checkpoint.variables}
+        assert tiers == {
+            "math": "import", "items": "pickle", "index": "pickle", "limit": "pickle",
+            "total": "source", "Point": "source", "p": "pickle",
+        }  # fmt: skip
+        assert [lost.name for lost in checkpoint.lost] == ["stream"]
+        assert "generator" in checkpoint.lost[0].reason
+
+        await session.execute("items.append(4); limit = 0; del total, Point, p")
+        restored = await session.restore(checkpoint.checkpoint_id)
+        assert [variable.name for variable in restored.variables] == [each.name for each in checkpoint.variables]
+        assert [lost.name for lost in restored.lost] == ["stream"]
+        assert restored.undone == [5]
+        check = "items, index['items'] is items, p.x is items, type(p) is Point, total()"
+        assert (await session.execute(check)).repr == "([1, 2, 3], True, True, True, 16)"
+        # The functions are bound to the live namespace.
+        assert (await session.execute("limit = 100; items.append(4); total()")).value == 110
+
+    async with Session(from_checkpoint="before") as session:
+        assert (await session.execute(check)).repr == "([1, 2, 3], True, True, True, 16)"

@@ -95,8 +95,8 @@ def test_what_is_refused() -> None:
     with Session() as session:
         with pytest.raises(TypeError):
             session.execute(5)  # type: ignore[arg-type]
-        with pytest.raises(pyrepl3.Unsupported):
-            session.stream("1", salvage=["x"])
+        with pytest.raises(TypeError):
+            session.stream("1", salvage="x")
         with pytest.raises(pyrepl3.UnknownInput):
             session.input_response("none", "x")
     with pytest.raises(pyrepl3.PythonNotFound):

@@ -98,7 +98,7 @@ impl Engine {
     async fn begin_with(&self, session: Session) -> Result<Session, Failure> {
         let asked = session.options().from_checkpoint.clone();
         let begun = match asked {
-            Some(asked) => session.restore(&asked, false).await.map(drop),
+            Some(asked) => session.begin_from(&asked).await,
             None => session.resume().await,
         };
         match begun {

@@ -17,7 +17,8 @@ from ._connection import Connection, ErrorMaker, log
 from ._flow import KEEP_EVENTS, Flow
 from ._wire import Json
 from .errors import BadType, Pyrepl3Error, SessionClosed, SessionLost, from_failure
-from .messages import InputMessage, Message, PythonInfo
+from .messages import InputMessage, Message
+from .parts import PythonInfo
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -29,7 +30,9 @@ OnInput = Callable[[InputMessage], Union["str | None", Awaitable["str | None"]]]
 T = TypeVar("T")
 
 _EVENTS: dict[str, Callable[[Json], Message]] = {
+    "checkpoint_created": _wire.checkpoint_created,
     "evicted": _wire.evicted,
+    "restored": _wire.restored,
     "rolled_back": _wire.rolled_back,
     "warning": _wire.warning,
 }
@@ -134,27 +137,50 @@ class Channel:
         return (await self.connection.request(message)).get("data")
 
     async def ask(
-        self, kind: str, parse: Callable[[Json], T], undo: Callable[[T], None] | None = None, **fields: Any
+        self,
+        kind: str,
+        parse: Callable[[Json], T],
+        undo: Callable[[T], None] | None = None,
+        *,
+        give_up: Callable[[str], None] | None = None,
+        watch: Callable[[Json], None] | None = None,
+        **fields: Any,
     ) -> T:
         """Asks something of the session; returns what `parse` makes of the answer, at the moment it is dispatched.
 
-        If we are cancelled, what was granted is undone with `undo`, now or when it comes.
+        If we are cancelled, `give_up` is told the id of the request if there is no answer yet, and what was granted is
+        undone with `undo`, now or when it comes. `watch` sees each `progress`; what it raises is as if we were
+        cancelled, and raised here.
         """
         self.check()
         granted: list[T] = []
+        request: Json = {"type": kind, "session_id": self.id, **fields}
 
         def answered(message: Json) -> None:
             value = parse(message)
-            if not reply.cancelled():
+            if not reply.done():
                 granted.append(value)
             elif undo is not None:
                 undo(value)
 
-        reply = self.connection.request({"type": kind, "session_id": self.id, **fields}, answered)
+        def progressed(message: Json) -> None:
+            assert watch is not None
+            try:
+                watch(message)
+            except Exception as error:
+                failure = RuntimeError("StopIteration was raised") if isinstance(error, StopIteration) else error
+                reply.set_exception(failure)
+                if give_up is not None:
+                    give_up(request["id"])
+
+        reply = self.connection.request(request, answered, progressed if watch is not None else None)
         try:
             await reply
         except asyncio.CancelledError:
-            if granted and undo is not None:  # It came, and we were cancelled before we could run on.
+            if not granted:
+                if give_up is not None:
+                    give_up(request["id"])
+            elif undo is not None:  # It came, and we were cancelled before we could run on.
                 undo(granted[0])
             raise
         return granted[0]

@@ -34,7 +34,8 @@ HANDSHAKE_SECONDS = 30.0
 _READ = 256 << 10
 
 _ANSWERS = frozenset(("reply", "failure", "ready"))
-_ANSWERS_OF_STATE = frozenset(("snapshot_created", "rolled_back", "branched"))  # Without `reply_to`, events.
+# Without `reply_to`, events.
+_ANSWERS_OF_STATE = frozenset(("snapshot_created", "rolled_back", "branched", "checkpoint_created", "restored"))
 
 ErrorMaker = Callable[[], Pyrepl3Error]
 """Makes an error anew for each one who waits: a raised exception belongs to one traceback."""
@@ -76,6 +77,7 @@ class Connection:
         self._partial = bytearray()
         self._outgoing = bytearray()
         self._pending: dict[str, tuple[asyncio.Future[Json], Callable[[Json], None] | None]] = {}
+        self._watching: dict[str, Callable[[Json], None]] = {}
         self._ids = itertools.count(1)
         self._handshake: asyncio.Future[None] = loop.create_future()
         loop.add_reader(self._fd, self._readable)
@@ -94,11 +96,17 @@ class Connection:
         if self.failure is not None:
             raise self.failure()
 
-    def request(self, message: Json, on_reply: Callable[[Json], None] | None = None) -> asyncio.Future[Json]:
+    def request(
+        self,
+        message: Json,
+        on_reply: Callable[[Json], None] | None = None,
+        on_progress: Callable[[Json], None] | None = None,
+    ) -> asyncio.Future[Json]:
         """Sends a request; the future has what answers it, or raises what the `failure` says.
 
         `on_reply` sees an answer that is no `failure` first, at the moment it is dispatched, also when the future was
-        cancelled in the meantime: so nothing that was granted is forgotten.
+        cancelled in the meantime: so nothing that was granted is forgotten. `on_progress` sees each `progress` before
+        it, as long as the future is not done.
         """
         name = f"req_{next(self._ids)}"
         message["id"] = name
@@ -106,6 +114,8 @@ class Connection:
         future: asyncio.Future[Json] = self.loop.create_future()
         self.send(message)
         self._pending[name] = (future, on_reply)
+        if on_progress is not None:
+            self._watching[name] = on_progress
         return future
 
     def post(self, message: Json) -> None:
@@ -203,6 +213,9 @@ class Connection:
         if kind in _ANSWERS or (kind in _ANSWERS_OF_STATE and message.get("reply_to") is not None):
             self._answered(kind, message)
             return
+        if kind == "progress":
+            self._progressed(message)
+            return
         route = self.routes.get(message.get("session_id") or "")
         if route is not None:
             route.deliver(message, size)
@@ -218,6 +231,7 @@ class Connection:
                 log.warning("the engine says: %s", from_failure(message))
             return
         pending = self._pending.pop(reply_to, None)
+        self._watching.pop(reply_to, None)
         if pending is None:
             if kind == "failure":
                 self._refused(message)
@@ -231,6 +245,12 @@ class Connection:
             on_reply(message)
         if not future.done():
             future.set_result(message)
+
+    def _progressed(self, message: Json) -> None:
+        request = message.get("reply_to") or ""
+        watch, pending = self._watching.get(request), self._pending.get(request)
+        if watch is not None and pending is not None and not pending[0].done():
+            watch(message)
 
     def _refused(self, failure: Json) -> None:
         route = self.routes.get(failure.get("session_id") or "")
@@ -256,6 +276,7 @@ class Connection:
         self.close(failure)
         self.engine.disconnected(self)
         pending, self._pending = self._pending, {}
+        self._watching.clear()
         for future, _ in pending.values():
             if not future.done():
                 future.set_exception(failure())

@@ -1,18 +1,18 @@
-"""A session's operations on its state: transactions, snapshots, undo, branches, and checkpoints to come."""
+"""A session's operations on its state: transactions, snapshots, undo, branches."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 from . import _wire
 from ._channel import Channel
 from ._transaction import SnapshotRef, Transaction, snapshot_id
 from ._wire import Json
-from .errors import BadValue, later
-from .messages import RolledBackMessage, Snapshot, SnapshotCreatedMessage
+from .errors import BadValue
+from .messages import RolledBackMessage, SnapshotCreatedMessage
 from .options import check_count, check_text
+from .parts import Snapshot
 
 if TYPE_CHECKING:
     from .session import Session
@@ -69,7 +69,7 @@ class StateOperations:
         def drop(message: SnapshotCreatedMessage) -> None:
             channel.post("drop_snapshot", snapshot_id=message.snapshot_id)  # Nobody knows its id.
 
-        fields = {} if name is None else {"name": name}
+        fields: Json = {} if name is None else {"name": name}
         return await channel.ask("snapshot", _wire.snapshot_created, drop, **fields)
 
     async def snapshots(self) -> list[Snapshot]:
@@ -115,24 +115,6 @@ class StateOperations:
         if random not in ("same", "split"):
             raise BadValue(f"random={random!r} is not allowed", how='"same" or "split"')
         return await self._usable().ask("branch", self._branches, _give_up, count=count, random=random)
-
-    # ---- later ---------------------------------------------------------------------------------------------
-
-    async def checkpoint(self, name: str | None = None, *, on_progress: Callable[..., Any] | None = None) -> NoReturn:
-        """Saves the state."""
-        raise later("Session.checkpoint()")
-
-    async def restore(self, checkpoint_id: str) -> NoReturn:
-        """Restores a checkpoint."""
-        raise later("Session.restore()")
-
-    async def checkpoints(self) -> NoReturn:
-        """The checkpoints that there are."""
-        raise later("Session.checkpoints()")
-
-    async def diff(self, a: str, b: str | None = None) -> NoReturn:
-        """Compares two states."""
-        raise later("Session.diff()")
 
 
 def _give_up(sessions: list[Session]) -> None:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Union
 
 from . import _wire
 from ._channel import Channel
+from ._wire import Json
 from .errors import BadRequest, BadType, BadValue, NoTransaction, Pyrepl3Error
 from .execution import Execution
-from .messages import ExecuteMessage, RolledBackMessage, Snapshot, SnapshotCreatedMessage
+from .messages import ExecuteMessage, RolledBackMessage, SnapshotCreatedMessage
 from .options import TransactionPolicy, check_seconds
+from .parts import Snapshot
 
 if TYPE_CHECKING:
     from .session import Session
@@ -157,7 +159,7 @@ class Transaction:
                 "session.transaction() makes another one",
             )
         channel = self._session._usable()
-        fields = {} if self._timeout is None else {"timeout": self._timeout}
+        fields: Json = {} if self._timeout is None else {"timeout": self._timeout}
         self._id = await channel.ask(
             "begin",
             lambda message: str(message["data"]["transaction_id"]),

@@ -11,24 +11,34 @@ from base64 import b64decode
 from typing import Any
 
 from .messages import (
-    Branch,
     BranchedMessage,
-    Changes,
+    CheckpointCreatedMessage,
     DisplayMessage,
     ErrorMessage,
     EvictedMessage,
-    Frame,
     InputMessage,
     OutputMessage,
-    ProcessExit,
-    PythonInfo,
+    ProgressMessage,
     ReadyMessage,
+    RestoredMessage,
     ResultMessage,
     RolledBackMessage,
     SessionLostMessage,
-    Snapshot,
     SnapshotCreatedMessage,
     WarningMessage,
+)
+from .parts import (
+    Branch,
+    Changes,
+    Checkpoint,
+    Difference,
+    Frame,
+    Lost,
+    PackageDifference,
+    ProcessExit,
+    PythonInfo,
+    Snapshot,
+    Variable,
 )
 
 Json = dict[str, Any]
@@ -176,6 +186,7 @@ def error(
         frames=[Frame(f["filename"], f["lineno"], f["name"], f.get("line", "")) for f in m.get("frames") or ()],
         rolled_back=m.get("rolled_back", False),
         undone=m.get("undone") or [],
+        salvaged=m.get("salvaged") or [],
         report=m.get("report"),
         stopped_by=m.get("stopped_by"),
         session_lost=m.get("session_lost", False),
@@ -289,6 +300,98 @@ def snapshots(m: Json) -> list[Snapshot]:
         )
         for each in m["data"]
     ]
+
+
+def checkpoint_created(m: Json) -> CheckpointCreatedMessage:
+    """The message of a `checkpoint_created`."""
+    return CheckpointCreatedMessage(
+        **_head(m),
+        checkpoint_id=m["checkpoint_id"],
+        name=m.get("name"),
+        parent=m.get("parent"),
+        variables=_variables(m),
+        lost=_lost(m),
+        size_bytes=m.get("size_bytes", 0),
+        stored_bytes=m.get("stored_bytes", 0),
+        pause=m.get("pause", 0.0),
+        duration=m.get("duration", 0.0),
+        execution_count=m.get("execution_count", 0),
+    )
+
+
+def restored(m: Json) -> RestoredMessage:
+    """The message of a `restored`."""
+    return RestoredMessage(
+        **_head(m),
+        checkpoint_id=m["checkpoint_id"],
+        name=m.get("name"),
+        variables=_variables(m),
+        lost=_lost(m),
+        packages=[
+            PackageDifference(name=each["name"], saved=each.get("saved"), found=each.get("found"))
+            for each in m.get("packages") or ()
+        ],
+        reason=m.get("reason") or "",
+        undone=m.get("undone") or [],
+        duration=m.get("duration", 0.0),
+        execution_count=m.get("execution_count", 0),
+    )
+
+
+def progress(m: Json) -> ProgressMessage:
+    """The message of a `progress`."""
+    return ProgressMessage(
+        **_head(m),
+        bytes=m.get("bytes", 0),
+        done=m.get("done", 0),
+        total=m.get("total", 0),
+        name=m.get("name") or "",
+    )
+
+
+def checkpoints(m: Json) -> list[Checkpoint]:
+    """The checkpoints of a `reply` to `checkpoints`."""
+    return [
+        Checkpoint(
+            checkpoint_id=each["checkpoint_id"],
+            name=each.get("name"),
+            session_id=each.get("session_id") or "",
+            parent=each.get("parent"),
+            created_at=each.get("created_at", 0.0),
+            size_bytes=each.get("size_bytes", 0),
+            stored_bytes=each.get("stored_bytes", 0),
+            python=each.get("python") or "",
+            variables=each.get("variables", 0),
+            lost=each.get("lost", 0),
+            damaged=each.get("damaged"),
+        )
+        for each in m["data"]
+    ]
+
+
+def differences(m: Json) -> list[Difference]:
+    """The differences of a `reply` to `diff`."""
+    return [
+        Difference(
+            name=each["name"],
+            change=each["change"],
+            type=each.get("type") or "",
+            size_before=each.get("size_before"),
+            size_after=each.get("size_after"),
+        )
+        for each in m["data"]
+    ]
+
+
+def _variables(m: Json) -> list[Variable]:
+    return [
+        Variable(name=each["name"], tier=each["tier"], size=each.get("size", 0), type=each.get("type") or "")
+        for each in m.get("variables") or ()
+    ]
+
+
+def _lost(m: Json) -> list[Lost]:
+    return [Lost(name=each["name"], reason=each["reason"]) for each in m.get("lost") or ()]
 
 
 def _head(m: Json) -> Json:

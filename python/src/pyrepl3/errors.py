@@ -132,9 +132,33 @@ class UnknownInput(Pyrepl3Error):
 
 
 class CheckpointNotFound(Pyrepl3Error):
-    """No such checkpoint."""
+    """No such checkpoint in the data directory, or more than one that is meant."""
 
     default_code = "checkpoint_not_found"
+
+
+class CheckpointFailed(Pyrepl3Error):
+    """The checkpoint could not be made, or the store cannot be used. The session is as it was."""
+
+    default_code = "checkpoint_failed"
+
+
+class CheckpointDamaged(Pyrepl3Error):
+    """The checkpoint is not on disk as it was written."""
+
+    default_code = "checkpoint_damaged"
+
+
+class RestoreFailed(Pyrepl3Error):
+    """The checkpoint could not be brought back. The session is as it was."""
+
+    default_code = "restore_failed"
+
+
+class StorageFull(Pyrepl3Error):
+    """No room for the checkpoint: the disk is full, or a limit of the store is reached."""
+
+    default_code = "storage_full"
 
 
 class SnapshotNotFound(Pyrepl3Error):
@@ -200,6 +224,10 @@ _BY_CODE: dict[str, type[Pyrepl3Error]] = {
         SessionLost,
         UnknownInput,
         CheckpointNotFound,
+        CheckpointFailed,
+        CheckpointDamaged,
+        RestoreFailed,
+        StorageFull,
         SnapshotNotFound,
         SnapshotRefused,
         NoTransaction,
@@ -231,5 +259,5 @@ def later(feature: str) -> Unsupported:
     """The error for a feature of the interface that this version does not have yet."""
     return Unsupported(
         f"{feature} is not available yet",
-        "this version runs embedded sessions, whose state lives as long as they do; a later version brings it",
+        "this version runs sessions of an engine of its own; a later version brings the service",
     )

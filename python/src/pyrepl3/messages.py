@@ -12,8 +12,19 @@ from enum import Enum
 from typing import Any, ClassVar, Literal
 
 from .options import TransactionPolicy
+from .parts import (
+    Branch,
+    Changes,
+    Frame,
+    Lost,
+    PackageDifference,
+    ProcessExit,
+    PythonInfo,
+    Snapshot,
+    SnapshotKind,
+    Variable,
+)
 
-SnapshotKind = Literal["named", "savepoint", "transaction", "undo", "redo", "execution"]
 
 
 class MessageType(str, Enum):
@@ -47,76 +58,6 @@ class MessageType(str, Enum):
 
     def __str__(self) -> str:
         return self.value
-
-
-# ---- parts -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Changes:
-    """Names of the namespace that an execution changed."""
-
-    added: list[str] = field(default_factory=list)
-    rebound: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One frame of a traceback. `lineno` counts from 1; `line` is the source line, empty if unknown."""
-
-    filename: str
-    lineno: int
-    name: str
-    line: str = ""
-
-
-@dataclass(frozen=True)
-class ProcessExit:
-    """How a process ended: by itself with `code`, or killed by `signal`."""
-
-    code: int | None = None
-    signal: int | None = None
-    out_of_memory: bool = False
-
-
-@dataclass(frozen=True)
-class PythonInfo:
-    """The interpreter of a session: version as ``3.12.1``, `sys.executable`, `sys.prefix`, implementation."""
-
-    version: str
-    executable: str
-    prefix: str
-    implementation: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Snapshot:
-    """A past of a session that it can return to, kept as a frozen process.
-
-    `kind`: "named" (made by `snapshot`), "savepoint", "transaction" (where the open one began), "undo", "redo", and
-    "execution" (before the one that runs). `created_at` is in Unix seconds, `age` in seconds, `memory` the bytes that
-    it alone holds, or None where the system does not say.
-    """
-
-    snapshot_id: str
-    name: str | None = None
-    kind: SnapshotKind
-    created_at: float
-    age: float
-    execution_count: int
-    memory: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Branch:
-    """One session of a `BranchedMessage`: `parent` is the id of the session that it was made from, `branched_at` how
-    many executions that had had."""
-
-    session_id: str
-    parent: str
-    branched_at: int
-    python: PythonInfo | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,7 +192,7 @@ class ErrorMessage(Message):
 
     `error` is the exception's `str`, `traceback` what Python prints. `rolled_back`: what it had changed was undone,
     and `report` says what was restored and what was not; `undone` has the numbers of the executions that this undid,
-    its own and, after a crash, others before it.
+    its own and, after a crash, others before it. `salvaged` are the names that were carried over into the state before.
     `stopped_by` is the step that stopped it. `session_lost`: the namespace went with the process, and the
     session goes on with a fresh one; `exit` tells how the process ended. `exit_code` is that of a `SystemExit`.
     """
@@ -267,6 +208,7 @@ class ErrorMessage(Message):
     rolled_back: bool = False
     report: str | None = None
     undone: list[int] = field(default_factory=list)
+    salvaged: list[str] = field(default_factory=list)
     stopped_by: Literal["interrupt", "kill"] | None = None
     session_lost: bool = False
     exit: ProcessExit | None = None
@@ -413,47 +355,70 @@ class CheckpointMessage(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointCreatedMessage(Message):
-    """A checkpoint stands: `variables` (name, tier, size), `lost` (name, reason), sizes in bytes."""
+    """The session's state is on disk.
+
+    `variables` is what it holds, and how each was kept; `lost` what it does not hold, and why. `size_bytes` is the
+    whole, `stored_bytes` what was newly written. The session paused for `pause` seconds; all of it took `duration`.
+    `execution_count` is the number of the last execution whose effects are in it. `parent` is the checkpoint that the
+    session was saved to, or came from, before. As an event of the session, it saved itself (`autosave`).
+    """
 
     type: ClassVar[MessageType] = MessageType.CHECKPOINT_CREATED
 
     checkpoint_id: str
     name: str | None = None
+    parent: str | None = None
+    variables: list[Variable] = field(default_factory=list)
+    lost: list[Lost] = field(default_factory=list)
     size_bytes: int = 0
     stored_bytes: int = 0
-    variables: list[dict[str, Any]] = field(default_factory=list)
-    lost: list[dict[str, Any]] = field(default_factory=list)
+    pause: float = 0.0
+    duration: float = 0.0
+    execution_count: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreMessage(Message):
-    """Restores a checkpoint."""
+    """Restores a checkpoint. `partial`: also without what needs packages that are missing."""
 
     type: ClassVar[MessageType] = MessageType.RESTORE
 
     checkpoint_id: str
+    partial: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class RestoredMessage(Message):
-    """A checkpoint was restored: name by name, what came back and what was lost."""
+    """The session's state is that of a checkpoint.
+
+    `variables` is what came back; `lost` what did not, with what the checkpoint did not hold. `packages` are missing or
+    there in another version. `undone` are the numbers of the executions whose effects are gone by it. `reason` says
+    why it happened; as an event of the session, it came by itself: the session was started from it, or recovered.
+    """
 
     type: ClassVar[MessageType] = MessageType.RESTORED
 
     checkpoint_id: str
-    variables: list[dict[str, Any]] = field(default_factory=list)
-    lost: list[dict[str, Any]] = field(default_factory=list)
+    name: str | None = None
+    variables: list[Variable] = field(default_factory=list)
+    lost: list[Lost] = field(default_factory=list)
+    packages: list[PackageDifference] = field(default_factory=list)
+    reason: str = ""
+    undone: list[int] = field(default_factory=list)
+    duration: float = 0.0
+    execution_count: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProgressMessage(Message):
-    """How far a long operation is, in bytes; `total` is None while it is not known."""
+    """How far a checkpoint is: `bytes` so far, `done` of `total` groups of variables, and the `name` that comes next."""
 
     type: ClassVar[MessageType] = MessageType.PROGRESS
 
-    operation: str
+    bytes: int = 0
     done: int = 0
-    total: int | None = None
+    total: int = 0
+    name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,54 @@ class Limits:
     """Frozen processes that the session may keep, for snapshots, savepoints, transactions and undo; 64 by default."""
 
 
+@dataclass(frozen=True)
+class Autosave:
+    """When a session saves itself: after so many executions, after some time, or when idle. At least one of them."""
+
+    executions: int | None = None
+    """After so many executions. What ends while a checkpoint is being written is in the next one."""
+    seconds: float | None = None
+    """When so many seconds have passed since the last one, and something was executed."""
+    idle: float | None = None
+    """When nothing has run for so many seconds, and something was executed."""
+    keep: int | None = None
+    """Checkpoints that are kept of those that were made by themselves; 3 by default. Others are never deleted."""
+    recover: bool | None = None
+    """Whether the newest comes back by itself, after the worker died with the session's state, and when a session of
+    the same `name` is started again; it does by default."""
+
+
+def autosave_on_wire(autosave: Autosave | Mapping[str, Any] | bool | None) -> dict[str, Any] | None:
+    """When to save, as the protocol has it. True is after every execution. Raises `BadType` and `BadValue`."""
+    if autosave is None or autosave is False:
+        return None
+    if autosave is True:
+        autosave = Autosave(executions=1)
+    if isinstance(autosave, Autosave):
+        given: dict[str, Any] = asdict(autosave)
+    elif isinstance(autosave, Mapping):
+        given = dict(autosave)
+    else:
+        raise BadType(f"autosave must be True, an Autosave or a dict, not {type(autosave).__name__}")
+    known = [field.name for field in fields(Autosave)]
+    for name, value in given.items():
+        if name not in known:
+            raise BadValue(f"{name!r} says nothing about autosave", how=f"what can be said is {', '.join(known)}")
+        where = f"autosave {name}"
+        if name in ("executions", "keep"):
+            check_count(value, where, 1)
+        elif name in ("seconds", "idle"):
+            check_seconds(value, where)
+        elif value is not None and not isinstance(value, bool):
+            raise BadType(f"{where} must be True or False, not {type(value).__name__}")
+    if all(given.get(name) is None for name in ("executions", "seconds", "idle")):
+        raise BadValue(
+            "autosave does not say when to save",
+            how="give executions, seconds or idle, or autosave=True for after every execution",
+        )
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def check_policy(policy: str | None, where: str) -> str | None:
     """A policy as the protocol has it, or None. Refuses what is none (`BadType`, `BadValue`)."""
     if policy is None:

@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from . import _engine, _wire
 from ._channel import Channel, OnInput
+from ._checkpoints import CheckpointOperations, CheckpointRef, checkpoint_id
 from ._connection import Connection, ErrorMaker
 from ._flow import MessageIterator
 from ._state import StateOperations
 from ._wire import Json
 from .errors import BadRequest, BadType, BadValue, Pyrepl3Error, SessionClosed, later
 from .execution import Execution
-from .messages import Branch, ExecuteMessage, PythonInfo
+from .messages import ExecuteMessage
 from .options import (
+    Autosave,
     Environment,
     Limits,
     TransactionPolicy,
+    autosave_on_wire,
     check_count,
     check_on_input,
     check_policy,
@@ -32,12 +35,13 @@ from .options import (
     path_text,
     texts,
 )
+from .parts import Branch, PythonInfo
 
 if TYPE_CHECKING:
     from .pool import SessionPool
 
 
-class Session(StateOperations):
+class Session(StateOperations, CheckpointOperations):
     """A session with the embedded engine. Also an async context manager, which starts it and shuts it down.
 
     The constructor does no I/O. Arguments:
@@ -46,8 +50,8 @@ class Session(StateOperations):
     * `preload`: modules to import before the session starts; sessions with the same ones start from there.
     * `isolation`: only "none" is available yet, and the default.
     * `limits`: a `Limits` or a dict of the same names.
-    * `data`: the directory of what outlives the engine; the user's data directory by default.
-    * `name`: a name for people.
+    * `data`: the directory of the checkpoints, made if it is not there; the user's data directory by default.
+    * `name`: a name for people, and for `autosave` to find the session again.
     * `cwd`, `env`: working directory (this process's by default) and environment variables to set; None
       removes one.
     * `on_input`: called with an `InputMessage` for each prompt that `inputs` do not answer, also for those
@@ -57,7 +61,11 @@ class Session(StateOperations):
     * `undo`: how many executions back `undo` can go; each keeps a frozen process.
     * `transaction_timeout`: seconds after which an explicit transaction in which nothing is done any more rolls
       back; 600 without it.
-    * `url`, `token`, `from_checkpoint`, `autosave`: a later version brings them; they raise `Unsupported`.
+    * `from_checkpoint`: the checkpoint that it begins with. What came back is an event, a `RestoredMessage`.
+    * `autosave`: when it saves itself, an `Autosave` or a dict of the same names; True is after every execution.
+      After its process died with its state, and when a session of the same `name` is started again, the newest
+      checkpoint comes back, which is an event too.
+    * `url`, `token`: a later version brings them; they raise `Unsupported`.
 
     Belongs to the event loop that it was started in.
     """
@@ -75,8 +83,8 @@ class Session(StateOperations):
         name: str | None = None,
         on_input: OnInput | None = None,
         default_policy: TransactionPolicy | str | None = None,
-        from_checkpoint: str | None = None,
-        autosave: object = None,
+        from_checkpoint: CheckpointRef | None = None,
+        autosave: Autosave | Mapping[str, Any] | bool | None = None,
         cwd: str | os.PathLike[str] | None = None,
         env: Mapping[str, str | None] | None = None,
         undo: int = 0,
@@ -85,8 +93,6 @@ class Session(StateOperations):
         for feature, value in (
             ("Session(url=…)", url),
             ("Session(token=…)", token),
-            ("Session(from_checkpoint=…)", from_checkpoint),
-            ("Session(autosave=…)", autosave),
         ):
             if value is not None:
                 raise later(feature)
@@ -108,6 +114,8 @@ class Session(StateOperations):
             "default_policy": check_policy(default_policy, "default_policy"),
             "undo": undo or None,
             "transaction_timeout": transaction_timeout,
+            "from_checkpoint": None if from_checkpoint is None else checkpoint_id(from_checkpoint, "from_checkpoint"),
+            "autosave": autosave_on_wire(autosave),
         }
         self._data = path_text(data, "data")
         self._channel: Channel | None = None
@@ -144,7 +152,8 @@ class Session(StateOperations):
     async def start(self) -> None:
         """Starts it, and the engine if it is the first. Does nothing when it is started already.
 
-        Raises `BinaryNotFound`, `PythonNotFound`, `EnvironmentFailed`, and `SessionClosed` after a shutdown.
+        Raises `BinaryNotFound`, `PythonNotFound`, `EnvironmentFailed`, what `restore` raises with `from_checkpoint`
+        and `autosave`, and `SessionClosed` after a shutdown.
         """
         if self._ended or (self._channel is not None and self.closed):
             raise _ended(self)
@@ -276,10 +285,12 @@ class Session(StateOperations):
         * `idempotency_key`: with a key that was used before, the code does not run again; it ends as the first did.
         * `transaction_policy`: what becomes of what it changes, a `TransactionPolicy` or its text; the session's
           `default_policy` without it. "explicit" begins an explicit transaction if none is open.
-        * `salvage`: a later version brings it.
+        * `salvage`: names of variables. If it fails and is undone, their values are carried over into the state
+          before: `ErrorMessage.salvaged` lists those that were, the `report` says why others were not. Under a policy
+          that does not undo it is refused (`BadValue`).
 
-        Raises `SessionClosed`, `SessionLost`, `BadType`, `BadValue`, `Unsupported`. What the engine refuses
-        (``duplicate_id``, `SnapshotRefused`) is raised by awaiting the execution.
+        Raises `SessionClosed`, `SessionLost`, `BadType`, `BadValue`. What the engine refuses (``duplicate_id``,
+        `SnapshotRefused`) is raised by awaiting the execution.
         """
         return self._send(
             code,
@@ -329,8 +340,8 @@ class Session(StateOperations):
             message["timeout"] = timeout
         if inputs is not None:
             message["inputs"] = texts(inputs, "inputs")
-        if salvage and texts(salvage, "salvage"):
-            raise later("execute(salvage=…)")
+        if names := texts(salvage, "salvage"):
+            message["salvage"] = names
         if stop_on_error:
             message["stop_on_error"] = True
         if idempotency_key is not None:
@@ -393,7 +404,8 @@ class Session(StateOperations):
         """What the session says outside executions. An async iterator, which ends with the session.
 
         Output, displays and prompts of what user code left running; `SessionLostMessage`; of its state what nobody
-        asked for: `EvictedMessage`, `RolledBackMessage` (a transaction's time limit passed), `WarningMessage`.
+        asked for: `EvictedMessage`, `RolledBackMessage` (a transaction's time limit passed), `WarningMessage`,
+        `CheckpointCreatedMessage` (it saved itself), `RestoredMessage` (it began with a checkpoint, or recovered).
 
         It begins with what was said before, of which 1 MiB is kept. Raises `SessionClosed` before the start.
         """

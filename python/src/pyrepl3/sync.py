@@ -17,19 +17,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from . import _portal
 from . import pool as _pool
 from . import session as _session
 from ._flow import MessageIterator
+from ._checkpoints import CheckpointRef, OnProgress, check_on_progress
 from ._portal import Call, Make, Portal, like
 from ._prompts import Prompts
 from ._sync_transaction import Transaction
 from ._transaction import SnapshotRef
-from .errors import Pyrepl3Error, later
+from .errors import Pyrepl3Error
 from .execution import Execution
-from .messages import Message, PythonInfo, ResultMessage, RolledBackMessage, Snapshot, SnapshotCreatedMessage
+from .messages import (
+    CheckpointCreatedMessage,
+    Message,
+    ProgressMessage,
+    RestoredMessage,
+    ResultMessage,
+    RolledBackMessage,
+    SnapshotCreatedMessage,
+)
+from .parts import Checkpoint, Difference, PythonInfo, Snapshot
 from .pool import PoolConfig
 
 __all__ = ["PoolConfig", "Session", "SessionPool", "Transaction"]
@@ -276,11 +286,48 @@ class Session:
             session._finalizer = _watch(session, portal, session._inner)
         return sessions
 
-    def __getattr__(self, name: str) -> Any:
-        # Only for what is not found otherwise: what a later version brings.
-        if not name.startswith("_") and hasattr(_session.Session, name):
-            return partial(_later, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    # ---- checkpoints -----------------------------------------------------------------------------------
+
+    def checkpoint(
+        self, name: str | None = None, *, on_progress: OnProgress | None = None
+    ) -> CheckpointCreatedMessage:
+        """As `pyrepl3.Session.checkpoint`. `on_progress` is called in this thread, and may block.
+
+        A KeyboardInterrupt gives the checkpoint up.
+        """
+        check_on_progress(on_progress)
+        portal, call = self._entered(), Call()
+
+        broken = False
+
+        def told(message: ProgressMessage) -> None:
+            def job() -> None:
+                nonlocal broken
+                if on_progress is not None and not broken:
+                    broken = True  # What it raises gives the checkpoint up; it is not called again then.
+                    on_progress(message)
+                    broken = False
+
+            call.jobs.put(job)
+
+        report = None if on_progress is None else told
+        return portal.run(lambda: self._inner.checkpoint(name, on_progress=report), call)
+
+    def restore(self, checkpoint: CheckpointRef, *, partial: bool = False) -> RestoredMessage:
+        """As `pyrepl3.Session.restore`."""
+        return self._entered().run(lambda: self._inner.restore(checkpoint, partial=partial))
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """As `pyrepl3.Session.checkpoints`."""
+        return self._entered().run(self._inner.checkpoints)
+
+    def diff(self, a: CheckpointRef, b: CheckpointRef | None = None) -> list[Difference]:
+        """As `pyrepl3.Session.diff`."""
+        return self._entered().run(lambda: self._inner.diff(a, b))
+
+    def delete_checkpoint(self, checkpoint: CheckpointRef) -> None:
+        """As `pyrepl3.Session.delete_checkpoint`."""
+        self._entered().run(lambda: self._inner.delete_checkpoint(checkpoint))
 
     def _entered(self) -> Portal:
         if self._portal is None:
@@ -437,10 +484,6 @@ def _collected(portal: Portal, inner: _session.Session | _pool.SessionPool) -> N
 
 
 _endings: set[asyncio.Task[None]] = set()
-
-
-def _later(name: str, *_: Any, **__: Any) -> NoReturn:
-    raise later(f"pyrepl3.sync.Session.{name}()")
 
 
 async def _stop(started: list[Execution]) -> None:

@@ -3,7 +3,7 @@
 use super::actor::{CheckpointRequest, Command, Operation, Outcome, Purpose, RestoreRequest, Stored};
 use super::handle::{Session, closed};
 use crate::checkpoint::{self, Canceller, Extra, Note};
-use pyrepl3_protocol::message::{Checkpoint, CheckpointCreated, Difference, Restored};
+use pyrepl3_protocol::message::{Checkpoint, CheckpointCreated, Difference, Message, Restored};
 use pyrepl3_protocol::{Code, Failure};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -123,6 +123,15 @@ impl Session {
             Outcome::Restored(restored) => Ok(*restored),
             _ => Err(unexpected()),
         }
+    }
+
+    /// The state that a session begins with. What came back and what did not is told as an event: there is no request
+    /// that could be answered with it.
+    pub(crate) async fn begin_from(&self, checkpoint: &str) -> Result<(), Failure> {
+        let restored = self.bring_back(checkpoint, false, "the session was started from it".to_owned(), false).await?;
+        let events = &self.shared.events;
+        events.push(Message::Restored(restored), !events.is_heard());
+        Ok(())
     }
 
     /// A session that saves itself goes on where one of the same name has ended.

@@ -344,6 +344,11 @@ impl Machine {
         self.reverting.as_ref().map(returns::Reverting::token)
     }
 
+    /// Whether state is gone of which no client was told yet: the next request hears of it.
+    pub(crate) fn is_loss_unseen(&self) -> bool {
+        self.lost_unseen
+    }
+
     /// Tasks that wait.
     pub(crate) fn queued(&self) -> impl Iterator<Item = Token> + '_ {
         self.queue.iter().map(|task| task.token)

@@ -67,7 +67,8 @@ impl Clock {
 
 impl Actor {
     pub(super) fn autosave_at(&self) -> Option<Instant> {
-        let ready = self.up && self.machine.reverting().is_none();
+        // That state is gone is said once, to the next request: that must be a client's.
+        let ready = self.up && self.machine.reverting().is_none() && !self.machine.is_loss_unseen();
         self.autosave.due(self.machine.current().is_some(), Instant::now()).filter(|_| ready)
     }
 

@@ -1,0 +1,184 @@
+"""Sessions that save themselves, and come back from what they saved."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+import pyrepl3
+from pyrepl3 import (
+    Autosave,
+    CheckpointCreatedMessage,
+    ExecutionError,
+    Message,
+    MessageIterator,
+    RestoredMessage,
+    Session,
+    SessionLostMessage,
+)
+from support import restart
+
+M = TypeVar("M", bound=Message)
+
+
+async def until(events: MessageIterator, kind: type[M]) -> M:
+    """The next event of a class."""
+    async for message in events:
+        if isinstance(message, kind):
+            return message
+    raise AssertionError(f"the session has ended without a {kind.__name__}")
+
+
+async def kill(session: Session) -> None:
+    """Kills the process of an idle session."""
+    os.kill((await session.status())["pid"], signal.SIGKILL)
+
+
+async def test_true_is_after_every_execution() -> None:
+    async with Session(autosave=True) as session:
+        events = session.events()
+        for number in (1, 2):
+            await session.execute(f"x = {number}")
+            saved = await until(events, CheckpointCreatedMessage)
+            assert saved.execution_count == number
+            assert [variable.name for variable in saved.variables] == ["x"]
+        assert [each.checkpoint_id for each in await session.checkpoints()][0] == saved.checkpoint_id
+
+
+async def test_after_so_many_executions() -> None:
+    async with Session(autosave={"executions": 3}) as session:
+        events = session.events()
+        for number in range(6):
+            await session.execute(f"x = {number}")
+            if number % 3 == 2:
+                saved = await until(events, CheckpointCreatedMessage)
+                assert saved.execution_count == number + 1
+        assert len(await session.checkpoints()) == 2
+
+
+@pytest.mark.parametrize("autosave", [Autosave(idle=0.05), Autosave(seconds=0.05)], ids=["idle", "seconds"])
+async def test_after_some_time_if_something_was_executed(autosave: Autosave) -> None:
+    async with Session(autosave=autosave) as session:
+        events = session.events()
+        await session.execute("x = 1")
+        saved = await until(events, CheckpointCreatedMessage)
+        await session.execute("x = 2")
+        again = await until(events, CheckpointCreatedMessage)
+        assert again.parent == saved.checkpoint_id
+        assert (saved.execution_count, again.execution_count) == (1, 2)
+
+
+async def test_the_newest_are_kept_and_those_that_were_asked_for() -> None:
+    async with Session(autosave=Autosave(executions=1, keep=2)) as session:
+        events = session.events()
+        await session.execute("x = 0")
+        await until(events, CheckpointCreatedMessage)
+        asked = await session.checkpoint("asked")
+        for number in range(1, 5):
+            await session.execute(f"x = {number}")
+            saved = await until(events, CheckpointCreatedMessage)
+        while len(await session.checkpoints()) > 3:
+            await session.status()
+        listed = [each.checkpoint_id for each in await session.checkpoints()]
+        assert listed[0] == saved.checkpoint_id
+        assert asked.checkpoint_id in listed
+
+
+async def test_after_a_crash_it_comes_back_and_says_what_is_not_in_it() -> None:
+    async with Session(autosave=Autosave(executions=2)) as session:
+        events = session.events()
+        await session.execute("x = [1]; y = x")
+        await session.execute("x.append(2)")
+        saved = await until(events, CheckpointCreatedMessage)
+        await session.execute("x.append(3)")
+        with pytest.raises(ExecutionError) as caught:
+            await session.execute("x.append(4); import os; os.abort()")
+        assert caught.value.message.status == "crashed"
+        restored = await until(events, RestoredMessage)
+        assert restored.checkpoint_id == saved.checkpoint_id
+        assert restored.undone == [3, 4]
+        assert (await session.execute("x, x is y")).repr == "([1, 2], True)"
+
+
+async def test_after_it_died_while_idle_the_next_execution_hears_of_it_once() -> None:
+    async with Session(autosave=Autosave(executions=2)) as session:
+        events = session.events()
+        await session.execute("x = 1")
+        await session.execute("x = 2")
+        await until(events, CheckpointCreatedMessage)
+        await session.execute("x = 3")
+        await kill(session)
+        restored = await until(events, RestoredMessage)
+        assert restored.undone == [3]
+        with pytest.raises(pyrepl3.SessionLost, match="earlier one is back"):
+            await session.execute("x = 'unwitting'")
+        assert (await session.execute("x")).value == 2
+
+
+async def test_killed_while_it_is_being_saved_it_still_says_so_to_the_client() -> None:
+    async with Session(autosave=True) as session:
+        events = session.events()
+        slow = "class Slow:\n    def __getstate__(self): import time; time.sleep(0.5); return {}\ns = Slow()"
+        await session.execute(slow)
+        await session.execute("x = 1")  # While it is written.
+        await session.execute("x = 2")
+        await kill(session)
+        await until(events, pyrepl3.RolledBackMessage)
+        with pytest.raises(pyrepl3.SessionLost, match="earlier one is back"):
+            await session.execute("x = 'unwitting'")
+        assert (await session.execute("'x' in dir()")).value is False
+        while (await until(events, CheckpointCreatedMessage)).execution_count < 2:
+            pass  # It goes on to save itself.
+
+
+async def test_without_recovery_it_is_lost() -> None:
+    async with Session(name="one", autosave=Autosave(executions=1, recover=False)) as session:
+        events = session.events()
+        await session.execute("x = 1")
+        await until(events, CheckpointCreatedMessage)
+        await kill(session)
+        assert (await until(events, SessionLostMessage)).recovered
+        with pytest.raises(pyrepl3.SessionLost):
+            await session.execute("x")
+        assert (await session.execute("'x' in dir()")).value is False
+        (saved, *_) = await session.checkpoints()
+        await session.restore(saved)
+        assert (await session.execute("x")).value == 1
+    async with Session(name="one", autosave=Autosave(executions=1, recover=False)) as session:
+        assert (await session.execute("'x' in dir()")).value is False
+
+
+async def test_a_session_of_the_same_name_goes_on_where_it_was(tmp_path: Path) -> None:
+    async with Session(data=tmp_path, name="other", autosave=True) as other:
+        await other.execute("x = 'other'")
+        await until(other.events(), CheckpointCreatedMessage)
+    async with restart(tmp_path, name="mine", autosave=True) as session:
+        await session.execute("x = [1]; y = x")
+        saved = await until(session.events(), CheckpointCreatedMessage)
+    async with Session(data=tmp_path, name="mine", autosave=True) as session:
+        restored = await until(session.events(), RestoredMessage)
+        assert restored.checkpoint_id == saved.checkpoint_id
+        assert "name" in restored.reason
+        assert (await session.execute("x, x is y")).repr == "([1], True)"
+    for options in ({"name": "mine"}, {"name": "new", "autosave": True}, {"autosave": True}):
+        async with Session(data=tmp_path, **options) as session:  # type: ignore[arg-type]
+            assert (await session.execute("'x' in dir()")).value is False
+
+
+async def test_what_is_undone_is_not_saved() -> None:
+    async with Session(autosave=True, default_policy="rollback_on_failure") as session:
+        events = session.events()
+        await session.execute("x = 1")
+        await until(events, CheckpointCreatedMessage)
+        with pytest.raises(ExecutionError):
+            await session.execute("x = 2; raise ValueError")
+        await session.execute("y = 1")
+        saved = await until(events, CheckpointCreatedMessage)
+        assert saved.execution_count == 3
+        await session.execute("x = 5")
+        await session.restore(saved)
+        assert (await session.execute("x")).value == 1
