@@ -62,7 +62,10 @@ async fn a_state_comes_back_into_its_session_into_another_and_into_another_engin
 
     run(&session, "shared.append(3); del area; base = 0; extra = 1").await.ok();
     let restored = session.restore("work", false).await.unwrap();
-    assert_eq!((restored.checkpoint_id.as_str(), restored.undone.as_slice()), (saved.checkpoint_id.as_str(), [2].as_slice()));
+    assert_eq!(
+        (restored.checkpoint_id.as_str(), restored.undone.as_slice()),
+        (saved.checkpoint_id.as_str(), [2].as_slice())
+    );
     assert_eq!(run(&session, LOOK).await.repr(), SEEN);
     assert_eq!(run(&session, "'extra' in globals()").await.repr(), "False");
     // A restored function lives in the session: what is assigned now is what it sees.
@@ -141,7 +144,9 @@ async fn a_checkpoint_while_code_runs_is_of_the_state_before_it() {
     let policy = Some(TransactionPolicy::RollbackOnFailure);
     let request = ExecuteRequest { policy, ..ExecuteRequest::from("x = 2\nname = input()\nx = 3") };
     let mut execution = session.execute(request).unwrap();
-    let Message::InputMessage(prompt) = until(&mut execution, |message| matches!(message, Message::InputMessage(_))).await else {
+    let Message::InputMessage(prompt) =
+        until(&mut execution, |message| matches!(message, Message::InputMessage(_))).await
+    else {
         unreachable!()
     };
     let saved = session.checkpoint(None).await.unwrap();
@@ -166,7 +171,8 @@ async fn a_session_that_saves_itself_comes_back_after_a_crash_and_says_what_is_n
     event(&mut events, |message| matches!(message, Message::CheckpointCreated(_))).await;
     let crashed = run(&session, "x = 2\nimport os\nos._exit(3)").await;
     assert!(crashed.err().session_lost);
-    let Message::Restored(restored) = event(&mut events, |message| matches!(message, Message::Restored(_))).await else {
+    let Message::Restored(restored) = event(&mut events, |message| matches!(message, Message::Restored(_))).await
+    else {
         unreachable!()
     };
     assert_eq!(restored.undone, [2]);
@@ -247,7 +253,9 @@ async fn no_process_is_left_of_a_checkpoint() {
     for _ in 0..3 {
         session.checkpoint(None).await.unwrap();
     }
-    let seen = run(&session, "import os\ntry: os.wait(); seen = 'a child'\nexcept ChildProcessError: seen = 'none'\nseen").await;
+    let seen =
+        run(&session, "import os\ntry: os.wait(); seen = 'a child'\nexcept ChildProcessError: seen = 'none'\nseen")
+            .await;
     assert_eq!(seen.repr(), "'none'");
     engine.shutdown().await;
 }

@@ -55,6 +55,9 @@ pub enum Request<'a> {
         id: u64,
         /// 1.
         fds: u8,
+        /// Whether it is for a checkpoint: note which large memory was written since the last one.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        track: bool,
     },
     /// Take a snapshot that is to be asked for branches. As `freeze`.
     Branch {
@@ -531,6 +534,20 @@ pub struct SaveRequest<'a> {
     /// The names that are to be saved; everything without them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub only: Option<&'a [String]>,
+    /// Whether the frozen process was made for a checkpoint, so that what it knows of written memory is up to date.
+    pub tracked: bool,
+    /// What the checkpoint before has of large memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<SaveBase<'a>>,
+}
+
+/// Large memory that a checkpoint has already.
+#[derive(Debug, Clone, Serialize)]
+pub struct SaveBase<'a> {
+    /// The moment that it was saved at, as the worker calls it.
+    pub generation: &'a str,
+    /// Address, size and blob of each buffer.
+    pub buffers: &'a [(u64, u64, u32)],
 }
 
 /// What a process says that writes the state down. Those with `n` are followed by that many raw bytes.
@@ -552,6 +569,20 @@ pub enum SaverEvent {
     Buffer {
         /// Its size.
         n: u64,
+        /// Where it is in the session's memory; 0 where that does not matter.
+        #[serde(default)]
+        at: u64,
+    },
+    /// A blob of memory that is that of the checkpoint before, but for some ranges, whose bytes follow.
+    Reuse {
+        /// Its size.
+        n: u64,
+        /// Where it is in the session's memory.
+        at: u64,
+        /// The blob in the checkpoint before.
+        blob: u32,
+        /// Offset and length of each range.
+        patches: Vec<(u64, u64)>,
     },
     /// How far it is.
     Progress {
@@ -566,6 +597,9 @@ pub enum SaverEvent {
     Body {
         /// Its size.
         n: u64,
+        /// The moment that was saved, as the worker calls it, if it will tell what is written from then on.
+        #[serde(default)]
+        generation: Option<String>,
     },
     /// It gives up.
     Failed {

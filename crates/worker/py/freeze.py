@@ -73,10 +73,10 @@ class Freezer:
 
     # ---- in the live process ----
 
-    def take(self, wake, others=()):
+    def take(self, wake, others=(), track=False):
         """Freezes the present; `wake` is the frozen process's channel, `others` are descriptors of the supervisor's
         that it is not to have. In the live process: warnings that were not told before. In a process that was woken,
-        which may be much later: a `Woken`."""
+        which may be much later: a `Woken`. `track`: for a checkpoint."""
         try:
             self.libraries.look()
             if self.libraries.cuda is not None:
@@ -101,6 +101,8 @@ class Freezer:
         # A listening socket that is closed next must be closed: so the frozen process has to have given it up.
         ready = os.pipe2(os.O_CLOEXEC) if present.inventory.listeners else ()
         try:
+            if track:
+                self.keeping.track()
             pid = self._fork()
         except OSError as error:
             for fd in (wake, *ready):

@@ -27,7 +27,7 @@ class Keeping:
 
     def __init__(self, namespace, sources, output, exits):
         self.namespace, self.sources, self.output, self.exits = namespace, sources, output, exits
-        self.executor = None
+        self.executor = self.tracker = None
         self.initial = frozenset()
         self.baseline = None
 
@@ -40,6 +40,19 @@ class Keeping:
     def started(self):
         """The session begins: what differs from here on is its doing."""
         self.baseline.session_started()
+
+    def track(self):
+        """In the live process, just before the fork for a checkpoint: what was written since the one before."""
+        if system.thread_count() > 1:
+            # Another thread could write between this and the fork.
+            if self.tracker is not None:
+                self.tracker.forget()
+            return
+        if self.tracker is None:
+            from .keep.tracker import Tracker
+
+            self.tracker = Tracker()
+        self.tracker.mark()
 
     def options(self, before=None, own=()):
         """What the worker knows of the session's state that is no variable."""
@@ -67,9 +80,12 @@ def run(keeping, present, fd, frozen_channel):
         _die_first()
         from .keep import context, save, transport
 
-        sink = transport.Sink(sock.sendall)
         sock.sendall(transport.frame({"t": "hello"}))
         request = transport.Receiver(sock).frame()[0]
+        tracker = keeping.tracker if request["tracked"] else None
+        base = request.get("base")
+        known = base["buffers"] if base and tracker is not None and tracker.before == base["generation"] else ()
+        sink = transport.Sink(sock.sendall, tracker, known)
         options = keeping.options(_before(present), (0, 1, 2, fd, *_of_loops(keeping)))
         detach(present.inventory)
         only = request.get("only")
@@ -97,17 +113,16 @@ def run(keeping, present, fd, frozen_channel):
 
 def _before(present):
     """What the fork of the frozen process did not keep, and what the saver changes."""
-    from .keep import signals
+    from .keep import context, signals
 
     running = {which for which, value, _interval in present.inventory.timers if value}
-    return {
-        "signal mask": sorted(map(int, present.mask)),
-        "handlers": signals.handlers(),
-        "timers": [name for name, which in signals._TIMERS.items() if which in running],
-        "threads": list(present.threads.names),
-        "processes": [(pid, system.name(pid)) for pid in present.children],
-        "pid": present.pid,
-    }
+    before = context.look_before_fork()
+    before["settings"]["signal mask"] = sorted(map(int, present.mask))
+    before["timers"] = [name for name, which in signals._TIMERS.items() if which in running]
+    before["threads"] = list(present.threads.names)
+    before["processes"] = [(pid, system.name(pid)) for pid in present.children]
+    before["pid"] = present.pid
+    return before
 
 
 def _of_loops(keeping):

@@ -153,7 +153,7 @@ def froze(request, channel, freezer):
             # The kernel leaves descriptors out for which there is no room.
             raise freeze.Refused(*freeze.TOO_MANY_OPEN)
         wake, *others = request["fds"]
-        outcome = freezer.branch(wake) if op == "branch" else freezer.take(wake, others)
+        outcome = freezer.branch(wake) if op == "branch" else freezer.take(wake, others, request.get("track"))
     except Exception as error:
         why, how = f"{type(error).__name__}: {failure.message(error)}", ""
         if isinstance(error, freeze.Refused):

@@ -38,6 +38,7 @@ modules! {
     "_pyrepl3.keep.definitions" => "keep/definitions.py",
     "_pyrepl3.keep.environment" => "keep/environment.py",
     "_pyrepl3.keep.graph" => "keep/graph.py",
+    "_pyrepl3.keep.groups" => "keep/groups.py",
     "_pyrepl3.keep.hooks" => "keep/hooks.py",
     "_pyrepl3.keep.interpreter" => "keep/interpreter.py",
     "_pyrepl3.keep.leftovers" => "keep/leftovers.py",
@@ -57,6 +58,7 @@ modules! {
     "_pyrepl3.keep.signals" => "keep/signals.py",
     "_pyrepl3.keep.situation" => "keep/situation.py",
     "_pyrepl3.keep.skeletons" => "keep/skeletons.py",
+    "_pyrepl3.keep.tracker" => "keep/tracker.py",
     "_pyrepl3.keep.transport" => "keep/transport.py",
     "_pyrepl3.keep.variables" => "keep/variables.py",
     "_pyrepl3.keep.verify" => "keep/verify.py",
@@ -111,7 +113,7 @@ mod tests {
             .iter()
             .map(|(name, _)| match *name {
                 "_pyrepl3" => "__init__.py".to_owned(),
-                            name => format!("{}.py", name.trim_start_matches("_pyrepl3.").replace('.', "/")),
+                name => format!("{}.py", name.trim_start_matches("_pyrepl3.").replace('.', "/")),
             })
             .collect();
         embedded.sort();

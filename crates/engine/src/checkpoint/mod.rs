@@ -6,7 +6,7 @@ mod save;
 mod serve;
 
 pub(crate) use extra::Extra;
-pub(crate) use save::{Canceller, Note, Saved, Saver, SaverTask};
+pub(crate) use save::{Base, Canceller, Note, Saved, Saver, SaverTask};
 pub(crate) use serve::serve;
 
 use pyrepl3_protocol::message::{Checkpoint, Difference, Lost, Variable};

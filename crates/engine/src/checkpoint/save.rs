@@ -3,9 +3,9 @@
 use super::{Extra, Shelf, failure};
 use crate::process::{Process, connected_pair, receive_with_peer};
 use pyrepl3_protocol::frame::{Decoder, encode};
-use pyrepl3_protocol::worker::{SaveRequest, SaverEvent};
+use pyrepl3_protocol::worker::{SaveBase, SaveRequest, SaverEvent};
 use pyrepl3_protocol::{Code, Failure};
-use pyrepl3_store::{LineageId, Manifest, Meta, Writer};
+use pyrepl3_store::{CheckpointId, LineageId, Manifest, Meta, Writer};
 use rustix::fd::OwnedFd;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream as Blocking;
@@ -21,6 +21,8 @@ const SILENCE: Duration = Duration::from_secs(180);
 /// The largest frame of its, and the largest description.
 const FRAME: usize = 64 << 10;
 const BODY: u64 = 256 << 20;
+/// Buffers that are remembered for the next checkpoint.
+const BUFFERS: usize = 4096;
 /// Bytes that are read at a time: what the store likes to get.
 const PIECE: usize = 4 << 20;
 /// Progress is told at most so often.
@@ -59,6 +61,9 @@ pub(crate) struct SaverTask {
     pub(crate) meta: Meta,
     pub(crate) extra: Extra,
     pub(crate) only: Option<Vec<String>>,
+    /// Whether the process was frozen for this checkpoint.
+    pub(crate) tracked: bool,
+    pub(crate) base: Option<Arc<Base>>,
     pub(crate) notes: Option<mpsc::UnboundedSender<Note>>,
     pub(crate) canceller: Canceller,
 }
@@ -67,6 +72,16 @@ pub(crate) struct SaverTask {
 #[derive(Debug)]
 pub(crate) struct Saved {
     pub(crate) manifest: Manifest,
+    pub(crate) base: Option<Arc<Base>>,
+}
+
+/// Large memory that a checkpoint has, and the moment from which the worker knows what is written to it.
+#[derive(Debug)]
+pub(crate) struct Base {
+    checkpoint: CheckpointId,
+    generation: String,
+    /// Address, size and blob.
+    buffers: Vec<(u64, u64, u32)>,
 }
 
 impl Saver {
@@ -150,17 +165,32 @@ impl SaverTask {
         let io = |error: io::Error| died(&error.to_string());
         stream.set_nonblocking(false).map_err(io)?;
         stream.set_read_timeout(Some(SILENCE)).map_err(io)?;
-        let mut intake = Intake { stream, piece: Vec::new(), note: Note::default(), notes: self.notes, told: None };
+        let mut intake = Intake {
+            stream,
+            piece: Vec::new(),
+            note: Note::default(),
+            notes: self.notes,
+            told: None,
+            base: None,
+            buffers: Vec::new(),
+            generation: None,
+        };
         let store = self.shelf.store()?;
         let full = |error: pyrepl3_store::Error| failure(&error);
         let mut writer = store.begin(&self.lineage, self.meta).map_err(full)?;
-        let request = SaveRequest { only: self.only.as_deref() };
+        // It cannot go away any more: the writer has its lineage locked.
+        intake.base = self.base.filter(|base| store.find(base.checkpoint.as_str(), Some(&self.lineage)).is_ok());
+        let base = intake.base.as_ref();
+        let base = base.map(|base| SaveBase { generation: &base.generation, buffers: &base.buffers });
+        let request = SaveRequest { only: self.only.as_deref(), tracked: self.tracked, base };
         let request = serde_json::to_vec(&request).map_err(|error| died(&error.to_string()))?;
         intake.stream.write_all(&encode(&request).map_err(|error| died(&error.to_string()))?).map_err(io)?;
         let body = intake.blobs(&mut writer)?;
         let body = self.extra.put_into(&body).map_err(|error| died(&error.to_string()))?;
         let manifest = writer.commit(body).map_err(full)?;
-        Ok(Saved { manifest })
+        let (buffers, checkpoint) = (intake.buffers, manifest.id.clone());
+        let base = intake.generation.map(|generation| Arc::new(Base { checkpoint, generation, buffers }));
+        Ok(Saved { manifest, base })
     }
 }
 
@@ -170,6 +200,9 @@ struct Intake {
     note: Note,
     notes: Option<mpsc::UnboundedSender<Note>>,
     told: Option<Instant>,
+    base: Option<Arc<Base>>,
+    buffers: Vec<(u64, u64, u32)>,
+    generation: Option<String>,
 }
 
 impl Intake {
@@ -188,20 +221,48 @@ impl Intake {
                     }
                     blob.finish().map_err(|error| failure(&error))?;
                 }
-                SaverEvent::Buffer { n } => {
+                SaverEvent::Buffer { n, at } => {
                     let mut blob = writer.buffer();
                     self.copy(n, |bytes| blob.write(bytes))?;
-                    blob.finish().map_err(|error| failure(&error))?;
+                    let blob = blob.finish().map_err(|error| failure(&error))?;
+                    self.know(at, n, blob);
                 }
-                SaverEvent::Body { n } if n <= BODY => {
+                SaverEvent::Reuse { n, at, blob, patches } => {
+                    let blob = self.patch(writer, blob, &patches)?;
+                    self.know(at, n, blob);
+                }
+                SaverEvent::Body { n, generation } if n <= BODY => {
+                    self.generation = generation.filter(|name| name.len() <= 100);
                     let mut body = vec![0; usize::try_from(n).unwrap_or(0)];
                     self.stream.read_exact(&mut body).map_err(|error| silent(&error))?;
                     return String::from_utf8(body).map_err(|_| died("its description is not UTF-8"));
                 }
-                SaverEvent::Body { n } => return Err(died(&format!("its description has {n} bytes"))),
+                SaverEvent::Body { n, .. } => return Err(died(&format!("its description has {n} bytes"))),
                 other => self.aside(other)?,
             }
         }
+    }
+
+    fn know(&mut self, at: u64, size: u64, blob: u32) {
+        if at != 0 && self.buffers.len() < BUFFERS {
+            self.buffers.push((at, size, blob));
+        }
+    }
+
+    /// A blob of the checkpoint before, with what was written since.
+    fn patch(&mut self, writer: &mut Writer, blob: u32, patches: &[(u64, u64)]) -> Result<u32, Failure> {
+        let base = self.base.clone().ok_or_else(|| died("it refers to a checkpoint that it was not told of"))?;
+        let mut patch = writer.patch((&base.checkpoint, blob)).map_err(|error| failure(&error))?;
+        for &(offset, length) in patches {
+            // Pieces are multiples of the store's chunks, all but the last one of a blob.
+            let mut at = offset;
+            self.copy(length, |bytes| {
+                let here = at;
+                at += bytes.len() as u64;
+                patch.replace(here, bytes)
+            })?;
+        }
+        patch.finish().map_err(|error| failure(&error))
     }
 
     fn aside(&mut self, event: SaverEvent) -> Result<(), Failure> {

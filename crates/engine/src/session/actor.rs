@@ -20,6 +20,7 @@ use super::outbox::Outbox;
 use super::past::Past;
 use super::start::{Origin, Setup};
 use super::timeline::{Bounds, Mark};
+use crate::checkpoint::Base;
 use pyrepl3_protocol::message::{ProcessExit, Snapshot};
 use pyrepl3_protocol::worker::{InitEvent, Request};
 use pyrepl3_protocol::{Code, Failure, JsonText};
@@ -234,6 +235,8 @@ pub(crate) struct Actor {
     /// What the session's checkpoints share chunks with, and the last one that it was saved to or came from.
     store_lineage: LineageId,
     parent: Option<String>,
+    /// What of large memory needs no saving again where it was not written.
+    base: Option<Arc<Base>>,
     autosave: Clock,
     /// Whether a fresh worker is to get that checkpoint back.
     recovery: bool,
@@ -317,6 +320,7 @@ impl Actor {
             heard,
             store_lineage: LineageId::new(),
             parent: None,
+            base: None,
             autosave,
             recovery: false,
             later: VecDeque::new(),

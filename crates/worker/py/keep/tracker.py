@@ -19,12 +19,13 @@ GRAIN = 64 << 10
 
 _NUMBER = {"x86_64": 323, "aarch64": 282, "riscv64": 282}.get(os.uname().machine)
 _USER_MODE_ONLY = 1
-_API, _REGISTER, _WRITEPROTECT, _SCAN = 0xC018AA3F, 0xC020AA00, 0xC018AA06, 0xC0606610
+_API, _REGISTER, _UNREGISTER, _WRITEPROTECT, _SCAN = 0xC018AA3F, 0xC020AA00, 0x8010AA01, 0xC018AA06, 0xC0606610
 _WP_ASYNC, _WP_UNPOPULATED = 1 << 15, 1 << 13
 _MODE_WP, _PROTECT = 2, 1
 _WP_MATCHING, _CHECK_WPASYNC, _WRITTEN = 1, 2, 2
 _ARGUMENT = struct.Struct("=12Q")
 _REGIONS = 4096
+_LEFT_ALONE = 8
 _libc = ctypes.PyDLL(None, use_errno=True)
 _getpid, _open, _close, _read = os.getpid, os.open, os.close, os.read
 _O = os.O_RDONLY | os.O_CLOEXEC
@@ -44,6 +45,7 @@ class Tracker:
     def __init__(self):
         self.fd, self.pid, self.count = -1, 0, 0
         self.known = set()  # (start, end) of the mappings that are registered
+        self.busy = {}  # those that are written over and over, and how many marks they are left alone for
         self.generation = self.before = None  # names of the moments between which `written` was collected
         self.written = []  # (start, end), in rising order
         self.refused = False
@@ -57,13 +59,25 @@ class Tracker:
         try:
             if self.pid != _getpid():
                 self._begin()
-            before, known = self._name(), self.known
-            self.known, written = set(), []
-            for start, end in large_mappings():
-                if not ((start, end) in known and self._collect(start, end, written)):
-                    written.append((start, end))
+            before, known, busy = self._name(), self.known, self.busy
+            self.known, self.busy, written = set(), {}, []
+            for one in large_mappings():
+                start, end = one
+                found = self._collect(start, end) if one in known else None
+                if found is None:
+                    written.append(one)
+                    if busy.get(one, 0) > 1:
+                        self.busy[one] = busy[one] - 1
+                        continue
                     self._register(start, end)
-                self.known.add((start, end))
+                else:
+                    written += found
+                    if 2 * sum(after - first for first, after in found) > end - start:
+                        # To be told so again is not worth a fault for each of its pages.
+                        _ioctl(self.fd, _UNREGISTER, bytearray(struct.pack("=2Q", start, end - start)))
+                        self.busy[one] = _LEFT_ALONE
+                        continue
+                self.known.add(one)
             self.count += 1
             self.before, self.generation, self.written = before, self._name(), written
         except OSError:
@@ -86,8 +100,8 @@ class Tracker:
         _ioctl(self.fd, _REGISTER, bytearray(struct.pack("=4Q", start, end - start, _MODE_WP, 0)))
         _ioctl(self.fd, _WRITEPROTECT, bytearray(struct.pack("=3Q", start, end - start, _PROTECT)))
 
-    def _collect(self, start, end, written):
-        """Appends what was written in a mapping, and protects it again. False where it is not all registered."""
+    def _collect(self, start, end):
+        """What was written in a mapping, which is protected again. None where it is not all registered."""
         pagemap = _open("/proc/self/pagemap", _O)
         found = []
         try:
@@ -104,7 +118,7 @@ class Tracker:
                 try:
                     count = _ioctl(pagemap, _SCAN, argument)
                 except PermissionError:
-                    return False
+                    return None
                 for number in range(count):
                     first, last, _categories = struct.unpack_from("=3Q", regions, 24 * number)
                     found.append((first, last))
@@ -113,8 +127,7 @@ class Tracker:
                     break
         finally:
             _close(pagemap)
-        written += found
-        return True
+        return found
 
     def forget(self):
         """Gives up what is known; in a process that was woken, or where it fails."""
@@ -123,7 +136,7 @@ class Tracker:
                 _close(self.fd)
             except OSError:
                 pass  # user code closed it
-        self.fd, self.pid, self.known = -1, 0, set()
+        self.fd, self.pid, self.known, self.busy = -1, 0, set(), {}
 
     def stop(self):
         self.forget()

@@ -15,6 +15,7 @@ import socket
 import struct
 
 from ..codec import decode, encode
+from .tracker import LARGE, address
 
 _CMSG, _SPACE = socket.MSG_CMSG_CLOEXEC, socket.CMSG_SPACE
 _write, _close, _fstat = os.write, os.close, os.fstat
@@ -31,6 +32,8 @@ _WORTH_MAPPING = 1 << 20
 _PACKS = 64
 # Raw bytes of one frame of a stream. Pickle hands over pieces of 64 KiB, and large ones whole.
 _PIECE = 16 << 20
+# Pieces of a buffer that are written anew; beyond that it is written whole.
+_PATCHES = 2000
 # Pieces of a stream are gathered up to this.
 _GATHERED = 256 << 10
 
@@ -43,9 +46,12 @@ def frame(message, more=b""):
 class Sink:
     """Where `save` writes."""
 
-    def __init__(self, write):
-        """`write` takes bytes-like objects and writes all of them."""
+    def __init__(self, write, tracker=None, base=None):
+        """`write` takes bytes-like objects and writes all of them. `base`: the buffers of the checkpoint before, as
+        (address, size, number of the blob), if the tracker tells what was written since."""
         self._write = write
+        self._tracker = tracker
+        self._base = {(address, size): blob for address, size, blob in base or ()}
         self._blobs = 0
         self._stream = None
 
@@ -64,8 +70,18 @@ class Sink:
     def buffer(self, view):
         """Writes memory as it is. Returns its number."""
         view = memoryview(view).cast("B")
-        number = self._begin()
-        self._write(frame({"t": "buffer", "n": view.nbytes}))
+        number, size, at = self._begin(), view.nbytes, 0
+        if self._tracker is not None and size >= LARGE:
+            at = address(view)
+            blob = self._base.get((at, size))
+            if blob is not None:
+                patches = self._tracker.changed(at, size)
+                if len(patches) <= _PATCHES and 2 * sum(length for _offset, length in patches) <= size:
+                    self._write(frame({"t": "reuse", "n": size, "at": at, "blob": blob, "patches": patches}))
+                    for offset, length in patches:
+                        self._write(view[offset : offset + length])
+                    return number
+        self._write(frame({"t": "buffer", "n": size, "at": at}))
         self._write(view)
         return number
 
@@ -74,7 +90,8 @@ class Sink:
 
     def body(self, body):
         text = encode(body).encode()
-        self._write(frame({"t": "body", "n": len(text)}, text))
+        generation = None if self._tracker is None else self._tracker.generation
+        self._write(frame({"t": "body", "n": len(text), "generation": generation}, text))
 
     def failed(self, why):
         self._write(frame({"t": "failed", "why": why}))

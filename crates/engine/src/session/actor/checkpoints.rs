@@ -165,6 +165,8 @@ impl Actor {
                 automatic: request.purpose == Purpose::Automatic,
             },
             only: None,
+            tracked: sent.is_some(),
+            base: self.base.clone(),
             notes: request.notes,
             canceller,
         };
@@ -212,8 +214,14 @@ impl Actor {
                 (end.pause, end.asked.elapsed()),
                 end.count,
             );
-            Ok(Stored { message, manifest })
+            Ok((Stored { message, manifest }, saved.base))
         });
+        if let Ok((_, base)) = &stored
+            && base.is_some()
+        {
+            self.base.clone_from(base);
+        }
+        let stored = stored.map(|(stored, _)| stored);
         if let Ok(stored) = &stored
             && end.purpose != Purpose::Comparison
         {

@@ -105,7 +105,10 @@ impl Actor {
                         }
                         Err(error) => Err(error),
                     },
-                    Some(wake) => self.worker.send_with(&Request::Freeze { id: token, fds: 1 }, vec![wake]),
+                    Some(wake) => {
+                        let track = matches!(operation.operation, Operation::Checkpoint(_));
+                        self.worker.send_with(&Request::Freeze { id: token, fds: 1, track }, vec![wake])
+                    }
                     None => Ok(()),
                 }
             }
