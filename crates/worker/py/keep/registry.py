@@ -38,7 +38,7 @@ class Registry:
         self.keys, self.places, self.real, self.single = {}, {}, {}, {}
         self.alive = []  # whose ids are used as keys
         self.table = {}  # id of a type -> how its instances are pickled
-        self.session_modules = {}
+        self.session_modules, self.homes = {}, {}
         self.standard = {id(getattr(sys, name)): name for name in reversed(_STANDARD) if getattr(sys, name, None)}
         self.used = {}
 
