@@ -33,7 +33,8 @@ class Registry:
     def __init__(self, namespace, texts, reducers=None, files=None, directory=None):
         self.namespace, self.texts = namespace, texts
         self.reducers, self.files = reducers or {}, files
-        self.directory = directory if directory is not None else _cwd()
+        directory = directory if directory is not None else _cwd()
+        self.directory = "" if directory == os.sep else directory  # everything is below the root
         self.units, self.pending = {}, collections.deque()
         self.keys, self.places, self.real, self.single = {}, {}, {}, {}
         self.alive = []  # whose ids are used as keys
