@@ -9,6 +9,7 @@ Where the kernel or its policy refuses, nothing is known, and everything is sent
 """
 
 import ctypes
+import fcntl
 import os
 import struct
 
@@ -25,6 +26,7 @@ _MODE_WP, _PROTECT = 2, 1
 _WP_MATCHING, _CHECK_WPASYNC, _WRITTEN = 1, 2, 2
 _ARGUMENT = struct.Struct("=12Q")
 _REGIONS = 4096
+_HIGH = 900
 _LEFT_ALONE = 8
 _libc = ctypes.PyDLL(None, use_errno=True)
 _getpid, _open, _close, _read = os.getpid, os.open, os.close, os.read
@@ -93,6 +95,14 @@ class Tracker:
         if fd < 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
+        # Descriptors that user code opens begin at 3, as in any program.
+        try:
+            high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+        except OSError:
+            pass  # the limit is lower: it stays where it is
+        else:
+            _close(fd)
+            fd = high
         self.fd, self.pid, self.count = fd, _getpid(), 0
         _ioctl(fd, _API, bytearray(struct.pack("=3Q", 0xAA, _WP_ASYNC | _WP_UNPOPULATED, 0)))
 
