@@ -31,14 +31,21 @@ def restore(keeping, fd):
         for name in list(namespace):
             if name not in keeping.initial:
                 del namespace[name]
+        options = keeping.options()
+
+        def state(items, keeper):
+            roots = {name: namespace.pop(name) for name in list(namespace) if name.startswith("<")}
+            return context.restore(items, keeper, keeping.baseline, options, roots)
+
         report = load.load(
             body,
             source,
             namespace,
             sources=keeping.sources,
             files=context.open_file,
-            context=lambda items, keeper: context.restore(items, keeper, keeping.baseline, keeping.options()),
+            context=state,
         )
+        report["restored"] = [one for one in report["restored"] if not one["name"].startswith("<")]
         report["packages"] = [{"name": one["name"], "saved": one["saved"], "found": one["here"]} for one in missing]
         _remember(keeping.sources, body, source)
         return report

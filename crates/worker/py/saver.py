@@ -91,7 +91,16 @@ def run(keeping, present, fd, frozen_channel):
         sink = transport.Sink(sock.sendall, tracker, known)
         options = keeping.options(_before(present), (0, 1, 2, fd, *_of_loops(keeping)))
         detach(present.inventory)
-        only = request.get("only")
+        only, roots = request.get("only"), {}
+        if only is None:
+            # What no variable holds, and a variable may share: saved with the variables, under names that none has.
+            roots = context.shared_roots(keeping.baseline, options)
+            keeping.namespace.update(roots)
+
+        def state(keeper):
+            options.shared = frozenset(roots).difference(keeper.saver.lost)
+            return context.capture(keeping.baseline, keeper, options)
+
         body = save.save(
             keeping.namespace,
             sink,
@@ -99,9 +108,11 @@ def run(keeping, present, fd, frozen_channel):
             sources=keeping.sources,
             files=context.describe_file,
             reducers=context.reducers(),
-            context=(lambda keeper: context.capture(keeping.baseline, keeper, options)) if only is None else None,
+            context=state if only is None else None,
         )
         if only is None:
+            body["variables"] = [one for one in body["variables"] if one["name"] not in roots]
+            body["lost"] = [one for one in body["lost"] if one["name"] not in roots]
             body["history"] = _history(keeping.sources, sink)
         sink.body(body)
         _exit(0)
