@@ -2,10 +2,12 @@
 //! restores takes out of it. Everything here is opaque bytes.
 
 mod extra;
+mod journal;
 mod save;
 mod serve;
 
 pub(crate) use extra::Extra;
+pub(crate) use journal::{Journal, take as take_journal};
 pub(crate) use save::{Base, Canceller, Note, Saved, Saver, SaverTask};
 pub(crate) use serve::serve;
 
@@ -44,6 +46,11 @@ impl Shelf {
         let config = StoreConfig { max_bytes: self.max_bytes, ..StoreConfig::default() };
         let store = Store::open(data, config).map_err(|error| failure(&error))?;
         Ok(open.insert(store).clone())
+    }
+
+    /// The data directory.
+    pub(crate) fn data(&self) -> Option<&std::path::Path> {
+        self.data.as_deref()
     }
 
     /// Does something with the store, on a thread that may wait for disks.

@@ -1,5 +1,6 @@
 //! When a session saves itself, and how it comes back from what it saved.
 
+use super::Journal;
 use super::checkpoints::{CheckpointRequest, Purpose, RestoreRequest, Stored};
 use super::operations::PendingOperation;
 use super::{Actor, Operation, Outcome, Pending};
@@ -133,6 +134,43 @@ impl Actor {
         });
     }
 
+    /// An execution begins.
+    pub(super) fn journal(&mut self, execution: u64) {
+        let options = &self.place.setup.options;
+        if options.autosave.is_none() || options.name.is_none() {
+            return;
+        }
+        if self.journal.is_none()
+            && let Some(data) = self.place.origin.shelf.data()
+        {
+            self.journal = Journal::open(data, &self.place.shared.id).ok();
+        }
+        if let Some(journal) = &mut self.journal
+            && let Err(error) = journal.note(execution)
+        {
+            tracing::warn!(%error, "an execution could not be noted");
+        }
+    }
+
+    /// A checkpoint was made that has these executions.
+    pub(super) fn journal_saved(&mut self, up_to: u64) {
+        let left: Vec<u64> = self.past.numbers().iter().copied().filter(|one| *one > up_to).collect();
+        if let Some(journal) = &mut self.journal
+            && let Err(error) = journal.saved(&left)
+        {
+            tracing::warn!(%error, "the list of executions could not be shortened");
+        }
+    }
+
+    /// The session ends. What it leaves is told to whoever starts it again, unless all of it is saved.
+    pub(super) fn close_journal(&mut self, saved: bool) {
+        if let Some(journal) = self.journal.take()
+            && saved
+        {
+            journal.remove();
+        }
+    }
+
     /// Whether the last checkpoint is to come back by itself.
     fn recovers(&self) -> bool {
         let wanted = self.place.setup.options.autosave.as_ref();
@@ -162,7 +200,7 @@ impl Actor {
         };
         let token = self.token();
         let reason = "the worker died with the session's state, and the last checkpoint came back by itself".to_owned();
-        let request = RestoreRequest { manifest, partial: true, reason, automatic: true };
+        let request = RestoreRequest { manifest, partial: true, reason, automatic: true, missing: Vec::new() };
         let (reply, _) = oneshot::channel();
         let pending = PendingOperation::new(Operation::Restore(request), reply);
         self.pending.insert(token, Pending::Operate(Box::new(pending)));
