@@ -199,3 +199,11 @@ async def test_what_is_undone_is_not_saved() -> None:
         await session.execute("x = 5")
         await session.restore(saved)
         assert (await session.execute("x")).value == 1
+
+
+@pytest.mark.parametrize("wanted", [{}, {"keep": 2}, {"executions": 0}, {"seconds": -1}, {"idle": 0}], ids=str)
+async def test_the_engine_refuses_what_would_never_save(wanted: dict[str, Any]) -> None:
+    session = Session()
+    session._options["autosave"] = wanted  # Past the client's own check.
+    with pytest.raises(pyrepl3.BadValue, match="autosave"):
+        await session.start()
