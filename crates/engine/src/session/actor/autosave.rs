@@ -212,6 +212,9 @@ impl Actor {
         match answer {
             Ok(Outcome::Restored(restored)) => {
                 let mut text = format!("The checkpoint {} is back.", restored.checkpoint_id);
+                if restored.undone.is_empty() && restored.lost.is_empty() {
+                    self.machine.forget_loss();
+                }
                 if !restored.undone.is_empty() {
                     text.push_str(&format!(" Not in it: {}.", crate::session::past::described(&restored.undone)));
                 }
