@@ -190,7 +190,10 @@ async fn a_session_that_saves_itself_comes_back_after_a_crash_and_says_what_is_n
 
     // What was begun after the last checkpoint is known to whoever starts a session of this name.
     let second = engine_on(data.path());
-    let again = second.start(SessionOptions { autosave: Some(Autosave { seconds: Some(1e6), ..Autosave::default() }), ..options.clone() });
+    let again = second.start(SessionOptions {
+        autosave: Some(Autosave { seconds: Some(1e6), ..Autosave::default() }),
+        ..options.clone()
+    });
     let again = again.await.unwrap();
     assert_eq!(run(&again, "x").await.repr(), "1");
     again.checkpoint(None).await.unwrap();
@@ -201,7 +204,8 @@ async fn a_session_that_saves_itself_comes_back_after_a_crash_and_says_what_is_n
     let third = engine_on(data.path());
     let last = third.start(options).await.unwrap();
     let mut events = last.events();
-    let Message::Restored(restored) = event(&mut events, |message| matches!(message, Message::Restored(_))).await else {
+    let Message::Restored(restored) = event(&mut events, |message| matches!(message, Message::Restored(_))).await
+    else {
         unreachable!()
     };
     assert_eq!(restored.undone, [count - 1, count]);

@@ -131,7 +131,8 @@ impl Session {
     /// The state that a session begins with. What came back and what did not is told as an event: there is no request
     /// that could be answered with it.
     pub(crate) async fn begin_from(&self, checkpoint: &str) -> Result<(), Failure> {
-        let restored = self.bring_back(checkpoint, false, "the session was started from it".to_owned(), false).await?;
+        let manifest = self.shelf().find(checkpoint).await?;
+        let restored = self.bring_back(manifest, false, "the session was started from it".to_owned(), None).await?;
         let events = &self.shared.events;
         events.push(Message::Restored(restored), !events.is_heard());
         Ok(())
