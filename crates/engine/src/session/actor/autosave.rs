@@ -281,8 +281,9 @@ mod tests {
         clock.executed(now);
         clock.begun(now);
         clock.ended(false, now);
-        assert_eq!(clock.due(false, now), None);
-        clock.executed(now);
         assert_eq!(clock.due(false, now), Some(now + PAUSE));
+        clock.begun(now);
+        clock.ended(true, now);
+        assert_eq!(clock.due(false, now), None);
     }
 }
