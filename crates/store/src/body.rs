@@ -113,7 +113,9 @@ view! {
     }
 }
 
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> std::result::Result<T, D::Error> {
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> std::result::Result<T, D::Error> {
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
@@ -190,7 +192,10 @@ mod tests {
     fn fields_that_are_unknown_missing_or_null_do_no_harm() {
         let json = r#"{"format":1,"new":{"a":[1]},"variables":[{"name":"x","type":null,"size":3,"else":1},{"name":"y"}],"packages":{"p":null}}"#;
         let body: Body = serde_json::from_str(json).unwrap();
-        assert_eq!((body.variables[0].name.as_str(), body.variables[0].size, body.variables[1].group), ("x", Some(3), None));
+        assert_eq!(
+            (body.variables[0].name.as_str(), body.variables[0].size, body.variables[1].group),
+            ("x", Some(3), None)
+        );
         assert!(body.lost.is_empty() && body.packages.contains_key("p"));
     }
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use zstd::bulk::{Compressor, Decompressor};
 
+use crate::cut::BUFFER_CHUNK;
 use crate::id::ChunkId;
 use crate::pack::{Encoding, Entry, MAX_CHUNK};
 
@@ -24,13 +25,15 @@ pub(crate) struct Squeezer {
     /// What the last probe said, and for how many bytes more it counts.
     worth: bool,
     decided: usize,
+    /// For the other thread.
+    second: Option<Box<Squeezer>>,
 }
 
 impl Squeezer {
     pub(crate) fn new() -> io::Result<Squeezer> {
         let compressor = Compressor::new(LEVEL)?;
         let out = vec![0; zstd::zstd_safe::compress_bound(MAX_CHUNK)];
-        Ok(Squeezer { compressor, out, sample: Vec::new(), worth: false, decided: 0 })
+        Ok(Squeezer { compressor, out, sample: Vec::new(), worth: false, decided: 0, second: None })
     }
 
     /// A new blob begins: what the last one was like says nothing about it.
@@ -39,8 +42,8 @@ impl Squeezer {
     }
 
     /// Whether the next bytes of a buffer are worth compressing: by samples of a long run, as compressing what does not compress takes longer than writing it.
-    pub(crate) fn is_worth(&mut self, run: &[u8], taken: usize) -> io::Result<bool> {
-        if self.decided < taken {
+    pub(crate) fn is_worth(&mut self, run: &[u8]) -> io::Result<bool> {
+        if self.decided == 0 {
             let (samples, each) = SAMPLES;
             self.sample.clear();
             if run.len() <= samples * each {
@@ -55,8 +58,38 @@ impl Squeezer {
             self.worth = is_smaller(size, self.sample.len());
             self.decided = PROBE_EACH;
         }
-        self.decided = self.decided.saturating_sub(taken);
+        self.decided = self.decided.saturating_sub(run.len());
         Ok(self.worth)
+    }
+
+    /// Hashes and compresses chunks of a buffer on two threads, as compressing is what takes longest, but not those that are known.
+    pub(crate) fn prepare(
+        &mut self,
+        bytes: &[u8],
+        known: &(dyn Fn(ChunkId) -> bool + Sync),
+    ) -> io::Result<Vec<Prepared>> {
+        let half = (bytes.len() / BUFFER_CHUNK / 2) * BUFFER_CHUNK;
+        if half < BUFFER_CHUNK {
+            return self.prepare_alone(bytes, known);
+        }
+        let second = match &mut self.second {
+            Some(second) => second,
+            none => none.insert(Box::new(Squeezer::new()?)),
+        };
+        let (first, rest) = bytes.split_at(half);
+        let (compressor, out) = (&mut self.compressor, &mut self.out);
+        std::thread::scope(|scope| {
+            let helper = scope.spawn(|| second.prepare_alone(first, known));
+            let behind = prepare(compressor, out, rest, known);
+            let mut done =
+                helper.join().unwrap_or_else(|_| Err(io::Error::other("a thread that compresses has panicked")))?;
+            done.extend(behind?);
+            Ok(done)
+        })
+    }
+
+    fn prepare_alone(&mut self, bytes: &[u8], known: &dyn Fn(ChunkId) -> bool) -> io::Result<Vec<Prepared>> {
+        prepare(&mut self.compressor, &mut self.out, bytes, known)
     }
 
     /// The chunk's compressed bytes, or `None` where they are hardly fewer.
@@ -64,6 +97,37 @@ impl Squeezer {
         let size = self.compressor.compress_to_buffer(chunk, &mut self.out[..])?;
         Ok(is_smaller(size, chunk.len()).then(|| &self.out[..size]))
     }
+}
+
+/// A chunk of a buffer, ready to be added.
+pub(crate) struct Prepared {
+    pub(crate) id: ChunkId,
+    /// Its compressed bytes, where they are fewer, and the chunk is not known.
+    pub(crate) squeezed: Option<Vec<u8>>,
+}
+
+impl Prepared {
+    /// The chunks of bytes that are not worth compressing.
+    pub(crate) fn hashed(bytes: &[u8]) -> Vec<Prepared> {
+        bytes.chunks(BUFFER_CHUNK).map(|chunk| Prepared { id: ChunkId::of(chunk), squeezed: None }).collect()
+    }
+}
+
+fn prepare(
+    compressor: &mut Compressor<'static>,
+    out: &mut [u8],
+    bytes: &[u8],
+    known: &dyn Fn(ChunkId) -> bool,
+) -> io::Result<Vec<Prepared>> {
+    let one = |chunk: &[u8]| {
+        let id = ChunkId::of(chunk);
+        if known(id) {
+            return Ok(Prepared { id, squeezed: None });
+        }
+        let size = compressor.compress_to_buffer(chunk, out)?;
+        Ok(Prepared { id, squeezed: is_smaller(size, chunk.len()).then(|| out[..size].to_vec()) })
+    };
+    bytes.chunks(BUFFER_CHUNK).map(one).collect()
 }
 
 /// By an eighth at least: less is not worth the time that reading takes, nor that the chunk cannot be mapped.
@@ -113,7 +177,13 @@ impl Fetcher {
     }
 
     /// Unpacks a chunk that was read otherwise, and checks that it is what it was.
-    pub(crate) fn decode(&mut self, id: ChunkId, encoding: Encoding, stored: &[u8], out: &mut [u8]) -> Result<(), Unfit> {
+    pub(crate) fn decode(
+        &mut self,
+        id: ChunkId,
+        encoding: Encoding,
+        stored: &[u8],
+        out: &mut [u8],
+    ) -> Result<(), Unfit> {
         if encoding == Encoding::Zstd {
             self.unpack(stored, out)?;
         } else if stored.len() == out.len() {
@@ -142,5 +212,9 @@ fn read(file: &File, out: &mut [u8], at: u64) -> Result<(), Unfit> {
 }
 
 fn check(id: ChunkId, bytes: &[u8]) -> Result<(), Unfit> {
-    if ChunkId::of(bytes) == id { Ok(()) } else { Err(Unfit::Damaged("the bytes of a chunk are not those that were written")) }
+    if ChunkId::hash(bytes) == id {
+        Ok(())
+    } else {
+        Err(Unfit::Damaged("the bytes of a chunk are not those that were written"))
+    }
 }

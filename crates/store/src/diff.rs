@@ -23,7 +23,6 @@ impl Store {
     ///
     /// # Errors
     /// [`crate::Error::Damaged`] where the list of names of one cannot be read.
-    #[expect(clippy::unused_self, reason = "a method like the others")]
     pub fn diff(&self, earlier: &Manifest, later: &Manifest) -> Result<Diff> {
         let (before, after) = (earlier.view()?, later.view()?);
         let (old, new) = (Contents::of(earlier, &before), Contents::of(later, &after));

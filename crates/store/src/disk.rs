@@ -56,7 +56,7 @@ impl Disk {
     pub(crate) fn write(&self, mut file: &File, path: &Path, bytes: &[u8]) -> Result<()> {
         #[cfg(test)]
         if let Some(faults) = &self.faults {
-            faults.tear(file, path, bytes);
+            faults.tear(file, bytes);
         }
         self.before(Step::Write, path)
             .and_then(|()| file.write_all(bytes))
@@ -79,7 +79,12 @@ impl Disk {
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         self.before(Step::Rename, to)
             .and_then(|()| fs::rename(from, to))
-            .map_err(|error| Error::io("rename to", to, error))
+            .map_err(|error| Error::io("rename to", to, error))?;
+        #[cfg(test)]
+        if let Some(faults) = &self.faults {
+            faults.renamed(from, to);
+        }
+        Ok(())
     }
 
     /// Removes a file. One that is not there any more is removed.

@@ -39,7 +39,9 @@ pub enum Error {
         still_good: String,
     },
     /// No space is left: on the disk, in the quota, or below the store's own bound.
-    #[error("the checkpoint was not saved: {why}. What had been written of it is removed, earlier checkpoints are as they were. Delete checkpoints that are not needed, or give the store more room")]
+    #[error(
+        "the checkpoint was not saved: {why}. What had been written of it is removed, earlier checkpoints are as they were. Delete checkpoints that are not needed, or give the store more room"
+    )]
     Full {
         /// Which bound was met, and where.
         why: String,
@@ -55,7 +57,9 @@ pub enum Error {
         source: io::Error,
     },
     /// A later version of this program wrote it.
-    #[error("{what} has format {found}, and this version reads formats up to {known}; use the version of pyrepl3 that wrote it, or a later one")]
+    #[error(
+        "{what} has format {found}, and this version reads formats up to {known}; use the version of pyrepl3 that wrote it, or a later one"
+    )]
     NewerFormat {
         /// The file.
         what: String,

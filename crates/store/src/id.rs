@@ -5,7 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::pack::MAX_CHUNK;
 use crate::{Error, Result};
+
+static NOTHING: [u8; MAX_CHUNK] = [0; MAX_CHUNK];
 
 /// A checkpoint: `ckp_` and the 32 hexadecimal digits of a UUID of version 7. Ids sort by the time at which they were given.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -99,7 +102,12 @@ pub(crate) struct ChunkId(pub(crate) [u8; 32]);
 impl ChunkId {
     pub(crate) const ZEROS: ChunkId = ChunkId([0; 32]);
 
+    /// The id of a chunk, which is not longer than [`MAX_CHUNK`].
     pub(crate) fn of(bytes: &[u8]) -> ChunkId {
+        if bytes == &NOTHING[..bytes.len()] { ChunkId::ZEROS } else { ChunkId::hash(bytes) }
+    }
+
+    pub(crate) fn hash(bytes: &[u8]) -> ChunkId {
         ChunkId(*blake3::hash(bytes).as_bytes())
     }
 

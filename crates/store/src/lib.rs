@@ -29,6 +29,8 @@ mod retain;
 mod source;
 mod store;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod transfer;
 mod verify;
 mod writer;

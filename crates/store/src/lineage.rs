@@ -138,6 +138,10 @@ impl Index {
     /// What to say of a chunk that is nowhere.
     pub(crate) fn why_missing(&self) -> String {
         let reasons: Vec<&str> = self.damaged.iter().map(|(_, reason)| reason.as_str()).collect();
-        if reasons.is_empty() { "a pack is missing".into() } else { format!("a pack cannot be read: {}", reasons.join("; ")) }
+        if reasons.is_empty() {
+            "a pack is missing".into()
+        } else {
+            format!("a pack cannot be read: {}", reasons.join("; "))
+        }
     }
 }

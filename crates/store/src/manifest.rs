@@ -108,11 +108,17 @@ impl Manifest {
     /// The bytes of the manifest's file.
     pub(crate) fn seal(&self) -> Result<Vec<u8>> {
         self.check().map_err(Error::Misuse)?;
-        let text = serde_json::to_string(self).map_err(|error| Error::Misuse(format!("the manifest cannot be written: {error}")))?;
+        let text = serde_json::to_string(self)
+            .map_err(|error| Error::Misuse(format!("the manifest cannot be written: {error}")))?;
         let hash = blake3::hash(text.as_bytes()).to_hex();
-        let sealed = format!("{{\"pyrepl3_checkpoint\":{FORMAT},\"blake3\":\"{hash}\",\"manifest\":{text}}}\n").into_bytes();
+        let sealed =
+            format!("{{\"pyrepl3_checkpoint\":{FORMAT},\"blake3\":\"{hash}\",\"manifest\":{text}}}\n").into_bytes();
         if sealed.len() as u64 > LARGEST {
-            return Err(Error::TooLarge { what: "the list of what the checkpoint holds".into(), size: sealed.len() as u64, limit: LARGEST });
+            return Err(Error::TooLarge {
+                what: "the list of what the checkpoint holds".into(),
+                size: sealed.len() as u64,
+                limit: LARGEST,
+            });
         }
         Ok(sealed)
     }
@@ -140,8 +146,8 @@ impl Manifest {
         if blake3::hash(text.as_bytes()).to_hex().as_str() != hash {
             return Err(damaged("its manifest is not what was written".into()));
         }
-        let manifest: Manifest =
-            serde_json::from_str(text).map_err(|error| damaged(format!("its manifest does not make sense: {error}")))?;
+        let manifest: Manifest = serde_json::from_str(text)
+            .map_err(|error| damaged(format!("its manifest does not make sense: {error}")))?;
         manifest.check().map_err(|what| damaged(format!("its manifest does not make sense: {what}")))?;
         Ok(manifest)
     }
@@ -177,7 +183,9 @@ impl Manifest {
 
 fn check_name(of: &str, name: &str) -> std::result::Result<(), String> {
     if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
-        return Err(format!("the name of a {of} is 1 to {LONGEST_NAME} bytes without control characters, and {name:?} is not"));
+        return Err(format!(
+            "the name of a {of} is 1 to {LONGEST_NAME} bytes without control characters, and {name:?} is not"
+        ));
     }
     Ok(())
 }

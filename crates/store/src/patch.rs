@@ -49,7 +49,8 @@ impl<'w> PatchWriter<'w> {
     pub fn replace(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         let grid = BUFFER_CHUNK as u64;
         let end = offset.checked_add(bytes.len() as u64).filter(|end| *end <= self.blob.size);
-        let aligned = end.filter(|end| offset.is_multiple_of(grid) && (end.is_multiple_of(grid) || *end == self.blob.size));
+        let aligned =
+            end.filter(|end| offset.is_multiple_of(grid) && (end.is_multiple_of(grid) || *end == self.blob.size));
         let (Some(end), Kind::Buffer, true) = (aligned, self.blob.kind, offset >= self.end) else {
             return Err(Error::Misuse(format!(
                 "{} bytes at {offset} cannot be replaced in a {:?} of {} bytes whose changes reach {} so far: ranges begin and end at multiples of {grid}, \
@@ -93,7 +94,9 @@ impl<'w> PatchWriter<'w> {
 
     fn close(&mut self) -> Result<()> {
         match self.open.take() {
-            Some((segment, chunks)) if self.blob.segmented => self.blob.parts[segment] = self.writer.add_segment(&chunks)?,
+            Some((segment, chunks)) if self.blob.segmented => {
+                self.blob.parts[segment] = self.writer.add_segment(&chunks)?;
+            }
             Some((_, chunks)) => self.blob.parts = chunks,
             None => {}
         }

@@ -43,7 +43,11 @@ impl Parts {
         let blob = manifest.blobs.get(number as usize);
         let blob = blob.ok_or_else(|| Error::Misuse(format!("checkpoint {} has no blob {number}", manifest.id)))?;
         let (parts, none) = (blob.parts.iter().copied().collect(), VecDeque::new());
-        Ok(if blob.segmented { Parts { segments: parts, chunks: none } } else { Parts { segments: none, chunks: parts } })
+        Ok(if blob.segmented {
+            Parts { segments: parts, chunks: none }
+        } else {
+            Parts { segments: none, chunks: parts }
+        })
     }
 
     pub(crate) fn next(&mut self, source: &mut Source) -> Result<Option<Part>> {
@@ -87,9 +91,9 @@ impl BlobReader {
     }
 
     fn fill(&mut self) -> Result<bool> {
-        self.batch.clear();
-        self.at = 0;
         if self.left == 0 {
+            self.batch.clear();
+            self.at = 0;
             return Ok(false);
         }
         let (mut parts, mut bytes) = (Vec::new(), 0);
@@ -98,7 +102,12 @@ impl BlobReader {
             bytes += part.length;
             parts.push(part);
         }
-        self.source.chunks(&parts, &mut self.batch)?;
+        if let Err(error) = self.source.chunks(&parts, &mut self.batch) {
+            // What is in the batch is half read: nobody may see it.
+            (self.at, self.left) = (0, 0);
+            self.batch.clear();
+            return Err(error);
+        }
         let taken = self.left.min(bytes.saturating_sub(self.skip));
         self.at = usize::try_from(self.skip).unwrap_or(usize::MAX).min(self.batch.len());
         self.batch.truncate(self.at + usize::try_from(taken).unwrap_or(0));
@@ -256,7 +265,8 @@ fn place(source: &mut Source, part: Part) -> Result<Place> {
     }
     let index = Arc::clone(&source.index);
     let Some((pack, entry)) = index.find(part.id) else { return Err(source.missing()) };
-    if entry.encoding == Encoding::Mapped && entry.offset.is_multiple_of(PAGE) && u64::from(entry.length) == part.length {
+    if entry.encoding == Encoding::Mapped && entry.offset.is_multiple_of(PAGE) && u64::from(entry.length) == part.length
+    {
         return Ok(Place::Raw { file: source.file(pack)?, path: index.path(pack).to_owned(), at: entry.offset });
     }
     Ok(Place::Packed)

@@ -104,7 +104,9 @@ impl Store {
         let mut candidates = Vec::new();
         for (lineage, id) in self.everything(None)? {
             match lineage.read(self.disk(), &id) {
-                Ok(Some(manifest)) if !(rule.keep_named && manifest.name.is_some()) => candidates.push((lineage, manifest)),
+                Ok(Some(manifest)) if !(rule.keep_named && manifest.name.is_some()) => {
+                    candidates.push((lineage, manifest));
+                }
                 Ok(_) | Err(Error::Damaged { .. } | Error::NewerFormat { .. }) => {}
                 Err(error) => return Err(error),
             }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::codec::{Fetcher, Unfit};
 use crate::disk::Disk;
@@ -82,19 +82,32 @@ impl Source {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS);
         if threads == 1 || whole < WORTH_THREADS || jobs.len() < threads {
             let mut fetcher = self.fetcher()?;
-            return work(&mut fetcher, &mut jobs).map_err(|unfit| self.unfit(unfit));
+            let done = jobs.iter_mut().try_for_each(|(file, entry, out)| fetcher.fetch(file, entry, out));
+            return done.map_err(|unfit| self.unfit(unfit));
         }
-        let mut fetchers = (0..threads).map(|_| self.fetcher()).collect::<Result<Vec<_>>>()?;
-        let share = jobs.len().div_ceil(threads);
-        let done: Vec<std::result::Result<(), Unfit>> = std::thread::scope(|scope| {
-            let shares = jobs.chunks_mut(share).zip(&mut fetchers);
-            let threads: Vec<_> = shares.map(|(jobs, fetcher)| scope.spawn(move || work(fetcher, jobs))).collect();
-            let ended = |thread: std::thread::ScopedJoinHandle<'_, _>| {
-                thread.join().unwrap_or_else(|_| Err(Unfit::Io(std::io::Error::other("a thread that reads has panicked"))))
-            };
-            threads.into_iter().map(ended).collect()
+        let queue = Mutex::new(jobs.iter_mut());
+        // One after the other, as cores that are shared do not all run at one speed.
+        let take = |fetcher: &mut Fetcher| {
+            loop {
+                let job = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some((file, entry, out)) = job else { return Ok(()) };
+                fetcher.fetch(file, entry, out)?;
+            }
+        };
+        let mut fetchers = (1..threads).map(|_| self.fetcher()).collect::<Result<Vec<_>>>()?;
+        let mut own = self.fetcher()?;
+        let done = std::thread::scope(|scope| {
+            let helpers: Vec<_> = fetchers.iter_mut().map(|fetcher| scope.spawn(|| take(fetcher))).collect();
+            let done = take(&mut own);
+            let ended = helpers.into_iter().map(|helper| {
+                helper
+                    .join()
+                    .unwrap_or_else(|_| Err(Unfit::Io(std::io::Error::other("a thread that reads has panicked"))))
+            });
+            // All are waited for, also where one failed.
+            ended.fold(done, std::result::Result::and)
         });
-        done.into_iter().collect::<std::result::Result<(), Unfit>>().map_err(|unfit| self.unfit(unfit))
+        done.map_err(|unfit| self.unfit(unfit))
     }
 
     fn fetcher(&self) -> Result<Fetcher> {
@@ -128,10 +141,6 @@ impl Source {
             },
         }
     }
-}
-
-fn work(fetcher: &mut Fetcher, jobs: &mut [(Arc<File>, Entry, &mut [u8])]) -> std::result::Result<(), Unfit> {
-    jobs.iter_mut().try_for_each(|(file, entry, out)| fetcher.fetch(file, entry, out))
 }
 
 fn listed(names: &[String]) -> String {

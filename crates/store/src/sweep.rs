@@ -39,8 +39,8 @@ pub(crate) enum Swept {
 }
 
 /// What the manifests of a lineage need.
-struct Needed {
-    chunks: HashSet<ChunkId>,
+pub(crate) struct Needed {
+    pub(crate) chunks: HashSet<ChunkId>,
     /// A manifest or a list of chunks cannot be read. Then nobody can say what is not needed.
     is_all: bool,
 }
@@ -77,7 +77,7 @@ impl Store {
         Ok(Swept::Freed(freed))
     }
 
-    fn needed(&self, lineage: &Lineage, index: &Arc<Index>) -> Result<Needed> {
+    pub(crate) fn needed(&self, lineage: &Lineage, index: &Arc<Index>) -> Result<Needed> {
         let mut needed = Needed { chunks: HashSet::new(), is_all: true };
         for id in lineage.checkpoints(self.disk())? {
             match lineage.read(self.disk(), &id) {
@@ -115,8 +115,12 @@ impl Store {
         let (mut dead, mut mostly_dead, mut changed) = (Vec::new(), Vec::new(), false);
         let mut found = HashSet::new();
         for pack in &packs {
-            let alive: Vec<Entry> =
-                pack.entries.iter().filter(|entry| needed.contains(&entry.id) && found.insert(entry.id)).copied().collect();
+            let alive: Vec<Entry> = pack
+                .entries
+                .iter()
+                .filter(|entry| needed.contains(&entry.id) && found.insert(entry.id))
+                .copied()
+                .collect();
             let of_use: u64 = alive.iter().map(|entry| u64::from(entry.stored)).sum();
             if alive.is_empty() {
                 dead.push(pack.path.clone());
@@ -148,7 +152,11 @@ impl Store {
     }
 
     /// Copies what is of use from several packs to a new one, as it is: a chunk that is damaged stays so, and is noticed when it is read.
-    fn put_together(&self, lineage: &Lineage, packs: &[(Arc<Pack>, Vec<Entry>)]) -> Result<Option<(std::path::PathBuf, u64)>> {
+    fn put_together(
+        &self,
+        lineage: &Lineage,
+        packs: &[(Arc<Pack>, Vec<Entry>)],
+    ) -> Result<Option<(std::path::PathBuf, u64)>> {
         if packs.is_empty() {
             return Ok(None);
         }

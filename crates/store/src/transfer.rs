@@ -62,7 +62,8 @@ impl Store {
         for lists in [true, false] {
             for blob in 0..manifest.blobs() {
                 let (mut source, mut parts) = reader.source(blob)?;
-                let segments = manifest.blobs[blob as usize].segmented.then(|| manifest.blobs[blob as usize].parts.clone());
+                let segments =
+                    manifest.blobs[blob as usize].segmented.then(|| manifest.blobs[blob as usize].parts.clone());
                 let mut segments = segments.unwrap_or_default().into_iter();
                 while let Some(part) = if lists { segments.next() } else { parts.next(&mut source)? } {
                     if part.id == ChunkId::ZEROS || done.insert(part.id, ()).is_some() {
@@ -112,9 +113,12 @@ impl Store {
         while let Some(chunk) = input.chunk()? {
             let lists = awaited.take(chunk.id, u64::from(chunk.length))?;
             plain.resize(chunk.length as usize, 0);
-            fetcher.decode(chunk.id, chunk.encoding, &input.stored, &mut plain).map_err(|_| broken("a chunk is not what it should be"))?;
+            fetcher
+                .decode(chunk.id, chunk.encoding, &input.stored, &mut plain)
+                .map_err(|_| broken("a chunk is not what it should be"))?;
             for stands_for in lists {
-                let chunks = segment::read(&plain, stands_for).ok_or_else(|| broken("a list of chunks does not make sense"))?;
+                let chunks =
+                    segment::read(&plain, stands_for).ok_or_else(|| broken("a list of chunks does not make sense"))?;
                 chunks.iter().try_for_each(|chunk| awaited.chunk(chunk.id, chunk.length))?;
             }
             writer.add_stored(chunk.id, chunk.length, chunk.encoding, &input.stored)?;

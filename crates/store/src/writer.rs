@@ -5,18 +5,17 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use crate::codec::Squeezer;
+use crate::codec::{Prepared, Squeezer};
 use crate::cut::{BUFFER_CHUNK, Kind};
 use crate::id::{CheckpointId, ChunkId, LineageId};
 use crate::lineage::{Index, Lineage};
 use crate::lock::Lock;
 use crate::manifest::{Blob, INLINE, LARGEST_BLOB, Manifest, Part, SEGMENT, segment};
-use crate::pack::{Encoding, MAX_CHUNK, PackWriter, small};
+use crate::pack::{Encoding, PackWriter, small};
 use crate::patch::PatchWriter;
 use crate::store::{Meta, Store, now};
 use crate::{Error, Result};
 
-static ZEROS: [u8; MAX_CHUNK] = [0; MAX_CHUNK];
 /// Buffers shorter than this are kept as streams are: to map them would take more than to copy them.
 const WORTH_MAPPING: usize = 32 << 10;
 /// What is hashed, probed and written at a time: a multiple of a buffer's chunks.
@@ -41,7 +40,10 @@ pub struct Writer {
 
 impl std::fmt::Debug for Writer {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Writer").field("id", &self.manifest.id).field("blobs", &self.manifest.blobs.len()).finish_non_exhaustive()
+        out.debug_struct("Writer")
+            .field("id", &self.manifest.id)
+            .field("blobs", &self.manifest.blobs.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -85,7 +87,8 @@ impl Writer {
         };
         manifest.seal()?;
         let pack = PackWriter::new(disk, &lineage.packs, manifest.id.as_str(), room);
-        let squeezer = Squeezer::new().map_err(|error| Error::io("set up compression for", &lineage.directory, error))?;
+        let squeezer =
+            Squeezer::new().map_err(|error| Error::io("set up compression for", &lineage.directory, error))?;
         let (store, bases, new) = (store.clone(), HashMap::new(), HashSet::new());
         Ok(Writer { store, lineage, index, manifest, bases, pack, new, squeezer, failed: false, _lock: lock })
     }
@@ -145,7 +148,9 @@ impl Writer {
     /// [`Error::Misuse`] where a write failed before.
     pub fn commit(mut self, body: Box<RawValue>) -> Result<Manifest> {
         if self.failed {
-            return Err(Error::Misuse("the checkpoint cannot be completed: writing it failed before; begin it again".into()));
+            return Err(Error::Misuse(
+                "the checkpoint cannot be completed: writing it failed before; begin it again".into(),
+            ));
         }
         self.manifest.body = body;
         self.manifest.seal()?;
@@ -173,14 +178,18 @@ impl Writer {
 
     /// Adds a chunk of a stream, or any bytes that are to be compressed.
     pub(crate) fn add_packed(&mut self, bytes: &[u8]) -> Result<ChunkId> {
-        if bytes == &ZEROS[..bytes.len()] {
-            return Ok(ChunkId::ZEROS);
-        }
         let id = ChunkId::of(bytes);
-        if self.is_new(id) {
-            self.squeeze(id, bytes, Encoding::Raw)?;
+        if !self.is_new(id) {
+            return Ok(id);
         }
-        Ok(id)
+        let squeezed =
+            self.squeezer.squeeze(bytes).map_err(|error| Error::io("compress for", &self.lineage.directory, error));
+        let added = squeezed.and_then(|squeezed| {
+            let (encoding, stored) = squeezed.map_or((Encoding::Raw, bytes), |stored| (Encoding::Zstd, stored));
+            self.pack.add(id, small(bytes.len()), encoding, stored)
+        });
+        self.failed |= added.is_err();
+        added.map(|()| id)
     }
 
     /// Adds a chunk that was checked, in the form in which it came.
@@ -194,41 +203,32 @@ impl Writer {
         !self.index.has(id) && self.new.insert(id)
     }
 
-    fn squeeze(&mut self, id: ChunkId, bytes: &[u8], otherwise: Encoding) -> Result<()> {
-        let squeezed = self.squeezer.squeeze(bytes).map_err(|error| Error::io("compress for", &self.lineage.directory, error));
-        let added = squeezed.and_then(|squeezed| {
-            let (encoding, stored) = squeezed.map_or((otherwise, bytes), |stored| (Encoding::Zstd, stored));
-            self.pack.add(id, small(bytes.len()), encoding, stored)
-        });
-        self.failed |= added.is_err();
-        added
-    }
-
-    /// Adds chunks of a buffer. Those that are new and follow each other are written in one go, right from `bytes`.
+    /// Adds chunks of a buffer. Those that are new, follow each other and do not compress are written in one go, right from `bytes`.
     pub(crate) fn add_buffer(&mut self, bytes: &[u8], parts: &mut Vec<Part>) -> Result<()> {
-        let worth = self.squeezer.is_worth(bytes, bytes.len());
-        let worth = worth.map_err(|error| Error::io("compress for", &self.lineage.directory, error))?;
-        let (mut run, mut run_at) = (Vec::new(), 0);
-        let mut at = 0;
-        for chunk in bytes.chunks(BUFFER_CHUNK) {
-            let end = at + chunk.len();
-            let zeros = chunk == &ZEROS[..chunk.len()];
-            let id = if zeros { ChunkId::ZEROS } else { ChunkId::of(chunk) };
+        let failed = |error| Error::io("compress for", &self.lineage.directory, error);
+        let worth = self.squeezer.is_worth(bytes).map_err(failed)?;
+        let index = Arc::clone(&self.index);
+        let known = |id| index.has(id);
+        let done = if worth { self.squeezer.prepare(bytes, &known).map_err(failed)? } else { Prepared::hashed(bytes) };
+        let (mut run, mut run_at, mut at) = (Vec::new(), 0, 0);
+        for (chunk, Prepared { id, squeezed }) in bytes.chunks(BUFFER_CHUNK).zip(done) {
             parts.push(Part { id, length: chunk.len() as u64 });
-            let new = !zeros && self.is_new(id);
-            if new && !worth {
+            let new = self.is_new(id);
+            if new && squeezed.is_none() {
                 if run.is_empty() {
                     run_at = at;
                 }
                 run.push((id, small(chunk.len())));
             } else {
                 self.add_run(&mut run, &bytes[run_at..at])?;
-                if new {
-                    self.squeeze(id, chunk, Encoding::Mapped)?;
+                run_at = at + chunk.len();
+                if let Some(squeezed) = squeezed.filter(|_| new) {
+                    let added = self.pack.add(id, small(chunk.len()), Encoding::Zstd, &squeezed);
+                    self.failed |= added.is_err();
+                    added?;
                 }
-                run_at = end;
             }
-            at = end;
+            at += chunk.len();
         }
         self.add_run(&mut run, &bytes[run_at.min(at)..at])
     }
