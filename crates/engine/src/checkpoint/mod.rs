@@ -69,6 +69,24 @@ impl Shelf {
     }
 }
 
+/// What the list says of a checkpoint.
+pub(crate) fn summary(manifest: &Manifest) -> Result<Checkpoint, Failure> {
+    let body = manifest.view().map_err(|error| failure(&error))?;
+    Ok(Checkpoint {
+        checkpoint_id: manifest.id.to_string(),
+        name: manifest.name.clone(),
+        session_id: manifest.session.clone(),
+        parent: manifest.parent.as_ref().map(ToString::to_string),
+        created_at: manifest.created_at,
+        size_bytes: manifest.size_bytes,
+        stored_bytes: manifest.stored_bytes,
+        python: body.python.version,
+        variables: body.variables.len() as u64,
+        lost: body.lost.len() as u64,
+        damaged: None,
+    })
+}
+
 fn line(summary: Summary) -> Checkpoint {
     let empty = Checkpoint {
         checkpoint_id: summary.id.to_string(),
