@@ -2,7 +2,7 @@
 
 mod show;
 
-pub(crate) use show::{differences, list, when};
+pub(crate) use show::{differences, list};
 
 use crate::args::{CheckpointCommand, Common, PruneArgs};
 use crate::table::plain;

@@ -37,7 +37,7 @@ pub(crate) fn list(known: &[Checkpoint]) -> Vec<String> {
 }
 
 /// A time of today by how long it is ago, another by its date. `at`: seconds since 1970.
-pub(crate) fn when(at: f64) -> String {
+fn when(at: f64) -> String {
     let Some(time) = DateTime::from_timestamp_millis((at * 1e3) as i64) else { return "?".to_owned() };
     let ago = (Local::now() - time.with_timezone(&Local)).num_seconds();
     match ago {
