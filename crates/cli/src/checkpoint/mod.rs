@@ -60,7 +60,14 @@ impl Desk {
                 self.each(&[serde_json::json!({
                     "checkpoint_id": line.checkpoint_id, "name": line.name, "file": file, "bytes": bytes,
                 })])?;
-                self.text(|| format!("wrote {} to {} ({})", called(&line.name, &line.checkpoint_id), file.display(), size::bytes(bytes)));
+                self.text(|| {
+                    format!(
+                        "wrote {} to {} ({})",
+                        called(&line.name, &line.checkpoint_id),
+                        file.display(),
+                        size::bytes(bytes)
+                    )
+                });
             }
             CheckpointCommand::Import { file, trust } => {
                 if !trust {

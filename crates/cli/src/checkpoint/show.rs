@@ -17,7 +17,16 @@ pub(crate) fn list(known: &[Checkpoint]) -> Vec<String> {
         let id = one.checkpoint_id.clone();
         if let Some(why) = &one.damaged {
             damaged.push(plain(why));
-            rows.push([String::new(), id, "damaged".to_owned(), String::new(), String::new(), String::new(), String::new(), String::new()]);
+            rows.push([
+                String::new(),
+                id,
+                "damaged".to_owned(),
+                String::new(),
+                String::new(),
+                String::new(),
+                String::new(),
+                String::new(),
+            ]);
             continue;
         }
         rows.push([
@@ -66,9 +75,11 @@ pub(crate) fn details(one: &CheckpointDetails) -> Vec<String> {
         ["id", &line.checkpoint_id].map(str::to_owned),
         ["session", &session].map(str::to_owned),
         ["parent", line.parent.as_deref().unwrap_or("-")].map(str::to_owned),
-        ["made", &format!("{}{by_itself}, after {} executions", exactly(line.created_at), one.execution_count)].map(str::to_owned),
+        ["made", &format!("{}{by_itself}, after execution {}", exactly(line.created_at), one.execution_count)]
+            .map(str::to_owned),
         ["Python", &plain(&line.python)].map(str::to_owned),
-        ["size", &format!("{}, of which {} were newly stored", size::bytes(line.size_bytes), size::bytes(line.stored_bytes))].map(str::to_owned),
+        ["size", &format!("{}; {} were newly stored", size::bytes(line.size_bytes), size::bytes(line.stored_bytes))]
+            .map(str::to_owned),
     ];
     if let Some(origin) = &one.origin {
         head.push(["imported", origin].map(str::to_owned));
@@ -81,9 +92,10 @@ pub(crate) fn details(one: &CheckpointDetails) -> Vec<String> {
         head.push(["packages".to_owned(), packages.collect::<Vec<_>>().join(", ")]);
     }
     let mut lines = table::lines(&head, &[]);
-    let rows = one.contents.iter().map(|one| {
-        [plain(&one.name), plain(&one.tier), size::bytes(one.size), plain(&one.type_name)]
-    });
+    let rows = one
+        .contents
+        .iter()
+        .map(|one| [plain(&one.name), plain(&one.tier), size::bytes(one.size), plain(&one.type_name)]);
     section(&mut lines, "Variables", &with_head(["name", "kept as", "size", "type"], rows), &[2]);
     let rows = one.not_kept.iter().map(|one| [plain(&one.name), plain(&one.reason)]);
     section(&mut lines, "Lost", &with_head(["name", "why"], rows), &[]);
@@ -96,8 +108,14 @@ pub(crate) fn details(one: &CheckpointDetails) -> Vec<String> {
         lines.extend([String::new(), "Functions and classes".to_owned()]);
         for definition in &one.definitions {
             match &definition.source {
-                Some(source) => lines.extend(plain_lines(source.trim_end()).into_iter().map(|line| format!("  {line}").trim_end().to_owned())),
-                None => lines.push(format!("  {} {}: its source is not known", plain(&definition.kind), plain(&definition.name))),
+                Some(source) => lines.extend(
+                    plain_lines(source.trim_end()).into_iter().map(|line| format!("  {line}").trim_end().to_owned()),
+                ),
+                None => lines.push(format!(
+                    "  {} {}: its source is not known",
+                    plain(&definition.kind),
+                    plain(&definition.name)
+                )),
             }
             lines.push(String::new());
         }

@@ -145,15 +145,17 @@ pub(crate) fn parse(line: &str) -> Option<Command> {
         ("rollback", chosen) => Some(Command::Rollback(unquoted(chosen).to_owned())),
         ("drop", chosen) => Some(Command::Drop(unquoted(chosen).to_owned())),
         ("switch", chosen) => Some(Command::Switch(unquoted(chosen).to_owned())),
-        ("help" | "who" | "reset" | "quit" | "exit" | "snapshots" | "branches" | "checkpoints", "") => Some(match name {
-            "help" => Command::Help,
-            "snapshots" => Command::Snapshots,
-            "branches" => Command::Branches,
-            "checkpoints" => Command::Checkpoints,
-            "who" => Command::Who,
-            "reset" => Command::Reset,
-            _ => Command::Quit,
-        }),
+        ("help" | "who" | "reset" | "quit" | "exit" | "snapshots" | "branches" | "checkpoints", "") => {
+            Some(match name {
+                "help" => Command::Help,
+                "snapshots" => Command::Snapshots,
+                "branches" => Command::Branches,
+                "checkpoints" => Command::Checkpoints,
+                "who" => Command::Who,
+                "reset" => Command::Reset,
+                _ => Command::Quit,
+            })
+        }
         ("help" | "who" | "reset" | "quit" | "exit" | "snapshots" | "branches" | "checkpoints", _) => {
             Some(Command::Wrong(format!("%{name} takes no argument"), format!("write %{name}")))
         }
@@ -177,7 +179,10 @@ fn diff(both: &str) -> Command {
     let mut names = names.into_iter();
     match (names.next(), names.next(), names.next()) {
         (Some(earlier), later, None) => Command::Diff(earlier, later),
-        _ => Command::Wrong("%diff compares two checkpoints".into(), "write %diff A B; names with spaces in quotes".into()),
+        _ => Command::Wrong(
+            "%diff compares two checkpoints".into(),
+            "write %diff A B; names with spaces in quotes".into(),
+        ),
     }
 }
 

@@ -53,7 +53,7 @@ impl Repl {
     /// Tells of a session that was saved.
     pub(super) fn checkpointed(&mut self, created: &CheckpointCreated) {
         let text = format!(
-            "saved as {} in {}: {} variables, {}, of which {} were new",
+            "saved as {} in {}: {} variables, {}; {} were newly stored",
             called(&created.name, &created.checkpoint_id),
             size::seconds(created.duration),
             created.variables.len(),

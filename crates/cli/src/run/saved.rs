@@ -4,15 +4,17 @@ use super::program::Program;
 use super::pump::Pump;
 use crate::output::Trouble;
 use crate::table::plain;
-use pyrepl3_engine::protocol::message::{Lost, Message, PackageDifference, Progress, Restored};
 use pyrepl3_engine::protocol::id::{self, Kind};
+use pyrepl3_engine::protocol::message::{Lost, Message, PackageDifference, Progress, Restored};
 use pyrepl3_engine::{Code, Engine, Failure, Session};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Brings the state of a checkpoint into a session that has just started, then gives it the arguments of this program.
 pub(super) async fn bring_back(session: &Session, checkpoint: &str, program: &Program) -> Result<Restored, Failure> {
     let restored = session.restore(checkpoint, false).await.map_err(|failure| match failure.code {
-        Code::CheckpointNotFound => Failure { how: "`pyrepl3 checkpoint list` shows what there is".to_owned(), ..failure },
+        Code::CheckpointNotFound => {
+            Failure { how: "`pyrepl3 checkpoint list` shows what there is".to_owned(), ..failure }
+        }
         _ => failure,
     })?;
     session.execute(program.as_it_starts())?.result().await.map_err(|error| {

@@ -43,7 +43,8 @@ fn a_killed_script_goes_on_in_another_process() {
     running.expect("there");
     running.signal(rustix::process::Signal::KILL);
     assert_eq!(running.finish().status, 137);
-    let look = "rate = 3; print(words, alias is words, model.words is words, area(2) == math.pi * 8, j.dumps(1), OD.__name__)";
+    let look =
+        "rate = 3; print(words, alias is words, model.words is words, area(2) == math.pi * 8, j.dumps(1), OD.__name__)";
     let outcome = bench.run(&["--from", "work", "-c", look]);
     assert_eq!(outcome.out, "['a', 'b'] True True True 1 OrderedDict\n", "{}", outcome.err);
     assert_eq!((outcome.status, outcome.err.as_str()), (0, ""));
@@ -56,7 +57,8 @@ fn a_script_has_its_own_arguments_when_it_goes_on() {
     let script = bench.file("second.py", "import sys; print(sys.argv, sys.path[0] == __import__('os').path.dirname(__import__('os').path.realpath(__file__)), words)");
     let outcome = bench.run(&["--from", "work", &script, "x", "é"]);
     assert_eq!(outcome.out, "['second.py', 'x', 'é'] True ['a', 'b']\n", "{}", outcome.err);
-    let outcome = bench.run(&["--from", "work", "-c", "import sys; print(sys.argv, sys.path[0] == '', '__file__' in globals())"]);
+    let outcome =
+        bench.run(&["--from", "work", "-c", "import sys; print(sys.argv, sys.path[0] == '', '__file__' in globals())"]);
     assert_eq!(outcome.out, "['-c'] True False\n", "{}", outcome.err);
 }
 
@@ -105,7 +107,10 @@ fn programs_read_it_in_the_stream() {
     assert_eq!((last["type"].as_str(), last["name"].as_str()), (Some("checkpoint_created"), Some("a")));
     let outcome = bench.run(&["--json", "--from", "a", "-c", "x"]);
     let lines: Vec<_> = outcome.out.lines().map(json).collect();
-    assert_eq!((lines[0]["type"].as_str(), lines[0]["checkpoint_id"].as_str()), (Some("restored"), last["checkpoint_id"].as_str()));
+    assert_eq!(
+        (lines[0]["type"].as_str(), lines[0]["checkpoint_id"].as_str()),
+        (Some("restored"), last["checkpoint_id"].as_str())
+    );
     assert_eq!(lines.last().unwrap()["repr"], Value::Null, "a script shows no value: {lines:?}");
     let outcome = bench.run(&["--json", "--from", "no", "-c", "x"]);
     assert_eq!(json(outcome.out.trim())["code"], "checkpoint_not_found");
@@ -126,8 +131,16 @@ fn checkpoints_are_listed_shown_compared_and_deleted() {
 
     let shown = checkpoint(&bench, &["show", "one"]).out;
     for part in [
-        "name    ", "\nsession ", "\nPython  ", "\nVariables\n", "\nImports\n", "math", "collections.OrderedDict",
-        "\nFunctions and classes\n", "  def area(r):\n      return math.pi * r ** rate\n", "  class Model:\n",
+        "name    ",
+        "\nsession ",
+        "\nPython  ",
+        "\nVariables\n",
+        "\nImports\n",
+        "math",
+        "collections.OrderedDict",
+        "\nFunctions and classes\n",
+        "  def area(r):\n      return math.pi * r ** rate\n",
+        "  class Model:\n",
     ] {
         assert!(shown.contains(part), "{part:?} in {shown}");
     }
@@ -182,7 +195,10 @@ fn damage_is_found_and_named() {
     let bench = Bench::new();
     saved(&bench, "good", "");
     let outcome = checkpoint(&bench, &["verify"]);
-    assert!(outcome.status == 0 && outcome.out.starts_with("good (ckp_") && outcome.out.contains(": whole, "), "{outcome:?}");
+    assert!(
+        outcome.status == 0 && outcome.out.starts_with("good (ckp_") && outcome.out.contains(": whole, "),
+        "{outcome:?}"
+    );
     let pack = find(&bench.path("data"), ".pack").expect("a pack");
     let mut bytes = std::fs::read(&pack).unwrap();
     for byte in &mut bytes[64..] {
@@ -215,7 +231,10 @@ fn rules_say_what_goes() {
     let last = checkpoint(&bench, &["prune", "--keep-last", "1"]).out;
     assert!(last.starts_with("no checkpoint had to go"), "each is of another session: {last}");
     let gone = checkpoint(&bench, &["prune", "--max-bytes", "0"]).out;
-    assert!(gone.contains("deleted one (ckp_") && gone.contains("deleted two (ckp_") && gone.contains("2 checkpoints went"), "{gone}");
+    assert!(
+        gone.contains("deleted one (ckp_") && gone.contains("deleted two (ckp_") && gone.contains("2 checkpoints went"),
+        "{gone}"
+    );
     assert_eq!(checkpoint(&bench, &["list"]).out, "no checkpoints yet\n");
     assert_eq!(checkpoint(&bench, &["prune", "--max-bytes", "5 apples"]).status, 2);
 }
