@@ -7,7 +7,7 @@ use crate::signals::Asked;
 use crate::size;
 use crate::table::plain;
 use pyrepl3_engine::protocol::message::{CheckpointCreated, Lost, Restored};
-use pyrepl3_engine::{CheckpointNote, Code, Failure};
+use pyrepl3_engine::{CheckpointNote, Code};
 use std::time::{Duration, Instant};
 
 /// Progress of a checkpoint that is made sooner is not shown.
@@ -93,7 +93,7 @@ impl Repl {
                 self.restored(&restored);
                 self.screen.line(&self.palette.aside("%undo returns to the state before it"));
             }
-            Err(failure) => self.not_there(&failure),
+            Err(failure) => self.failure(&failure),
         }
         None
     }
@@ -127,20 +127,13 @@ impl Repl {
         match self.session().diff(earlier, later).await {
             Ok(found) if found.is_empty() => self.screen.line(&self.palette.aside("no name differs")),
             Ok(found) => self.table(differences(&found)),
-            Err(failure) => self.not_there(&failure),
+            Err(failure) => self.failure(&failure),
         }
     }
 
     fn table(&mut self, lines: Vec<String>) {
         for (number, line) in lines.into_iter().enumerate() {
             self.screen.line(&if number == 0 { self.palette.aside(&line) } else { line });
-        }
-    }
-
-    fn not_there(&mut self, failure: &Failure) {
-        self.failure(failure);
-        if failure.code == Code::CheckpointNotFound {
-            self.screen.line(&self.palette.aside("%checkpoints lists what there is"));
         }
     }
 }

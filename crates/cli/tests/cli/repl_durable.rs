@@ -30,7 +30,7 @@ fn a_session_is_saved_and_brought_back() {
     terminal.expect("name   id");
     terminal.enter("%restore nothing");
     terminal.expect("there is no checkpoint \"nothing\"");
-    terminal.expect("%checkpoints lists what there is\n>>>");
+    terminal.expect("there are: first (ckp_");
 }
 
 #[test]

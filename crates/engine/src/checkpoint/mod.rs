@@ -121,7 +121,20 @@ fn line(summary: Summary) -> Checkpoint {
 /// A failure of the store as clients get it.
 pub(crate) fn failure(error: &Error) -> Failure {
     let (code, what) = match error {
-        Error::NotFound { .. } => (Code::CheckpointNotFound, "there is no such checkpoint"),
+        Error::NotFound { asked, there, .. } => {
+            let why = if there.is_empty() {
+                "there are none in this data directory".to_owned()
+            } else {
+                format!("there are: {}", there.join(", "))
+            };
+            let what = format!("there is no checkpoint {asked:?}");
+            return Failure::new(
+                Code::CheckpointNotFound,
+                what,
+                why,
+                "list the checkpoints to see their names and ids",
+            );
+        }
         Error::Ambiguous { .. } => (Code::CheckpointNotFound, "the checkpoint is not named uniquely"),
         Error::Damaged { .. } => (Code::CheckpointDamaged, "the checkpoint is damaged"),
         Error::Full { .. } | Error::TooLarge { .. } => (Code::StorageFull, "there is no room for the checkpoint"),
