@@ -480,7 +480,7 @@ case("instance attributes of a function", "class A: pass\na = A(); a.cb = lambda
 case("module made in the session", """
     import types
     m = types.ModuleType('made', 'doc'); m.x = [1]; exec('def f(): return x', vars(m)); x = m.x
-""", "assert m.f() is m.x and m.x is x and m.__doc__ == 'doc'")
+""", "assert m.f() is m.x and m.x is x and m.__doc__ == 'doc' and m.f.__globals__ is vars(m); m.x = 5; assert m.f() == 5")
 case("class with a class in its state", "class A: pass\nclass B: other = A\nA.other = B; a = A()\n", "assert A.other is B and B.other is A")
 case("operators", "class V:\n    def __init__(s, x): s.x = x\n    def __eq__(s, o): return s.x == o.x\n    def __hash__(s): return hash(s.x)\n    def __len__(s): return 0\n    __add__ = lambda s, o: V(s.x + o.x)\nd = {V(1): 'one'}; v = V(1)\n",
      "assert d[V(1)] == 'one' and (v + v).x == 2 and not v")

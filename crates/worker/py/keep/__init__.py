@@ -8,4 +8,16 @@
     groups      a group while it is made                         words        why something is lost, in plain words
     verify      loading back                                     compare      structural comparison
     limits      time limits                                      session_modules  modules that the session wrote
+
+What a group of the body has beside names, tier, stream, buffers, requires, bytes and verified:
+
+    parts        what the stream is a tuple of: ["name", name] or ["unit", key of a definition whose state it is]
+    units, bind  the definitions that the group holds, and the names that are bound to them
+    definitions  keys of the definitions that the stream refers to; they are made, and filled, before it is loaded
+    slices       [block, offset, length] for each buffer of the stream, where its buffers share memory
+    tiers        the tier of a name, where it is not the group's
+    import       [name, module, attribute or null], of the tier `import`
+
+and the body: `skeletons`, the stream with the head and the shape of each definition; `texts`, the stream with the
+sources of the executions that they come from; `modules`, the session's own modules.
 """

@@ -114,11 +114,14 @@ class Comparison:
             self._differ(path, "its content changed")
 
     def _object(self, one, other, kind, path):
-        if self.key_here(kind) is None and kind not in _CONTAINERS and _has_hooks(kind):
+        hooked = _hooked(kind)
+        if hooked is not None and self.key_here(hooked) is None and kind not in _CONTAINERS:
             # An installed package's own pickling is trusted: it leaves out caches, numbers things anew, and the like.
-            if package(module_of(kind) or "__main__") is None:
+            if package(module_of(hooked) or "__main__") is not None:
+                return
+            if self.key_here(kind) is None:
                 self._reduction(one, other, path)
-            return
+                return
         for base in _mro(kind):
             if base in _CONTAINERS:
                 self._container(base, one, other, path)
@@ -202,13 +205,17 @@ def len_of(base, obj):
     return base.__len__(obj)
 
 
-def _has_hooks(kind):
-    return any(name in type.__dict__["__dict__"].__get__(base) for base in _mro(kind)[:-1] for name in HOOKS)
+def _hooked(kind):
+    """The class that says how its instances are pickled: the first of the bases that has a word in it, or None."""
+    for base in _mro(kind)[:-1]:
+        if any(name in type.__dict__["__dict__"].__get__(base) for name in HOOKS):
+            return base
+    return None
 
 
 def _dropped(one, kind, own):
     """Attributes that the class itself leaves out of its state, or keeps None for: that is no loss, but its will."""
-    if not _has_hooks(kind):
+    if _hooked(kind) is None:
         return ()
     try:
         parts = one.__reduce_ex__(5)

@@ -8,6 +8,7 @@ share mutable objects with other groups, and may refer to what refers to the def
 import abc
 import enum
 import functools
+import gc
 import sys
 import types
 import typing
@@ -122,7 +123,19 @@ def _globals(registry, function):
         if registry.real_module(name) is module:
             return "module", name
         return "unit", module
+    module = _home(registry, namespace)
+    if module is not None:
+        return "unit", module
     return "unit", _Key(registry, namespace, "globals", f"globals of {function.__qualname__}")
+
+
+def _home(registry, namespace):
+    """The module that has this dict and that no import knows, or None. A dict cannot be asked whose it is."""
+    if id(namespace) not in registry.homes:
+        found = [one for one in gc.get_referrers(namespace) if isinstance(one, types.ModuleType)]
+        registry.homes[id(namespace)] = next((one for one in found if vars(one) is namespace), None)
+        registry.alive.append(namespace)
+    return registry.homes[id(namespace)]
 
 
 def _globals_dict(registry, namespace):

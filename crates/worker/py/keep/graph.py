@@ -5,16 +5,10 @@ The picklers tell: a C pickler's memo lists the id of everything that it wrote, 
 
 import collections
 import ctypes
-import datetime
-import decimal
-import fractions
 import io
-import pathlib
 import pickle
-import re
 import sys
 import types
-import uuid
 
 # What two groups may have in common without sharing anything: it cannot change, or it is saved by reference.
 ATOMS = frozenset(
@@ -22,10 +16,22 @@ ATOMS = frozenset(
     + (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.CodeType, types.CellType)
     + (types.MethodDescriptorType, types.WrapperDescriptorType, types.MemberDescriptorType)
     + (types.GetSetDescriptorType, types.ClassMethodDescriptorType, types.GenericAlias, types.UnionType)
-    + (property, staticmethod, classmethod, types.MappingProxyType, re.Pattern, uuid.UUID)
-    + (datetime.date, datetime.time, datetime.datetime, datetime.timedelta, datetime.timezone)
-    + (decimal.Decimal, fractions.Fraction, pathlib.PurePosixPath, pathlib.PosixPath)
+    + (property, staticmethod, classmethod, types.MappingProxyType)
 )
+# The same, of modules that the session may never have imported.
+_MORE = {
+    "datetime": ("date", "time", "datetime", "timedelta", "timezone"),
+    "decimal": ("Decimal",),
+    "fractions": ("Fraction",),
+    "pathlib": ("PurePosixPath", "PosixPath"),
+    "re": ("Pattern",),
+    "uuid": ("UUID",),
+}
+
+
+def _atoms():
+    loaded = ((sys.modules[module], names) for module, names in _MORE.items() if module in sys.modules)
+    return ATOMS.union(vars(module)[name] for module, names in loaded for name in names if name in vars(module))
 
 
 class Sets:
@@ -50,7 +56,7 @@ class Sets:
 def group(passes, is_reference, identical=()):
     """Groups of the names of `passes` (name -> pickling.Pass), in the order of `passes`.
     `is_reference(obj)`: whether it is saved by reference. `identical`: pairs of names for one object."""
-    sets = Sets()
+    sets, atoms = Sets(), _atoms()
     for one, other in identical:
         sets.join(one, other)
     # The greatest comes last: what it has in common with the rest is asked of the smaller side, at C speed.
@@ -64,7 +70,7 @@ def group(passes, is_reference, identical=()):
         for one in passes[name].among(owner) if last else owner.keys() & ids:
             obj = object_at(one)
             kind = type(obj)
-            if kind in ATOMS or issubclass(kind, type) or is_reference(obj):
+            if kind in atoms or issubclass(kind, type) or is_reference(obj):
                 continue
             sets.join(owner[one], name)
         owner.update(dict.fromkeys(ids, name))

@@ -33,12 +33,13 @@ class Registry:
     def __init__(self, namespace, texts, reducers=None, files=None, directory=None):
         self.namespace, self.texts = namespace, texts
         self.reducers, self.files = reducers or {}, files
-        self.directory = directory if directory is not None else _cwd()
+        directory = directory if directory is not None else _cwd()
+        self.directory = "" if directory == os.sep else directory  # everything is below the root
         self.units, self.pending = {}, collections.deque()
         self.keys, self.places, self.real, self.single = {}, {}, {}, {}
         self.alive = []  # whose ids are used as keys
         self.table = {}  # id of a type -> how its instances are pickled
-        self.session_modules = {}
+        self.session_modules, self.homes = {}, {}
         self.standard = {id(getattr(sys, name)): name for name in reversed(_STANDARD) if getattr(sys, name, None)}
         self.used = {}
 
