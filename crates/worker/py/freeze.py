@@ -212,7 +212,7 @@ class _Present:
         self.shared = sharing.Shared()
         self.children = freezer.children.visible()
         others = [*self.children, *freezer.children.estranged, *freezer.children.foreign]
-        mine = (*freezer.executor.descriptors(), *channels)
+        mine = (*freezer.executor.descriptors(), *freezer.keeping.descriptors(), *channels)
         self.inventory = inventory.Inventory(mine, freezer.writers, others)
         self.threads = threads.Lost()
         self.libraries = freezer.libraries.warnings

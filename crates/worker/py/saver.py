@@ -41,6 +41,9 @@ class Keeping:
         """The session begins: what differs from here on is its doing."""
         self.baseline.session_started()
 
+    def descriptors(self):
+        return () if self.tracker is None or self.tracker.fd < 0 else (self.tracker.fd,)
+
     def track(self):
         """In the live process, just before the fork for a checkpoint: what was written since the one before."""
         if system.thread_count() > 1:
@@ -61,7 +64,7 @@ class Keeping:
         return situation.Options(
             namespace=self.namespace,
             sources=self.sources,
-            own_fds=(*self.executor.descriptors(), *own),
+            own_fds=(*self.executor.descriptors(), *self.descriptors(), *own),
             streams={"stdout": self.output.stdout, "stderr": self.output.stderr},
             exits=[(function, args, kwargs) for _line, function, args, kwargs in self.exits.entries],
             context=self.executor.context,

@@ -9,6 +9,7 @@ Where the kernel or its policy refuses, nothing is known, and everything is sent
 """
 
 import ctypes
+import fcntl
 import os
 import struct
 
@@ -25,6 +26,7 @@ _MODE_WP, _PROTECT = 2, 1
 _WP_MATCHING, _CHECK_WPASYNC, _WRITTEN = 1, 2, 2
 _ARGUMENT = struct.Struct("=12Q")
 _REGIONS = 4096
+_HIGH = 900
 _LEFT_ALONE = 8
 _libc = ctypes.PyDLL(None, use_errno=True)
 _getpid, _open, _close, _read = os.getpid, os.open, os.close, os.read
@@ -47,30 +49,33 @@ class Tracker:
         self.known = set()  # (start, end) of the mappings that are registered
         self.busy = {}  # those that are written over and over, and how many marks they are left alone for
         self.generation = self.before = None  # names of the moments between which `written` was collected
-        self.written = []  # (start, end), in rising order
+        # Mappings that were watched from the one to the other, and what was written in them: (start, end), in rising
+        # order. Memory that is in none was not watched: the first page of a large array, say, is often in a mapping of
+        # its own.
+        self.watched, self.written = [], []
         self.refused = False
 
     def mark(self):
         """In the live process, just before the fork for a checkpoint, with nobody else running: what was written since
         the mark before, and a new mark."""
-        self.before, self.generation, self.written = None, None, []
+        self.before, self.generation, self.watched, self.written = None, None, [], []
         if self.refused or _NUMBER is None:
             return
         try:
             if self.pid != _getpid():
                 self._begin()
             before, known, busy = self._name(), self.known, self.busy
-            self.known, self.busy, written = set(), {}, []
+            self.known, self.busy, watched, written = set(), {}, [], []
             for one in large_mappings():
                 start, end = one
                 found = self._collect(start, end) if one in known else None
                 if found is None:
-                    written.append(one)
                     if busy.get(one, 0) > 1:
                         self.busy[one] = busy[one] - 1
                         continue
                     self._register(start, end)
                 else:
+                    watched.append(one)
                     written += found
                     if 2 * sum(after - first for first, after in found) > end - start:
                         # To be told so again is not worth a fault for each of its pages.
@@ -79,7 +84,7 @@ class Tracker:
                         continue
                 self.known.add(one)
             self.count += 1
-            self.before, self.generation, self.written = before, self._name(), written
+            self.before, self.generation, self.watched, self.written = before, self._name(), watched, written
         except OSError:
             self.stop()
 
@@ -93,6 +98,14 @@ class Tracker:
         if fd < 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
+        # Descriptors that user code opens begin at 3, as in any program.
+        try:
+            high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+        except OSError:
+            pass  # the limit is lower: it stays where it is
+        else:
+            _close(fd)
+            fd = high
         self.fd, self.pid, self.count = fd, _getpid(), 0
         _ioctl(fd, _API, bytearray(struct.pack("=3Q", 0xAA, _WP_ASYNC | _WP_UNPOPULATED, 0)))
 
@@ -149,7 +162,7 @@ class Tracker:
         """What of a piece of memory has to be written again: (offset, length) of whole grains, in rising order."""
         found, last = [], -1
         end = start + size
-        for first, after in self.written:
+        for first, after in sorted(self.written + self._unwatched(start, end)):
             if after <= start or first >= end:
                 continue
             low = (max(first, start) - start) // GRAIN
@@ -162,6 +175,19 @@ class Tracker:
                     found.append([low, high])
                 last = high
         return [(low * GRAIN, min((high + 1) * GRAIN, size) - low * GRAIN) for low, high in found]
+
+    def _unwatched(self, start, end):
+        """What of a range is in no mapping that was watched."""
+        gaps, at = [], start
+        for first, after in self.watched:
+            if first > at:
+                gaps.append((at, min(first, end)))
+            at = max(at, after)
+            if at >= end:
+                break
+        if at < end:
+            gaps.append((at, end))
+        return [(low, high) for low, high in gaps if low < high and low < end]
 
 
 def large_mappings():

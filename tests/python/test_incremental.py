@@ -1,0 +1,82 @@
+"""A second checkpoint sends what was written of large memory, and is the same as a whole one."""
+
+import pytest
+
+import pyrepl3
+
+
+SETUP = """
+import numpy as np
+rng = np.random.default_rng(1)
+a = rng.random(4 << 20)
+b = rng.random(4 << 20)
+view = a[100:200]
+"""
+
+
+def digest(name):
+    return f"__import__('hashlib').sha256({name}.tobytes()).hexdigest()"
+
+
+async def values(session, names):
+    return [(await session.execute(digest(name))).value for name in names]
+
+
+async def test_what_was_not_written_is_not_stored_again_and_all_comes_back(tmp_path):
+    async with pyrepl3.Session(data=str(tmp_path)) as session:
+        await session.execute(SETUP)
+        first = await session.checkpoint("first")
+        assert first.stored_bytes > 60 << 20
+        seen = [await values(session, "ab")]
+        await session.execute("a[1000:2000] = 7; view[0] = -1")
+        second = await session.checkpoint("second")
+        assert second.stored_bytes < 1 << 20
+        seen.append(await values(session, "ab"))
+        # Moved, replaced, and what another fork saw.
+        await session.execute("pid = __import__('os').fork()\nif pid == 0: __import__('time').sleep(3); __import__('os')._exit(0)")
+        await session.execute("c = a; a = b.copy(); a[-1] = 3; b = None; d = np.full(4 << 20, 2.5); d[5] = 1")
+        third = await session.checkpoint("third")
+        seen.append(await values(session, ("a", "c", "d")))
+        assert third.size_bytes > 90 << 20
+        await session.execute("d[5] = 2; d[2 << 20] = 9")
+        await session.checkpoint("fourth")
+        seen.append(await values(session, ("a", "c", "d")))
+    async with pyrepl3.Session(data=str(tmp_path)) as other:
+        for name, names, expected in zip(("first", "second", "third", "fourth"), ("ab", "ab", "acd", "acd"), seen):
+            await other.restore(name)
+            assert await values(other, names) == expected, name
+        assert (await other.execute("c[100] == -1 and not d.flags.owndata")).value
+
+
+async def test_after_a_return_nothing_is_taken_for_unchanged(tmp_path):
+    async with pyrepl3.Session(data=str(tmp_path)) as session:
+        await session.execute(SETUP)
+        mark = await session.snapshot()
+        await session.checkpoint("one")
+        await session.execute("a[:] = 1")
+        await session.checkpoint("two")
+        await session.rollback_to(mark.snapshot_id)
+        await session.execute("b[3] = 5")
+        await session.checkpoint("three")
+        expected = await values(session, "ab")
+        await session.execute("b[4] = 5")
+        await session.checkpoint("four")
+        last = await values(session, "ab")
+        for name, wanted in (("three", expected), ("four", last)):
+            await session.restore(name)
+            assert await values(session, "ab") == wanted
+
+
+async def test_threads_that_could_write_meanwhile_are_no_danger(tmp_path):
+    async with pyrepl3.Session(data=str(tmp_path)) as session:
+        await session.execute(SETUP)
+        await session.checkpoint("one")
+        await session.execute(
+            "import threading, time\nstop = False\ndef work():\n    while not stop: time.sleep(0.01)\n"
+            "thread = threading.Thread(target=work, daemon=True); thread.start()\na[7] = 1"
+        )
+        await session.checkpoint("two")
+        expected = await values(session, "ab")
+        await session.restore("two")
+        assert await values(session, "ab") == expected
+
