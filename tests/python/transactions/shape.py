@@ -169,7 +169,8 @@ def renumbered(value, numbers, depth=4):
     if type(value) is int:
         return numbers.get(value, value)
     if depth and type(value) is tuple:
-        return tuple([renumbered(each, numbers, depth - 1) for each in value])
+        new = tuple([renumbered(each, numbers, depth - 1) for each in value])
+        return value if all(a is b for a, b in zip(value, new)) else new
     if depth and type(value) is list and len(value) < 1000:
         value[:] = [renumbered(each, numbers, depth - 1) for each in value]
     if depth and type(value) is dict and len(value) < 1000:
@@ -193,7 +194,7 @@ def shape(main, without, positions, file):
         numbers = {int(old): walk.trail[at] for old, at in positions.items() if at < len(walk.trail)}
         for name in names:
             new = renumbered(main[name], numbers)
-            if new is not main[name] and new != main[name]:
+            if new is not main[name]:
                 main[name] = new
     first = {}
     for at, number in enumerate(walk.trail):
