@@ -91,18 +91,26 @@ def run(keeping, present, fd, frozen_channel):
         sink = transport.Sink(sock.sendall, tracker, known)
         options = keeping.options(_before(present), (0, 1, 2, fd, *_of_loops(keeping)))
         detach(present.inventory)
-        only = request.get("only")
+        context.opened_as({fd: flags for fd, (_identity, _offset, flags) in present.inventory.files.open.items()})
+        only, roots = request.get("only"), {}
+        if only is None:
+            roots = context.shared_roots(keeping.baseline, options)
+            options.shared = frozenset(roots)
+            keeping.namespace.update(roots)  # this process is thrown away
         body = save.save(
             keeping.namespace,
             sink,
-            skip=keeping.initial if only is None else frozenset(keeping.namespace) - set(only),
+            # A session may give itself a documentation; all else that is there from the beginning is the worker's.
+            skip=keeping.initial - {"__doc__"} if only is None else frozenset(keeping.namespace) - set(only),
             sources=keeping.sources,
             files=context.describe_file,
             reducers=context.reducers(),
             context=(lambda keeper: context.capture(keeping.baseline, keeper, options)) if only is None else None,
+            originals=context.originals(keeping.baseline),
         )
         if only is None:
             body["history"] = _history(keeping.sources, sink)
+            _hide(body, roots)
         sink.body(body)
         _exit(0)
     except BaseException as error:
@@ -135,6 +143,14 @@ def _of_loops(keeping):
         return ()
     ends = (getattr(loop.loop, "_ssock", None), getattr(loop.loop, "_csock", None), getattr(loop.loop, "_selector", None))
     return tuple(end.fileno() for end in ends if end is not None)
+
+
+def _hide(body, roots):
+    """What the context shares with variables has names that no variable can have; they are nobody's business."""
+    body["variables"] = [entry for entry in body["variables"] if entry["name"] not in roots]
+    for entry in body["lost"]:
+        if entry["name"] in roots:
+            entry["name"] = entry["name"].strip("<>")
 
 
 def _history(sources, sink):
