@@ -31,7 +31,7 @@ class Outcome:
     failed: dict[str, str] = field(default_factory=dict)
     """The parts of the case's check that do not hold, with the error."""
     goes_on: str = ""
-    """What happened when the session went on, where that failed."""
+    """How the case's mutation failed after the restore, where nothing is lost that it may need."""
 
 
 async def checkpointed(session: Any, case: Case) -> Outcome:
@@ -59,10 +59,11 @@ async def checkpointed(session: Any, case: Case) -> Outcome:
     for _ in range(1 if case.consumes else 2):
         for part, error in await told(session, lambda file: tried(file, case.check)):
             outcome.failed.setdefault(part, error)
-    try:
-        await run(session, "mutation after the restore", case.mutate)
-    except AssertionError as error:
-        outcome.goes_on = str(error)
+    if not outcome.lost and not case.consumes:
+        try:
+            await run(session, "mutation after the restore", case.mutate)
+        except AssertionError as error:
+            outcome.goes_on = str(error)
     return outcome
 
 
@@ -118,3 +119,16 @@ def unexplained(case: Case, outcome: Outcome) -> dict[str, str]:
         else:
             left[part] = outcome.failed[part]
     return left
+
+
+def plain_name(name: str) -> str:
+    """The name of what is lost, without what is another one in each run."""
+    if re.match(r"fd \d+ \(/(?!dev/)", name):
+        return "fd (a file)"
+    return re.sub(r"(?<=^fd )\d+ |(?<=Task-)\d+", "", name)
+
+
+def piece(reason: str) -> str:
+    """The beginning of a reason, without what is another one in each run."""
+    plain = re.sub(r"\S*[/\d]\S*", "*", reason.removeprefix("it cannot be pickled: "))
+    return plain if len(plain) < 50 else plain[:50].rpartition(" ")[0]

@@ -12,10 +12,14 @@ import json
 from typing import Any
 
 SOURCE = r'''
-import collections, hashlib, io, json, sys, types, weakref
+import collections, datetime, decimal, fractions, hashlib, io, json, sys, types, weakref
 
 ATOMS = (type(None), bool, float, complex, type(...), type(NotImplemented), types.CodeType, range, slice)
-OWN = {"__dict__", "__weakref__", "_abc_impl", "__module__", "__doc__", "__qualname__"}
+ATOMS += (datetime.date, datetime.time, datetime.datetime, datetime.timedelta, datetime.timezone)
+ATOMS += (decimal.Decimal, fractions.Fraction)
+# These say themselves what is kept of them, and note more while they draw: the cases look at what is drawn.
+OPAQUE = ("matplotlib",)
+OWN = {"__dict__", "__weakref__", "_abc_impl", "__module__", "__doc__", "__qualname__", "__slotnames__"}
 MOST = 3_000_000
 
 
@@ -38,16 +42,18 @@ def code_of(code):
     return hashlib.sha256(repr((code.co_code, names, consts)).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
-def order(each):
-    return type(each).__name__, repr(each) if isinstance(each, (int, float, str, bytes, tuple, frozenset)) else ""
+ORDERED = (int, float, str, bytes)
 
 
 class Walk:
-    def __init__(self):
+    def __init__(self, main):
+        self.main = main
         self.seen, self.kept, self.trail, self.numbers, self.count = {}, [], [], {}, 0
+        self.memory = {}
 
-    def name(self, value):
+    def name(self, name, value):
         """The tokens of what a name has, in the order in which its parts are met."""
+        self.at, self.here = name, 0
         out, todo = [], collections.deque([value])
         while todo:
             each = todo.popleft()
@@ -71,25 +77,41 @@ class Walk:
         if kind in (str, bytes):
             data = obj.encode("utf-8", "surrogatepass") if kind is str else obj
             return kind.__name__ + " " + (repr(obj) if len(data) < 100 else hashlib.sha256(data).hexdigest())
-        if kind in ATOMS:
+        if kind in ATOMS or kind.__module__ == "numpy.dtypes":
             return code_of(obj) if kind is types.CodeType else kind.__name__ + " " + repr(obj)
         if kind in (tuple, frozenset):
-            todo.extend(sorted(obj, key=order) if kind is frozenset else obj)
+            todo.extend(self.ordered(obj) if kind is frozenset else obj)
             return "%s of %d" % (kind.__name__, len(obj))
         if issubclass(kind, (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)):
             where = found(obj)
             if where is not None:
                 return "found as " + where
         if id(obj) in self.seen:
-            return "#%d" % self.seen[id(obj)]
-        self.seen[id(obj)] = len(self.seen)
+            return self.seen[id(obj)]
+        self.here += 1
+        number = self.seen[id(obj)] = "#%s.%d" % (self.at, self.here)
         try:
             inside = self.inside(kind, obj, todo)
         except Exception as error:
             inside = "opaque, " + type(error).__name__
-        return "#%d %s.%s %s" % (self.seen[id(obj)], kind.__module__, kind.__qualname__, inside)
+        return "%s %s.%s %s" % (number, kind.__module__, kind.__qualname__, inside)
+
+    def ordered(self, items):
+        """What lies in an order by hash. Objects hash by address: of those only the known ones have an order."""
+        atoms = [each for each in items if isinstance(each, ORDERED)]
+        others = [each for each in items if not isinstance(each, ORDERED)]
+        known = sorted((each for each in others if id(each) in self.seen), key=lambda each: self.seen[id(each)])
+        kinds = sorted(type(each).__name__ for each in others if id(each) not in self.seen)
+        new = [each for each in others if id(each) not in self.seen] if len(set(kinds)) == len(kinds) else []
+        atoms.sort(key=lambda each: (type(each).__name__, repr(each)))
+        return atoms + known + kinds + sorted(new, key=lambda each: type(each).__name__)
 
     def inside(self, kind, obj, todo):
+        if kind.__module__.partition(".")[0] in OPAQUE:
+            return ""
+        if kind in (weakref.WeakSet, weakref.WeakKeyDictionary, weakref.WeakValueDictionary):
+            todo.extend(self.ordered(list(obj)))
+            return "of %d" % len(obj)
         if kind in (list, collections.deque):
             todo.extend(obj)
             return "of %d" % len(obj)
@@ -98,14 +120,16 @@ class Walk:
                 todo.extend(item)
             return "of %d" % len(obj)
         if kind is set:
-            todo.extend(sorted(obj, key=order))
+            todo.extend(self.ordered(obj))
             return "of %d" % len(obj)
         if kind is bytearray:
             return hashlib.sha256(obj).hexdigest()
         if kind is types.FunctionType:
-            todo.extend((obj.__defaults__, obj.__kwdefaults__, obj.__dict__, obj.__annotations__, obj.__doc__))
+            # What functools.wraps copies is one dict for both; nobody changes it.
+            annotations = tuple(sorted(obj.__annotations__.items()))
+            todo.extend((obj.__defaults__, obj.__kwdefaults__, obj.__dict__, annotations, obj.__doc__))
             todo.extend(self.cell(cell) for cell in obj.__closure__ or ())
-            main = obj.__globals__ is sys.modules["__main__"].__dict__
+            main = obj.__globals__ is self.main
             return "%s %s %s" % (obj.__qualname__, code_of(obj.__code__), "" if main else "of other globals")
         if kind is types.MethodType:
             todo.extend((obj.__func__, obj.__self__))
@@ -132,7 +156,11 @@ class Walk:
                 if not isinstance(own[name], (types.MemberDescriptorType, types.GetSetDescriptorType)):
                     todo.extend((name, own[name]))
             return obj.__qualname__ + " " + " ".join(sorted(own))
+        if type(obj).__module__ == "array":
+            self.trail.append(obj.buffer_info()[0])
         numpy = sys.modules.get("numpy")
+        if numpy is not None and isinstance(obj, numpy.dtype):
+            return repr(obj)
         if numpy is not None and isinstance(obj, numpy.ndarray):
             return self.array(numpy, obj, todo)
         made = obj.__reduce_ex__(4)
@@ -144,18 +172,24 @@ class Walk:
         return "made of %d" % len(made)
 
     def array(self, numpy, obj, todo):
-        self.trail.append(obj.__array_interface__["data"][0])
-        if type(obj) is not numpy.ndarray:
-            todo.append(vars(obj) if hasattr(obj, "__dict__") else None)
-        if type(obj.base) is numpy.ndarray:
-            todo.append(obj.base)
+        plain = obj.view(numpy.ndarray)
+        address, root = plain.__array_interface__["data"][0], obj
+        self.trail.append(address)
+        while isinstance(root.base, numpy.ndarray):
+            root = root.base
+        # Whose memory it is, and where in it, as seen from the first that was met.
+        first, start = self.memory.setdefault(id(root), ("%s.%d" % (self.at, self.here), address))
+        self.kept.append(root)
+        if type(obj) is not numpy.ndarray and hasattr(obj, "__dict__"):
+            todo.append(vars(obj))
         data = ""
-        if obj.dtype.hasobject:
-            todo.extend(numpy.asarray(obj).ravel().tolist())
+        if plain.dtype.hasobject:
+            todo.extend(plain.ravel().tolist())
         else:
-            data = hashlib.sha256(numpy.asarray(obj).tobytes()).hexdigest()[:16]
-        return "%s %s %s %s %s" % (obj.dtype.descr if obj.dtype.names else obj.dtype, obj.shape, obj.strides, data,
-                                   "w" if obj.flags.writeable else "r")
+            data = hashlib.sha256(plain.tobytes()).hexdigest()[:16]
+        strides = [stride for length, stride in zip(plain.shape, plain.strides) if length > 1] if plain.size else []
+        return "%s %s %s %s %s in the memory of %s at %d" % (plain.dtype, plain.shape, strides, data,
+                "w" if plain.flags.writeable else "r", first, (address - start) if plain.size else 0)
 
     def cell(self, cell):
         try:
@@ -183,13 +217,13 @@ def renumbered(value, numbers, depth=4):
 
 def shape(main, without, positions, file):
     """Writes by name a digest of its tokens and the first of them; and where in the walk ids were met that a name has."""
-    walk = Walk()
+    walk = Walk(main)
     texts = {}
     names = sorted(name for name in main if name not in without and not name.startswith("__"))
     for name in names:
-        tokens = walk.name(main[name])
+        tokens = walk.name(name, main[name])
         digest = hashlib.sha256("\n".join(tokens).encode("utf-8", "surrogatepass")).hexdigest()
-        texts[name] = [digest, [token[:300] for token in tokens[:200]]]
+        texts[name] = [digest, [token[:300] for token in tokens[:2000]]]
     if positions:
         numbers = {int(old): walk.trail[at] for old, at in positions.items() if at < len(walk.trail)}
         for name in names:

@@ -331,7 +331,7 @@ def _class(pickler, obj):
             raise Lost(f"{module_of(obj)}.{name_of(obj)} is a type inside of a C library: its objects cannot be saved")
         return pickler.refer(obj, "class", name_of(obj), _file_of_class(obj))
     pickler.modules.add(place[0])
-    return NotImplemented
+    return NotImplemented if place[0] == module_of(obj) else (references.member, place)
 
 
 def _is_of_c(cls):
@@ -353,7 +353,7 @@ def _function(pickler, obj):
     place = pickler.registry.place(obj)
     if place is not None:
         pickler.modules.add(place[0])
-        return NotImplemented
+        return NotImplemented if place[0] == obj.__module__ else (references.member, place)
     if hasattr(obj, "registry") and hasattr(obj, "dispatch") and obj.__globals__ is vars(functools):
         return pickler.refer(obj, "dispatch", obj.__qualname__)
     code = obj.__code__

@@ -97,7 +97,12 @@ class Registry:
             return None
         for part in name.split("."):
             found = getattr(found, part, self)
-        return (module, name) if found is obj else None
+        if found is not obj:
+            return None
+        above, _, last = module.rpartition(".")
+        if above and last.startswith("_") and getattr(self.real_module(above), name, self) is obj:
+            return above, name  # where a library keeps what it offers changes from version to version
+        return module, name
 
     def real_module(self, name):
         """The module of this name, if another process can import it as well; else None."""

@@ -470,7 +470,9 @@ def save(
     `files(obj)`: describes an open file, or raises Lost. `reducers`: type -> function as in copyreg. `directory`: where
     the session's own modules lie. `originals`: id -> (module, name) of what the session replaced there. A name that fails is in the body's "lost"; only the sink's errors are raised."""
     gc.disable()
-    warnings.simplefilter("ignore")
+    # A list of its own: the session's may be one of its variables.
+    warnings.filters = [("ignore", None, Warning, None, 0)]
+    warnings._filters_mutated()
     sys.setrecursionlimit(min(sys.getrecursionlimit(), DEPTH))
     options = {"reducers": reducers, "files": files, "directory": directory, "originals": originals}
     saver = _Saver(namespace, sink, skip, verify_bytes, deadline, getattr(sources, "texts", {}), options)
