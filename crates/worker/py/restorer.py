@@ -1,11 +1,14 @@
 """Brings a checkpoint back into the live namespace, and named values out of a failed execution into the state before."""
 
+import fcntl
 import os
 import socket
 
 from .keep import transport
 
 _socket, _close = socket.socket, os.close
+# Where the restore's own descriptor is, while files are opened under the numbers that they had.
+_HIGH = 512
 
 
 class Refused(Exception):
@@ -17,7 +20,7 @@ def restore(keeping, fd):
     from .keep import context, load
 
     namespace = keeping.namespace
-    source = transport.SocketSource(_socket(fileno=fd))
+    source = transport.SocketSource(_socket(fileno=_out_of_the_way(fd)))
     try:
         head, _fds = source.frame()
         body = transport.decode(source.exactly(head["n"]).decode(), 0)[0]
@@ -31,26 +34,33 @@ def restore(keeping, fd):
         for name in list(namespace):
             if name not in keeping.initial:
                 del namespace[name]
-        options = keeping.options()
+        if "__doc__" in namespace:
+            namespace["__doc__"] = None
 
-        def state(items, keeper):
+        def restore_context(items, keeper):
+            # What the context shares with variables came with them, under names that no variable can have.
             roots = {name: namespace.pop(name) for name in list(namespace) if name.startswith("<")}
-            return context.restore(items, keeper, keeping.baseline, options, roots)
+            return context.restore(items, keeper, keeping.baseline, keeping.options(), roots)
 
         report = load.load(
-            body,
-            source,
-            namespace,
-            sources=keeping.sources,
-            files=context.open_file,
-            context=state,
+            body, source, namespace, sources=keeping.sources, files=context.open_file, context=restore_context
         )
-        report["restored"] = [one for one in report["restored"] if not one["name"].startswith("<")]
+        report["restored"] = [entry for entry in report["restored"] if not entry["name"].startswith("<")]
         report["packages"] = [{"name": one["name"], "saved": one["saved"], "found": one["here"]} for one in missing]
         _remember(keeping.sources, body, source)
         return report
     finally:
         source.socket.close()
+
+
+def _out_of_the_way(fd):
+    """The same descriptor under a high number: files of the session may have had the low ones."""
+    try:
+        high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+    except OSError:
+        return fd  # the session's limit is lower: then a file may get another number
+    _close(fd)
+    return high
 
 
 def _remember(sources, body, source):

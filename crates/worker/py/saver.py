@@ -91,6 +91,7 @@ def run(keeping, present, fd, frozen_channel):
         sink = transport.Sink(sock.sendall, tracker, known)
         options = keeping.options(_before(present), (0, 1, 2, fd, *_of_loops(keeping)))
         detach(present.inventory)
+        context.opened_as({fd: flags for fd, (_identity, _offset, flags) in present.inventory.files.open.items()})
         only, roots = request.get("only"), {}
         if only is None:
             # What no variable holds, and a variable may share: saved with the variables, under names that none has.
@@ -104,16 +105,17 @@ def run(keeping, present, fd, frozen_channel):
         body = save.save(
             keeping.namespace,
             sink,
-            skip=keeping.initial if only is None else frozenset(keeping.namespace) - set(only),
+            # A session may give itself a documentation; all else that is there from the beginning is the worker's.
+            skip=keeping.initial - {"__doc__"} if only is None else frozenset(keeping.namespace) - set(only),
             sources=keeping.sources,
             files=context.describe_file,
             reducers=context.reducers(),
             context=state if only is None else None,
+            originals=context.originals(keeping.baseline),
         )
         if only is None:
-            body["variables"] = [one for one in body["variables"] if one["name"] not in roots]
-            body["lost"] = [one for one in body["lost"] if one["name"] not in roots]
             body["history"] = _history(keeping.sources, sink)
+            _hide(body, roots)
         sink.body(body)
         _exit(0)
     except BaseException as error:
@@ -146,6 +148,14 @@ def _of_loops(keeping):
         return ()
     ends = (getattr(loop.loop, "_ssock", None), getattr(loop.loop, "_csock", None), getattr(loop.loop, "_selector", None))
     return tuple(end.fileno() for end in ends if end is not None)
+
+
+def _hide(body, roots):
+    """What the context shares with variables has names that no variable can have; they are nobody's business."""
+    body["variables"] = [entry for entry in body["variables"] if entry["name"] not in roots]
+    for entry in body["lost"]:
+        if entry["name"] in roots:
+            entry["name"] = entry["name"].strip("<>")
 
 
 def _history(sources, sink):

@@ -7,11 +7,7 @@ time says little, but each case and mode is reported by its own name.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import threading
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,15 +16,7 @@ import support
 import pyrepl3
 
 from .case import MODES, Case, all_cases
-
-LIMIT = 60.0
-"""Seconds that one case may take in one mode."""
-
-HANGS = 5
-"""After so many that took longer no more are begun: the engine is stuck."""
-
-AT_ONCE = 2 * (os.cpu_count() or 1)
-"""How many sessions run at a time."""
+from .runs import LIMIT, Mode, Runs, run
 
 CASES = all_cases()
 
@@ -109,19 +97,10 @@ async def killed(session: Any, case: Case) -> None:
     await check(session, case, f"rolled back: {message.report}")
 
 
-MODE: dict[str, Callable[[Any, Case], Coroutine[Any, Any, None]]] = {
+MODE: dict[str, Mode] = {
     mode.__name__: mode for mode in (mutate_then_rollback, mutate_and_raise, savepoint, branches, twice, killed)
 }
 assert tuple(MODE) == MODES
-
-
-async def run(target: Any, what: str, code: str) -> None:
-    """Runs code in a session or transaction; a failure tells which part of the case it was, and where."""
-    try:
-        await target.execute(code)
-    except pyrepl3.ExecutionError as error:
-        message = error.message
-        raise AssertionError(f"{what}: {message.status}\n{message.traceback or message.error}") from None
 
 
 async def check(target: Any, case: Case, what: str) -> None:
@@ -131,86 +110,15 @@ async def check(target: Any, case: Case, what: str) -> None:
         await run(target, f"second check ({what})", case.check)
 
 
-# ---- running them ------------------------------------------------------------------------------------------
-
-
-class Runs:
-    """An event loop in a thread of its own, in which the wanted cases and modes run, in the order of the tests."""
-
-    def __init__(self, wanted: list[tuple[Case, str]], directory: str) -> None:
-        self.directory = directory
-        self.keepers: list[pyrepl3.Session] = []
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-        self.thread.start()
-        self.gate = asyncio.Semaphore(AT_ONCE)
-        self.results: dict[tuple[str, str], Future[None]] = {}
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.hangs = 0
-        groups = dict.fromkeys(case.preload() for case, _ in wanted)
-        try:
-            # These keep the engine and the zygotes alive between the sessions of the tests.
-            self.call(self.keep(list(groups))).result(2 * LIMIT)
-        except BaseException:
-            self.close()
-            raise
-        for case, mode in wanted:
-            self.results[case.name, mode] = self.call(self.one(case, mode))
-
-    def call(self, coroutine: Coroutine[Any, Any, None]) -> Future[None]:
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
-
-    async def keep(self, groups: list[tuple[str, ...]]) -> None:
-        for group in groups:
-            session = self.session(group, "keeper")
-            await session.start()
-            self.keepers.append(session)
-
-    def session(self, preload: tuple[str, ...], name: str) -> pyrepl3.Session:
-        return pyrepl3.Session(preload=preload, name=name, env={"TMPDIR": self.directory, "MPLBACKEND": "Agg"})
-
-    async def one(self, case: Case, mode: str) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-        async with self.gate:
-            assert self.hangs < HANGS, "not run: too many before it hung"
-            session = self.session(case.preload(), f"{case.name}: {mode}")
-            try:
-                await asyncio.wait_for(session.start(), LIMIT)
-                await asyncio.wait_for(MODE[mode](session, case), LIMIT)
-            except asyncio.TimeoutError:
-                self.hangs += 1
-                raise AssertionError(f"it took longer than {LIMIT} seconds") from None
-            finally:
-                await asyncio.wait_for(session.shutdown(), LIMIT)
-
-    def close(self) -> None:
-        for result in self.results.values():
-            result.cancel()
-
-        async def end() -> None:
-            # What was cancelled shuts its own session down first.
-            await asyncio.gather(*self.tasks, return_exceptions=True)
-            await asyncio.gather(*(keeper.shutdown() for keeper in self.keepers), return_exceptions=True)
-
-        with contextlib.suppress(TimeoutError):
-            self.call(end()).result(LIMIT)
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
-        self.loop.close()
-
-
 @pytest.fixture(scope="module")
 def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     before = set(support.processes())
-    wanted: list[tuple[Case, str]] = []
+    wanted: list[tuple[Case, Mode]] = []
     for item in request.session.items:
         if isinstance(item, pytest.Function) and item.function is test_exact:
             parameters: dict[str, Any] = item.callspec.params
             if not parameters["case"].missing():
-                wanted.append((parameters["case"], parameters["mode"]))
+                wanted.append((parameters["case"], MODE[parameters["mode"]]))
     made = Runs(wanted, str(tmp_path_factory.mktemp("cases")))
     try:
         yield made

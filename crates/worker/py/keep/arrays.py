@@ -67,6 +67,42 @@ def reduce(obj):
     return NotImplemented
 
 
+def of_subclass(cls):
+    """How instances of a subclass of ndarray are pickled: `reduce_subclass`, or None where the class has a way of its
+    own (which masked arrays have as well, but theirs copies what a view shares)."""
+    numpy = sys.modules["numpy"]
+    masked = numpy.ma.MaskedArray
+    for base in cls.__mro__:
+        if base is numpy.ndarray or base is masked:
+            return reduce_subclass
+        if any(name in vars(base) for name in ("__reduce__", "__reduce_ex__", "__setstate__", "__getstate__")):
+            return None
+    return None
+
+
+def reduce_subclass(obj):
+    """An instance of a subclass: its memory as a plain array or as a part of one, its class, and its attributes."""
+    ndarray = sys.modules["numpy"].ndarray
+    if obj.dtype.hasobject or not obj.size:
+        return NotImplemented
+    attributes = dict(vars(obj)) if hasattr(obj, "__dict__") else None
+    root = obj
+    while isinstance(root.base, ndarray):
+        root = root.base
+    # What is over the same memory comes back over the same memory, so a base of a subclass may be pickled twice.
+    base = root if type(root) is ndarray else ndarray.view(root, ndarray)
+    if root is obj or not (base.flags.c_contiguous or base.flags.f_contiguous):
+        return references.subclass, (ndarray.view(obj, ndarray), None, type(obj), attributes)
+    return references.subclass, (base, _view(obj, base, base)[1][1:], type(obj), attributes)
+
+
+def load_subclass(base, part, cls, attributes):
+    made = (base if part is None else load_view(base, *part)).view(cls)
+    if attributes is not None:
+        vars(made).update(attributes)
+    return made
+
+
 def _bytes(obj):
     return _PickleBuffer(obj.reshape(-1).view("u1"))
 

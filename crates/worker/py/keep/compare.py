@@ -8,6 +8,7 @@ import collections
 import marshal
 import math
 import struct
+import sys
 import types
 import weakref
 
@@ -99,6 +100,10 @@ class Comparison:
             self.todo += [(getattr(one, name), getattr(other, name), (path, f".{name}")) for name in names]
         elif kind is weakref.ref:
             self.todo.append((one(), other(), (path, "()")))
+        elif "numpy" in sys.modules and issubclass(kind, sys.modules["numpy"].ndarray):
+            self._array(one, other, path)
+            if hasattr(one, "__dict__"):
+                self.todo.append((vars(one), vars(other), path))
         elif kind.__module__ == "numpy" and hasattr(kind, "__array_interface__") and hasattr(one, "dtype"):
             self._array(one, other, path)
         else:
@@ -108,6 +113,10 @@ class Comparison:
         for name in ("dtype", "shape", "strides"):
             if getattr(one, name) != getattr(other, name) and (one.size or name != "strides"):
                 self._differ(path, f".{name}: {getattr(one, name)} became {getattr(other, name)}")
+        if isinstance(one, sys.modules["numpy"].ndarray):
+            # As they lie in memory, whatever a subclass makes of it.
+            plain = sys.modules["numpy"].ndarray
+            one, other = plain.view(one, plain), plain.view(other, plain)
         if one.dtype.hasobject:
             self.todo += [(a, b, (path, f".flat[{at}]")) for at, (a, b) in enumerate(zip(one.flat, other.flat))]
         elif one.__array_interface__["data"] != other.__array_interface__["data"] and one.tobytes() != other.tobytes():

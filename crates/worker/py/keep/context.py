@@ -22,11 +22,11 @@ from . import (
 from .situation import Capture, Options, Restore, clean, end_load, why
 
 __all__ = [
-    "Options", "capture", "describe_file", "look_before_fork", "open_file", "originals", "reducers", "restore",
-    "shared_roots",
+    "Options", "capture", "describe_file", "look_before_fork", "open_file", "opened_as", "originals", "reducers",
+    "restore", "shared_roots",
 ]  # fmt: skip
 
-describe_file, open_file = open_files.describe_file, open_files.open_file
+describe_file, open_file, opened_as = open_files.describe_file, open_files.open_file, open_files.opened_as
 
 
 class Kind:

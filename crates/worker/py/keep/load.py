@@ -57,6 +57,7 @@ class Loader:
         self.words = {name: getattr(self, name) for name in references.WORDS if hasattr(self, name)}
         self.words.update(fill=_fill_instance, chain=_chain)
         self.words.update(array=arrays.load_array, permuted=arrays.load_permuted, view=arrays.load_view)
+        self.words.update(subclass=arrays.load_subclass)
 
     def read(self, stream, buffers=(), lenient=False):
         reader = _Reader(io.BytesIO(stream), buffers=buffers)
@@ -129,10 +130,12 @@ class Loader:
 
     # ---- the words of a stream ----
 
-    def member(self, module, name):
+    def member(self, module, name, kind=None):
         found = self.module(module)
         for part in name.split("."):
             found = getattr(found, part)
+        if kind is not None and type(found).__qualname__ != kind:
+            raise Lost(f"it is {module}.{name}, a {kind} of the library: here that is a {type(found).__qualname__}")
         return found
 
     def module(self, name):
@@ -342,13 +345,16 @@ def load(body, source, namespace, *, only=None, sources=None, files=None, contex
     enabled = gc.isenabled()
     gc.disable()
     try:
-        return _load(body, source, namespace, only, sources, files, context)
+        restore, restored, lost = _load(body, source, namespace, only, sources, files)
     finally:
         if enabled:
             gc.enable()
+    if context is not None:
+        lost += context(body.get("context", ()), Keeper(restore))
+    return {"restored": restored, "lost": lost}
 
 
-def _load(body, source, namespace, only, sources, files, context):
+def _load(body, source, namespace, only, sources, files):
     session_modules.offer(body.get("modules", ()), sources)
     texts = {} if body.get("texts") is None else pickle.loads(source.stream(body["texts"]))
     kept = {} if body.get("skeletons") is None else pickle.loads(source.stream(body["skeletons"]))
@@ -390,9 +396,7 @@ def _load(body, source, namespace, only, sources, files, context):
         namespace.clear()
         namespace.update(before)
         raise
-    if context is not None:
-        lost += context(body.get("context", ()), Keeper(restore))
-    return {"restored": restored, "lost": lost}
+    return restore, restored, lost
 
 
 _ORDER = {"import": 0, "source": 1}

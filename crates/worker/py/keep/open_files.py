@@ -23,6 +23,8 @@ _SEARCHED = 64 << 20
 _WINDOW = 1 << 20
 # Of this saver: descriptors that a variable answers for, and descriptions by the id of their files.
 _described, _descriptions = set(), {}
+# How the live process has its descriptors open: the saver's own are for reading only.
+_flags = {}
 
 
 def listed():
@@ -35,6 +37,11 @@ def listed():
             continue  # the listing's own
         found[int(name)] = (about.st_dev, about.st_ino)
     return found
+
+
+def opened_as(flags):
+    """Descriptor -> flags, as the live process has them, where this one has opened the files anew."""
+    _flags.update(flags)
 
 
 def claim(fd):
@@ -94,7 +101,7 @@ def _about(fd):
     return {
         "path": text(path),
         "identity": [about.st_dev, about.st_ino],
-        "flags": fcntl.fcntl(fd, fcntl.F_GETFL) & ~_ONCE,
+        "flags": _flags.get(fd, fcntl.fcntl(fd, fcntl.F_GETFL)) & ~_ONCE,
         "offset": os.lseek(fd, 0, os.SEEK_CUR),
     }
 
@@ -242,8 +249,9 @@ class _CutOff:
         self.real = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
 
     def put_back(self):
-        """The real file, opened anew: what follows in this process does not move the live one's position either."""
-        self._stand(os.open(f"/proc/self/fd/{self.real}", self.about["flags"] | os.O_CLOEXEC), self.about["offset"])
+        """The real file, opened anew and for reading: what follows in this process neither moves the live one's
+        position nor writes."""
+        self._stand(os.open(f"/proc/self/fd/{self.real}", os.O_RDONLY | os.O_CLOEXEC), self.about["offset"])
         os.close(self.real)
 
     def _stand(self, other, offset):

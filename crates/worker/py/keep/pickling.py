@@ -219,6 +219,12 @@ def _find(registry, cls):
         return _module
     if module_of(cls) == "numpy" and name_of(cls) == "ndarray":
         return lambda pickler, obj: arrays.reduce(obj)
+    if "numpy" in sys.modules and issubclass(cls, sys.modules["numpy"].ndarray):
+        reduce = arrays.of_subclass(cls)
+        if reduce is not None:
+            return lambda pickler, obj: reduce(obj)
+    if any(module_of(base) == "logging" and name_of(base) == "Logger" for base in mro):
+        return _logger
     if registry.standard and any(type(getattr(sys, name, None)) is cls for name in registry.standard.values()):
         return _standard
     if module_of(cls) in ("_io", "io") and hasattr(cls, "fileno") and name_of(cls) not in ("BytesIO", "StringIO"):
@@ -325,7 +331,7 @@ def _class(pickler, obj):
             raise Lost(f"{module_of(obj)}.{name_of(obj)} is a type inside of a C library: its objects cannot be saved")
         return pickler.refer(obj, "class", name_of(obj), _file_of_class(obj))
     pickler.modules.add(place[0])
-    return NotImplemented
+    return NotImplemented if place[0] == module_of(obj) else (references.member, place)
 
 
 def _is_of_c(cls):
@@ -347,7 +353,7 @@ def _function(pickler, obj):
     place = pickler.registry.place(obj)
     if place is not None:
         pickler.modules.add(place[0])
-        return NotImplemented
+        return NotImplemented if place[0] == obj.__module__ else (references.member, place)
     if hasattr(obj, "registry") and hasattr(obj, "dispatch") and obj.__globals__ is vars(functools):
         return pickler.refer(obj, "dispatch", obj.__qualname__)
     code = obj.__code__
@@ -460,6 +466,13 @@ def _standard(pickler, obj):
     return _file(pickler, obj) if name is None else (references.member, ("sys", name))
 
 
+def _logger(pickler, obj):
+    # cloudpickle would bring back the one that logging has under the same name, or a new one.
+    if obj is obj.root or obj.manager.loggerDict.get(obj.name) is obj:
+        return NotImplemented
+    raise Lost("a logger that logging.getLogger does not know cannot be saved: make it again")
+
+
 def _file(pickler, obj):
     if pickler.registry.files is None:
         raise Lost(kind_words(type(obj)) or "an open file belongs to this process: open it again after the restore")
@@ -471,7 +484,18 @@ def _maybe_single(pickler, obj):
     if name is None:
         return NotImplemented
     pickler.modules.add(module_of(type(obj)))
-    return references.member, (module_of(type(obj)), name)
+    return references.member, (module_of(type(obj)), name, name_of(type(obj)))
+
+
+def _method(pickler, obj):
+    """A method that a module has under its name, such as `random.shuffle`, is that one."""
+    owner = module_of(type(obj.__self__))
+    home = pickler.registry.real_module(owner) if type(owner) is str else None
+    name = getattr(obj.__func__, "__name__", None)
+    if home is None or type(name) is not str or vars(home).get(name) is not obj:
+        return NotImplemented
+    pickler.modules.add(owner)
+    return references.member, (owner, name)
 
 
 def _parameters(pickler, obj):
@@ -482,6 +506,7 @@ _HANDLERS = {
     dataclasses._DataclassParams: _parameters,
     types.FunctionType: _function,
     types.BuiltinFunctionType: _builtin,
+    types.MethodType: _method,
     types.CodeType: _code,
     types.CellType: _cell,
     types.MappingProxyType: _proxy,
@@ -500,7 +525,7 @@ _HANDLERS = {
 }
 _PLAIN = frozenset(
     (str, bytes, bytearray, int, float, complex, bool, type(None), list, tuple, dict, set, frozenset, slice, range)
-    + (collections.OrderedDict, collections.deque, collections.defaultdict, collections.Counter, types.MethodType)
+    + (collections.OrderedDict, collections.deque, collections.defaultdict, collections.Counter)
     + (types.SimpleNamespace, types.GenericAlias, types.UnionType, functools.partial, abc.ABCMeta, pickle.PickleBuffer)
 ) - {abc.ABCMeta}
 

@@ -22,6 +22,7 @@ WORDS = (
     "array",  # a numpy array over a buffer
     "permuted",  # a numpy array that owns its memory, its axes in an order of their own
     "view",  # a numpy array over the memory of another object
+    "subclass",  # an instance of a subclass of numpy's arrays: a plain one, the class, its attributes
     "proxy",  # a read-only view of a mapping
     "wrapper",  # property, classmethod, staticmethod, cached_property
     "weak",  # a weak reference

@@ -30,8 +30,9 @@ class Unit:
 
 
 class Registry:
-    def __init__(self, namespace, texts, reducers=None, files=None, directory=None):
+    def __init__(self, namespace, texts, reducers=None, files=None, directory=None, originals=None):
         self.namespace, self.texts = namespace, texts
+        self.originals = originals or {}
         self.reducers, self.files = reducers or {}, files
         directory = directory if directory is not None else _cwd()
         self.directory = "" if directory == os.sep else directory  # everything is below the root
@@ -40,7 +41,10 @@ class Registry:
         self.alive = []  # whose ids are used as keys
         self.table = {}  # id of a type -> how its instances are pickled
         self.session_modules, self.homes = {}, {}
-        self.standard = {id(getattr(sys, name)): name for name in reversed(_STANDARD) if getattr(sys, name, None)}
+        # What the session put in place of a standard stream is an object like any other.
+        replaced = {id(value) for name, value in namespace.items() if type(name) is str and name.startswith("<sys.")}
+        streams = {name: getattr(sys, name, None) for name in reversed(_STANDARD)}
+        self.standard = {id(one): name for name, one in streams.items() if one and id(one) not in replaced}
         self.used = {}
 
     def key_of(self, obj):
@@ -69,7 +73,7 @@ class Registry:
         """(module, qualified name) where an import finds this class or function again, or None."""
         found = self.places.get(id(obj), 0)
         if found == 0:
-            found = self._place(obj)
+            found = self._place(obj) or self.originals.get(id(obj))
             self.places[id(obj)] = found
             self.alive.append(obj)
         return found
@@ -81,12 +85,24 @@ class Registry:
             module, name = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
         if type(name) is not str or is_main(module):
             return None
+        if type(module) is not str:
+            return None
         found = self.real_module(module)
+        if found is None and module_named(module) is None:
+            # A library may say where a thing is to be found before that module is ever imported.
+            above, _, rest = module.rpartition(".")
+            found = self.real_module(above) if above else None
+            module, name = above, f"{rest}.{name}"
         if found is None:
             return None
         for part in name.split("."):
             found = getattr(found, part, self)
-        return (module, name) if found is obj else None
+        if found is not obj:
+            return None
+        above, _, last = module.rpartition(".")
+        if above and last.startswith("_") and getattr(self.real_module(above), name, self) is obj:
+            return above, name  # where a library keeps what it offers changes from version to version
+        return module, name
 
     def real_module(self, name):
         """The module of this name, if another process can import it as well; else None."""

@@ -461,18 +461,20 @@ class _Saver:
 
 def save(
     namespace, sink, *, skip=frozenset(), verify_bytes=64 << 20, deadline=10.0, sources=None, context=None, files=None,
-    reducers=None, directory=None,
+    reducers=None, directory=None, originals=None,
 ):
     """Saves `namespace` to `sink` and returns the body of the manifest (docs/design/checkpoints.md).
 
     `skip`: names to leave out. `verify_bytes`: how much of the streams is loaded back. `deadline`: seconds for each
     group. `sources`: texts of executions (source.Sources). `context(keeper)`: (items, lost) of what is no variable.
     `files(obj)`: describes an open file, or raises Lost. `reducers`: type -> function as in copyreg. `directory`: where
-    the session's own modules lie. A name that fails is in the body's "lost"; only the sink's errors are raised."""
+    the session's own modules lie. `originals`: id -> (module, name) of what the session replaced there. A name that fails is in the body's "lost"; only the sink's errors are raised."""
     gc.disable()
-    warnings.simplefilter("ignore")
+    # A list of its own: the session's may be one of its variables.
+    warnings.filters = [("ignore", None, Warning, None, 0)]
+    warnings._filters_mutated()
     sys.setrecursionlimit(min(sys.getrecursionlimit(), DEPTH))
-    options = {"reducers": reducers, "files": files, "directory": directory}
+    options = {"reducers": reducers, "files": files, "directory": directory, "originals": originals}
     saver = _Saver(namespace, sink, skip, verify_bytes, deadline, getattr(sources, "texts", {}), options)
     saver.names()
     saver.foreign_globals()
