@@ -189,6 +189,9 @@ pub(crate) struct ReplArgs {
     /// Start from a saved session
     #[arg(long, value_name = "ID|NAME")]
     pub(crate) from: Option<String>,
+    /// With --from: where packages are missing, go on without what needs them
+    #[arg(long, requires = "from")]
+    pub(crate) partial: bool,
 }
 
 #[derive(Debug, Clone, Default, Args)]
@@ -212,6 +215,9 @@ pub(crate) struct RunArgs {
     /// Start from a saved session
     #[arg(long, value_name = "ID|NAME")]
     pub(crate) from: Option<String>,
+    /// With --from: where packages are missing, go on without what needs them
+    #[arg(long, requires = "from")]
+    pub(crate) partial: bool,
     /// Script file, or `-` for standard input; then the script's own arguments
     #[arg(value_name = "FILE [ARGS]", trailing_var_arg = true)]
     pub(crate) script: Vec<OsString>,

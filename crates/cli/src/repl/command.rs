@@ -21,7 +21,8 @@ pub(crate) enum Command {
     Switch(String),
     /// Save the session, under a name or without one.
     Checkpoint(Option<String>),
-    Restore(String),
+    /// A checkpoint, and whether to go on without what needs packages that are missing.
+    Restore(String, bool),
     Checkpoints,
     /// An older checkpoint, and a newer one; the present without it.
     Diff(String, Option<String>),
@@ -58,7 +59,7 @@ const COMMANDS: &[Entry] = &[
     entry("rollback", "NAME", "return to a snapshot, again and again; later ones go"),
     entry("drop", "NAME", "give a snapshot up"),
     entry("checkpoint", "[NAME]", "save the session to disk, where it outlives this program"),
-    entry("restore", "NAME", "bring a saved session back; %undo undoes it"),
+    entry("restore", "[--partial] NAME", "bring a saved session back; %undo undoes it"),
     entry("checkpoints", "", "the saved sessions"),
     entry("diff", "A [B]", "which names differ between two saved sessions, or between one and now"),
     entry("branch", "[NAME]", "split the session, and go on in the new one"),
@@ -138,7 +139,11 @@ pub(crate) fn parse(line: &str) -> Option<Command> {
             })
         }
         ("restore", "") => missing("restore", "NAME"),
-        ("restore", chosen) => Some(Command::Restore(unquoted(chosen).to_owned())),
+        ("restore", chosen) => {
+            let (chosen, partial) =
+                chosen.strip_prefix("--partial ").map_or((chosen, false), |rest| (rest.trim(), true));
+            Some(Command::Restore(unquoted(chosen).to_owned(), partial))
+        }
         ("diff", "") => missing("diff", "A [B]"),
         ("diff", both) => Some(diff(both)),
         ("rollback" | "drop" | "switch", "") => missing(name, "NAME"),
@@ -264,7 +269,8 @@ mod tests {
         assert_eq!(parse("%snapshot 'a b'"), Some(Command::Snapshot(Some("a b".into()))));
         assert!(matches!(parse("%rollback"), Some(Command::Wrong(..))));
         assert_eq!(parse("%switch main"), Some(Command::Switch("main".into())));
-        assert_eq!(parse("%restore x"), Some(Command::Restore("x".into())));
+        assert_eq!(parse("%restore x"), Some(Command::Restore("x".into(), false)));
+        assert_eq!(parse("%restore --partial 'a b'"), Some(Command::Restore("a b".into(), true)));
         assert_eq!(parse("%checkpoint"), Some(Command::Checkpoint(None)));
         assert_eq!(parse("%diff a"), Some(Command::Diff("a".into(), None)));
         assert_eq!(parse("%diff 'a b'  c"), Some(Command::Diff("a b".into(), Some("c".into()))));

@@ -40,7 +40,7 @@ impl Repl {
             Command::Rollback(name) => self.rollback(&name).await,
             Command::Drop(name) => self.drop_snapshot(&name).await,
             Command::Checkpoint(name) => return self.checkpoint(name.as_deref()).await,
-            Command::Restore(name) => return self.restore(&name).await,
+            Command::Restore(name, partial) => return self.restore(&name, partial).await,
             Command::Checkpoints => self.checkpoints().await,
             Command::Diff(earlier, later) => self.diff(&earlier, later.as_deref()).await,
             Command::Branch(name) => self.branch(name).await,

@@ -72,9 +72,9 @@ impl Repl {
     }
 
     /// Brings a saved session back into this one.
-    pub(super) async fn restore(&mut self, asked: &str) -> Option<u8> {
+    pub(super) async fn restore(&mut self, asked: &str, partial: bool) -> Option<u8> {
         let session = self.session();
-        let work = session.restore(asked, false);
+        let work = session.restore(asked, partial);
         tokio::pin!(work);
         let answer = loop {
             tokio::select! {

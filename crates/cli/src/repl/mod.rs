@@ -53,6 +53,7 @@ pub(crate) async fn main(args: &ReplArgs, common: &Common) -> u8 {
             script: vec!["-".into()],
             preload: args.preload.clone(),
             from: args.from.clone(),
+            partial: args.partial,
             ..RunArgs::default()
         };
         return run::main(&script, common).await;
@@ -88,7 +89,7 @@ async fn interact(args: &ReplArgs, common: &Common) -> u8 {
     let options = SessionOptions { undo: UNDO, ..start::options(common, &args.preload) };
     let place = Place { engine: start::engine(common), options };
     let begun = tokio::select! {
-        session = begin(&place, args.from.as_deref()) => session,
+        session = begin(&place, args) => session,
         asked = signals.next() => {
             start::end(&place.engine).await;
             return asked.status();
@@ -115,10 +116,10 @@ async fn interact(args: &ReplArgs, common: &Common) -> u8 {
 }
 
 /// The first session, with the state of a checkpoint if one is asked for.
-async fn begin(place: &Place, from: Option<&str>) -> Result<(Session, Option<Restored>), Failure> {
+async fn begin(place: &Place, args: &ReplArgs) -> Result<(Session, Option<Restored>), Failure> {
     let session = place.session().await?;
-    let restored = match from {
-        Some(checkpoint) => Some(session.restore(checkpoint, false).await?),
+    let restored = match &args.from {
+        Some(checkpoint) => Some(session.restore(checkpoint, args.partial).await?),
         None => None,
     };
     Ok((session, restored))

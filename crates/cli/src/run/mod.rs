@@ -121,7 +121,7 @@ async fn begin(
     };
     let session = engine.start_script(options, &script).await?;
     if let Some(checkpoint) = &args.from {
-        let restored = saved::bring_back(&session, checkpoint, program).await?;
+        let restored = saved::bring_back(&session, (checkpoint, args.partial), program).await?;
         return Ok((session, Some(restored)));
     }
     if let Some(code) = program.correction() {

@@ -10,8 +10,12 @@ use pyrepl3_engine::{Code, Engine, Failure, Session};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Brings the state of a checkpoint into a session that has just started, then gives it the arguments of this program.
-pub(super) async fn bring_back(session: &Session, checkpoint: &str, program: &Program) -> Result<Restored, Failure> {
-    let restored = session.restore(checkpoint, false).await.map_err(|failure| match failure.code {
+pub(super) async fn bring_back(
+    session: &Session,
+    (checkpoint, partial): (&str, bool),
+    program: &Program,
+) -> Result<Restored, Failure> {
+    let restored = session.restore(checkpoint, partial).await.map_err(|failure| match failure.code {
         Code::CheckpointNotFound => {
             Failure { how: "`pyrepl3 checkpoint list` shows what there is".to_owned(), ..failure }
         }
