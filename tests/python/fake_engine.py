@@ -19,6 +19,7 @@ greets. What an `execute` does is named by its code:
     fail                    an error, rolled back
     warn TEXT               a warning, then an output
     tell                    events of the session: a warning, and a snapshot that was evicted
+    save                    events of the session: it saved itself, and came back
     expire                  the open transaction's time limit passes
 
 It keeps no state of Python, but which transaction is open and which snapshots there are.
@@ -41,6 +42,29 @@ Json = dict[str, Any]
 
 
 PYTHON = {"version": "3.0", "executable": "none", "prefix": "none", "implementation": "fake"}
+
+
+FAILURES = ("checkpoint_failed", "checkpoint_damaged", "checkpoint_not_found", "restore_failed", "storage_full")
+CHECKPOINT = {
+    "checkpoint_id": "ckp_1",
+    "parent": None,
+    "variables": [{"name": "x", "tier": "pickle", "type": "int", "size": 5}, {"name": "np", "tier": "import"}],
+    "lost": [{"name": "umask", "reason": "it is refused"}],
+    "size_bytes": 500,
+    "stored_bytes": 50,
+    "pause": 0.25,
+    "duration": 0.5,
+    "execution_count": 3,
+}
+RESTORED = {
+    "checkpoint_id": "ckp_1",
+    "variables": CHECKPOINT["variables"],
+    "lost": CHECKPOINT["lost"],
+    "packages": [{"name": "numpy", "saved": "2.0", "found": None}],
+    "reason": "a client asked",
+    "undone": [4, 5],
+    "execution_count": 3,
+}
 
 
 class State:
@@ -283,6 +307,26 @@ class Peer:
         for each in made:  # At once: nothing of it may be missed.
             self.send("warning", text="just made", session_id=each["session_id"])
 
+    def on_checkpoint(self, request: Json) -> None:
+        where = {"reply_to": request["id"], "session_id": request["session_id"]}
+        name = request.get("name")
+        if name in FAILURES:
+            return self.refuse(request, name)
+        for done in range(3):
+            self.send("progress", bytes=100 * done, done=done, total=2, name=f"v{done}", **where)
+        self.send("checkpoint_created", **CHECKPOINT, name=name, **where)
+
+    def on_restore(self, request: Json) -> None:
+        where = {"reply_to": request["id"], "session_id": request["session_id"]}
+        self.send("restored", **RESTORED, **where)
+
+    def on_checkpoints(self, request: Json) -> None:
+        self.reply(request, [{"checkpoint_id": "ckp_1"}, {"checkpoint_id": "ckp_2", "damaged": "cut off"}])
+
+    def on_diff(self, request: Json) -> None:
+        one = {"name": "x", "change": "added", "type": "int", "size_before": None, "size_after": 5}
+        self.reply(request, [one, {"name": "y", "change": "removed"}])
+
     # ---- what executions do ------------------------------------------------------------------------------
 
     def result(self, where: Json, value: Any = None) -> None:
@@ -363,6 +407,13 @@ class Peer:
         session = {"session_id": where["session_id"]}
         self.send("warning", text="take care", **session)
         self.send("evicted", snapshot_id="snp_old", name="old", kind="named", reason="no room", **session)
+        self.result(where)
+
+    def do_save(self, rest: str, where: Json) -> None:
+        session = {"session_id": where["session_id"]}
+        self.send("checkpoint_created", **CHECKPOINT, **session)
+        self.send("restored", **RESTORED, **session)
+        self.send("progress", bytes=1, done=1, total=1, name="late", reply_to="req_none", **session)
         self.result(where)
 
     def do_expire(self, rest: str, where: Json) -> None:

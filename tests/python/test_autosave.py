@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -119,6 +119,20 @@ async def test_after_it_died_while_idle_the_next_execution_hears_of_it_once() ->
         assert (await session.execute("x")).value == 2
 
 
+async def test_where_all_of_it_is_back_nothing_is_refused() -> None:
+    async with Session(autosave=True) as session:
+        events = session.events()
+        await session.execute("x = 1")
+        await until(events, CheckpointCreatedMessage)
+        # The copy that it was made of is let go after that is told.
+        while (await session.status())["snapshots"]:
+            pass
+        await kill(session)
+        restored = await until(events, RestoredMessage)
+        assert (restored.undone, restored.lost) == ([], [])
+        assert (await session.execute("x")).value == 1
+
+
 async def test_killed_while_it_is_being_saved_it_still_says_so_to_the_client() -> None:
     async with Session(autosave=True) as session:
         events = session.events()
@@ -127,11 +141,13 @@ async def test_killed_while_it_is_being_saved_it_still_says_so_to_the_client() -
         await session.execute("x = 1")  # While it is written.
         await session.execute("x = 2")
         await kill(session)
-        await until(events, pyrepl3.RolledBackMessage)
+        back = await until(events, pyrepl3.RolledBackMessage)
+        assert back.undone in ([2, 3], [3])  # An execution that was sent already comes before the checkpoint.
         with pytest.raises(pyrepl3.SessionLost, match="earlier one is back"):
             await session.execute("x = 'unwitting'")
-        assert (await session.execute("'x' in dir()")).value is False
-        while (await until(events, CheckpointCreatedMessage)).execution_count < 2:
+        result = await session.execute("globals().get('x')")
+        assert result.value == {1: None, 2: 1}[back.execution_count]
+        while (await until(events, CheckpointCreatedMessage)).execution_count < result.execution_count:
             pass  # It goes on to save itself.
 
 
@@ -164,8 +180,9 @@ async def test_a_session_of_the_same_name_goes_on_where_it_was(tmp_path: Path) -
         assert restored.checkpoint_id == saved.checkpoint_id
         assert "name" in restored.reason
         assert (await session.execute("x, x is y")).repr == "([1], True)"
-    for options in ({"name": "mine"}, {"name": "new", "autosave": True}, {"autosave": True}):
-        async with Session(data=tmp_path, **options) as session:  # type: ignore[arg-type]
+    others: list[dict[str, Any]] = [{"name": "mine"}, {"name": "new", "autosave": True}, {"autosave": True}]
+    for options in others:
+        async with Session(data=tmp_path, **options) as session:
             assert (await session.execute("'x' in dir()")).value is False
 
 
@@ -182,3 +199,11 @@ async def test_what_is_undone_is_not_saved() -> None:
         await session.execute("x = 5")
         await session.restore(saved)
         assert (await session.execute("x")).value == 1
+
+
+@pytest.mark.parametrize("wanted", [{}, {"keep": 2}, {"executions": 0}, {"seconds": -1}, {"idle": 0}], ids=str)
+async def test_the_engine_refuses_what_would_never_save(wanted: dict[str, Any]) -> None:
+    session = Session()
+    session._options["autosave"] = wanted  # Past the client's own check.
+    with pytest.raises(pyrepl3.BadValue, match="autosave"):
+        await session.start()

@@ -142,7 +142,6 @@ async def test_what_differs() -> None:
 
 # ---- on the way ----------------------------------------------------------------------------------------------
 
-LARGE = "import random; big = [random.Random(n).randbytes(1 << 20) for n in range({count})]"
 SLOW = """
 class Slow:
     def __getstate__(self):
@@ -358,7 +357,7 @@ async def test_a_bad_name_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a name", "ä" * 128, "../../etc/passwd", "ckp_", "*", "-", "日本", "'"], ids=repr)
-async def test_a_name_is_only_a_name(name: str, own_data: Path) -> None:
+async def test_a_name_is_only_a_name(name: str) -> None:
     async with Session() as session:
         await session.execute("x = 1")
         made = await session.checkpoint(name)

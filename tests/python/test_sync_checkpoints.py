@@ -1,4 +1,4 @@
-"""Checkpoints of `pyrepl3.sync`: what test_checkpoints.py has for the asynchronous client, as far as it is another one."""
+"""Checkpoints of `pyrepl3.sync`: what test_checkpoints.py has for the other client, as far as it is different here."""
 
 from __future__ import annotations
 

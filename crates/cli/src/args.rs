@@ -37,7 +37,7 @@ impl Cli {
 
 /// `-cCODE` as `-c CODE`, so that what follows is the program's in both forms.
 fn separate_code(arguments: &[OsString]) -> Vec<OsString> {
-    let valued = ["--python", "--isolation", "--timeout", "--figures", "--preload", "--checkpoint", "--from"];
+    let valued = ["--python", "--isolation", "--data", "--timeout", "--figures", "--preload", "--checkpoint", "--from"];
     let mut separated = Vec::new();
     let mut rest = arguments.iter().skip_while(|argument| *argument != "run");
     separated.extend(arguments.iter().take_while(|argument| *argument != "run").cloned());
@@ -105,10 +105,80 @@ pub(crate) enum Command {
                       interrupted, 128+n when signal n ended it, 2 for wrong usage, 3 when there is no session."
     )]
     Run(RunArgs),
+    /// Look at saved sessions, compare them, delete them, take them elsewhere
+    #[command(subcommand)]
+    Checkpoint(CheckpointCommand),
     /// Say what this machine offers: interpreters, isolation, limits
     Doctor,
     /// Serve the wire protocol to a program that embeds the engine (see docs/protocol.md)
     Engine(EngineArgs),
+}
+
+/// A checkpoint is named by its id, the beginning of that, or its name: the newest of that name is meant.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CheckpointCommand {
+    /// List the checkpoints, newest first
+    List,
+    /// Show what a checkpoint holds, what it could not keep, its sources and imports
+    Show {
+        #[arg(value_name = "ID|NAME")]
+        checkpoint: String,
+    },
+    /// Say which names differ between two checkpoints
+    Diff {
+        /// The older one
+        #[arg(value_name = "ID|NAME")]
+        a: String,
+        /// The newer one
+        #[arg(value_name = "ID|NAME")]
+        b: String,
+    },
+    /// Delete checkpoints; others that share bytes with them keep those
+    Delete {
+        #[arg(value_name = "ID|NAME", required = true)]
+        checkpoints: Vec<String>,
+    },
+    /// Write a checkpoint to one file, to be taken elsewhere
+    Export {
+        #[arg(value_name = "ID|NAME")]
+        checkpoint: String,
+        file: PathBuf,
+    },
+    /// Take in a checkpoint that was exported; restoring it runs code that is in it
+    Import {
+        file: PathBuf,
+        /// Answer for the file: you know who made it, and trust them
+        #[arg(long)]
+        trust: bool,
+    },
+    /// Read every byte of a checkpoint, or of all, and say what is damaged (exit status 3)
+    Verify {
+        #[arg(value_name = "ID|NAME")]
+        checkpoint: Option<String>,
+    },
+    /// Delete checkpoints by a rule, and free what none needs
+    Prune(PruneArgs),
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PruneArgs {
+    /// Of each session, only the newest N stay
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_last: Option<usize>,
+    /// Checkpoints with a name stay, whatever the other rules say
+    #[arg(long)]
+    pub(crate) keep_named: bool,
+    /// Older ones go
+    #[arg(long, value_name = "DAYS", value_parser = days)]
+    pub(crate) older_than: Option<f64>,
+    /// The oldest go until all take no more than this: bytes, or a number with K, M, G or T (1024 each)
+    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse)]
+    pub(crate) max_bytes: Option<u64>,
+}
+
+fn days(text: &str) -> Result<f64, String> {
+    let days = text.parse::<f64>().ok().filter(|days| days.is_finite() && *days >= 0.0);
+    days.ok_or_else(|| "give a number of days, such as 30 or 0.5".to_owned())
 }
 
 #[derive(Debug, Clone, Default, Args)]
@@ -116,6 +186,9 @@ pub(crate) struct ReplArgs {
     /// Module to import before the session starts; may be repeated
     #[arg(long, value_name = "MODULE")]
     pub(crate) preload: Vec<String>,
+    /// Start from a saved session
+    #[arg(long, value_name = "ID|NAME")]
+    pub(crate) from: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Args)]
@@ -132,11 +205,12 @@ pub(crate) struct RunArgs {
     /// Module to import before the session starts; may be repeated
     #[arg(long, value_name = "MODULE")]
     pub(crate) preload: Vec<String>,
-    /// Save the session under a name when the script has ended (comes with a later version)
+    /// Save the session under a name when the script has ended: also when it failed, was interrupted or timed out,
+    /// but not when its process died
     #[arg(long, value_name = "NAME")]
     pub(crate) checkpoint: Option<String>,
-    /// Start from a saved session (comes with a later version)
-    #[arg(long, value_name = "NAME")]
+    /// Start from a saved session
+    #[arg(long, value_name = "ID|NAME")]
     pub(crate) from: Option<String>,
     /// Script file, or `-` for standard input; then the script's own arguments
     #[arg(value_name = "FILE [ARGS]", trailing_var_arg = true)]

@@ -2,6 +2,7 @@
 
 mod args;
 mod bundle;
+mod checkpoint;
 mod doctor;
 mod embed;
 mod exit;
@@ -13,6 +14,7 @@ mod run;
 mod signals;
 mod size;
 mod start;
+mod table;
 
 use args::{Cli, Command, ReplArgs};
 use std::process::ExitCode;
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     let code = match &cli.command {
         Some(Command::Engine(engine)) => runtime.block_on(embed::main(&cli.common, engine)),
         Some(Command::Run(run)) => runtime.block_on(run::main(run, &cli.common)),
+        Some(Command::Checkpoint(asked)) => runtime.block_on(checkpoint::main(asked, &cli.common)),
         Some(Command::Doctor) => runtime.block_on(doctor::main(&cli.common)),
         Some(Command::Repl(repl)) => runtime.block_on(repl::main(repl, &cli.common)),
         None => runtime.block_on(repl::main(&ReplArgs::default(), &cli.common)),

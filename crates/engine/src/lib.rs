@@ -33,6 +33,7 @@ mod process;
 mod session;
 mod zygote;
 
+pub use checkpoints::{CheckpointDetails, DefinitionSource, Deleted, ImportedName, Retention, Verification};
 pub use engine::{Engine, EngineConfig};
 pub use pool::{Lease, Pool, PoolStats, Quantiles};
 pub use pyrepl3_protocol as protocol;

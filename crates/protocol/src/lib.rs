@@ -3,12 +3,13 @@
 //! Two protocols share the framing of [`frame`]:
 //!
 //! * [`message`]: what a client and the engine say to each other (the public protocol, `docs/protocol.md`);
-//! * [`worker`]: what the engine and the Python worker say to each other (private, and hostile on one side).
+//! * [`worker`] and [`saver`]: what the engine and the Python worker say to each other (private, and hostile on one side).
 
 pub mod failure;
 pub mod frame;
 pub mod id;
 pub mod message;
+pub mod saver;
 pub mod text;
 pub mod worker;
 

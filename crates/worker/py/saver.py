@@ -94,9 +94,14 @@ def run(keeping, present, fd, frozen_channel):
         context.opened_as({fd: flags for fd, (_identity, _offset, flags) in present.inventory.files.open.items()})
         only, roots = request.get("only"), {}
         if only is None:
+            # What no variable holds, and a variable may share: saved with the variables, under names that none has.
             roots = context.shared_roots(keeping.baseline, options)
-            options.shared = frozenset(roots)
-            keeping.namespace.update(roots)  # this process is thrown away
+            keeping.namespace.update(roots)
+
+        def state(keeper):
+            options.shared = frozenset(roots).difference(keeper.saver.lost)
+            return context.capture(keeping.baseline, keeper, options)
+
         body = save.save(
             keeping.namespace,
             sink,
@@ -105,7 +110,7 @@ def run(keeping, present, fd, frozen_channel):
             sources=keeping.sources,
             files=context.describe_file,
             reducers=context.reducers(),
-            context=(lambda keeper: context.capture(keeping.baseline, keeper, options)) if only is None else None,
+            context=state if only is None else None,
             originals=context.originals(keeping.baseline),
         )
         if only is None:

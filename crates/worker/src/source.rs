@@ -114,6 +114,7 @@ mod tests {
             .iter()
             .map(|(name, _)| match *name {
                 "_pyrepl3" => "__init__.py".to_owned(),
+                "_pyrepl3.keep" => "keep/__init__.py".to_owned(),
                 name => format!("{}.py", name.trim_start_matches("_pyrepl3.").replace('.', "/")),
             })
             .collect();

@@ -20,7 +20,6 @@ from .parts import (
     PackageDifference,
     ProcessExit,
     PythonInfo,
-    Snapshot,
     SnapshotKind,
     Variable,
 )
@@ -411,7 +410,7 @@ class RestoredMessage(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class ProgressMessage(Message):
-    """How far a checkpoint is: `bytes` so far, `done` of `total` groups of variables, and the `name` that comes next."""
+    """How far a checkpoint is: `bytes` so far, `done` of `total` groups of names, and the `name` that comes next."""
 
     type: ClassVar[MessageType] = MessageType.PROGRESS
 

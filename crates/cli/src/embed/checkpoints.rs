@@ -87,7 +87,7 @@ impl Connection {
                 }
             }),
             Message::DeleteCheckpoint(message) => self.spawn(tasks, message.id, |this| async move {
-                this.engine.delete_checkpoint(&message.checkpoint_id).await.map(|()| None)
+                this.engine.delete_checkpoint(&message.checkpoint_id).await.map(|_| None)
             }),
             _ => {}
         }

@@ -19,13 +19,17 @@ pub(crate) enum Command {
     Branch(Option<String>),
     Branches,
     Switch(String),
+    /// Save the session, under a name or without one.
+    Checkpoint(Option<String>),
+    Restore(String),
+    Checkpoints,
+    /// An older checkpoint, and a newer one; the present without it.
+    Diff(String, Option<String>),
     Run(PathBuf),
     Time(String),
     /// A name, and whether its source is wanted too.
     Inspect(String, bool),
     Quit,
-    /// One that a later version brings, and what it needs.
-    Later(&'static str, &'static str),
     /// What is wrong with the line, and what to do.
     Wrong(String, String),
 }
@@ -53,16 +57,15 @@ const COMMANDS: &[Entry] = &[
     entry("snapshots", "", "the snapshots, with their age and memory"),
     entry("rollback", "NAME", "return to a snapshot, again and again; later ones go"),
     entry("drop", "NAME", "give a snapshot up"),
+    entry("checkpoint", "[NAME]", "save the session to disk, where it outlives this program"),
+    entry("restore", "NAME", "bring a saved session back; %undo undoes it"),
+    entry("checkpoints", "", "the saved sessions"),
+    entry("diff", "A [B]", "which names differ between two saved sessions, or between one and now"),
     entry("branch", "[NAME]", "split the session, and go on in the new one"),
     entry("branches", "", "the sessions of this terminal"),
     entry("switch", "NAME", "go on in another branch"),
     entry("reset", "", "end the session and begin a fresh one"),
     entry("quit", "", "leave (Ctrl-D does too)"),
-];
-
-const LATER: &[(&str, &str)] = &[
-    ("checkpoint", "saving the state of a session comes with a later version"),
-    ("restore", "saving and restoring the state of a session come with a later version"),
 ];
 
 const HISTORY: usize = 20;
@@ -88,8 +91,7 @@ pub(crate) fn python_start(line: &str) -> Option<usize> {
 
 /// Names of commands that begin so, without their `%`.
 pub(crate) fn names(prefix: &str) -> Vec<&'static str> {
-    let later = LATER.iter().map(|(name, _)| *name);
-    let mut names: Vec<_> = COMMANDS.iter().map(|entry| entry.name).chain(later).collect();
+    let mut names: Vec<_> = COMMANDS.iter().map(|entry| entry.name).collect();
     names.retain(|name| name.starts_with(prefix));
     names.sort_unstable();
     names
@@ -103,9 +105,6 @@ pub(crate) fn parse(line: &str) -> Option<Command> {
         return question(line.trim_end());
     }
     let (name, argument) = (&line[1..length], line[length..].trim());
-    if let Some((name, why)) = LATER.iter().find(|(later, _)| *later == name) {
-        return Some(Command::Later(name, why));
-    }
     let missing = |name: &str, arguments: &str| {
         Some(Command::Wrong(format!("%{name} needs something to work on"), format!("write %{name} {arguments}")))
     };
@@ -130,26 +129,60 @@ pub(crate) fn parse(line: &str) -> Option<Command> {
                 _ => Command::Wrong(format!("{count:?} is no number of steps"), format!("write %{name} 3")),
             })
         }
-        ("snapshot" | "branch", chosen) => {
+        ("snapshot" | "branch" | "checkpoint", chosen) => {
             let chosen = (!chosen.is_empty()).then(|| unquoted(chosen).to_owned());
-            Some(if name == "snapshot" { Command::Snapshot(chosen) } else { Command::Branch(chosen) })
+            Some(match name {
+                "snapshot" => Command::Snapshot(chosen),
+                "checkpoint" => Command::Checkpoint(chosen),
+                _ => Command::Branch(chosen),
+            })
         }
+        ("restore", "") => missing("restore", "NAME"),
+        ("restore", chosen) => Some(Command::Restore(unquoted(chosen).to_owned())),
+        ("diff", "") => missing("diff", "A [B]"),
+        ("diff", both) => Some(diff(both)),
         ("rollback" | "drop" | "switch", "") => missing(name, "NAME"),
         ("rollback", chosen) => Some(Command::Rollback(unquoted(chosen).to_owned())),
         ("drop", chosen) => Some(Command::Drop(unquoted(chosen).to_owned())),
         ("switch", chosen) => Some(Command::Switch(unquoted(chosen).to_owned())),
-        ("help" | "who" | "reset" | "quit" | "exit" | "snapshots" | "branches", "") => Some(match name {
-            "help" => Command::Help,
-            "snapshots" => Command::Snapshots,
-            "branches" => Command::Branches,
-            "who" => Command::Who,
-            "reset" => Command::Reset,
-            _ => Command::Quit,
-        }),
-        ("help" | "who" | "reset" | "quit" | "exit" | "snapshots" | "branches", _) => {
+        ("help" | "who" | "reset" | "quit" | "exit" | "snapshots" | "branches" | "checkpoints", "") => {
+            Some(match name {
+                "help" => Command::Help,
+                "snapshots" => Command::Snapshots,
+                "branches" => Command::Branches,
+                "checkpoints" => Command::Checkpoints,
+                "who" => Command::Who,
+                "reset" => Command::Reset,
+                _ => Command::Quit,
+            })
+        }
+        ("help" | "who" | "reset" | "quit" | "exit" | "snapshots" | "branches" | "checkpoints", _) => {
             Some(Command::Wrong(format!("%{name} takes no argument"), format!("write %{name}")))
         }
         _ => Some(unknown(name)),
+    }
+}
+
+/// One or two names, which stand in quotes where they have spaces.
+fn diff(both: &str) -> Command {
+    let mut names = Vec::new();
+    let mut rest = both.trim();
+    while !rest.is_empty() {
+        let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''));
+        let (name, after) = match quote.and_then(|quote| rest[1..].split_once(quote)) {
+            Some(split) => split,
+            None => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
+        };
+        names.push(name.to_owned());
+        rest = after.trim_start();
+    }
+    let mut names = names.into_iter();
+    match (names.next(), names.next(), names.next()) {
+        (Some(earlier), later, None) => Command::Diff(earlier, later),
+        _ => Command::Wrong(
+            "%diff compares two checkpoints".into(),
+            "write %diff A B; names with spaces in quotes".into(),
+        ),
     }
 }
 
@@ -231,7 +264,11 @@ mod tests {
         assert_eq!(parse("%snapshot 'a b'"), Some(Command::Snapshot(Some("a b".into()))));
         assert!(matches!(parse("%rollback"), Some(Command::Wrong(..))));
         assert_eq!(parse("%switch main"), Some(Command::Switch("main".into())));
-        assert!(matches!(parse("%restore x"), Some(Command::Later("restore", _))));
+        assert_eq!(parse("%restore x"), Some(Command::Restore("x".into())));
+        assert_eq!(parse("%checkpoint"), Some(Command::Checkpoint(None)));
+        assert_eq!(parse("%diff a"), Some(Command::Diff("a".into(), None)));
+        assert_eq!(parse("%diff 'a b'  c"), Some(Command::Diff("a b".into(), Some("c".into()))));
+        assert!(matches!(parse("%diff a b c"), Some(Command::Wrong(..))));
         assert!(matches!(parse("%quit now"), Some(Command::Wrong(..))));
     }
 

@@ -39,16 +39,16 @@ impl Repl {
             Command::Snapshots => self.snapshots().await,
             Command::Rollback(name) => self.rollback(&name).await,
             Command::Drop(name) => self.drop_snapshot(&name).await,
+            Command::Checkpoint(name) => return self.checkpoint(name.as_deref()).await,
+            Command::Restore(name) => return self.restore(&name).await,
+            Command::Checkpoints => self.checkpoints().await,
+            Command::Diff(earlier, later) => self.diff(&earlier, later.as_deref()).await,
             Command::Branch(name) => self.branch(name).await,
             Command::Branches => self.list_branches(),
             Command::Switch(name) => self.switch(&name),
             Command::Run(path) => self.run_file(&path),
             Command::Time(code) => self.execute(ExecuteRequest::from(code), true),
             Command::Inspect(name, source) => self.inspect(&name, source).await,
-            Command::Later(name, why) => {
-                let text = format!("%{name} is not available in this version: {why}");
-                self.screen.line(&self.palette.warning(&text));
-            }
             Command::Wrong(what, how) => {
                 self.screen.line(&format!("{}; {how}", self.palette.error(&what)));
             }

@@ -61,11 +61,24 @@ impl Names {
                 .into_iter()
                 .map(|name| suggestion(format!("%{name}"), 0, text.len(), "command"))
                 .collect(),
-            None => match text.strip_prefix("%run ") {
-                Some(path) => files(path, text.len()),
-                None => Vec::new(),
+            None => match text.split_once(' ') {
+                Some(("%run", path)) => files(path, text.len()),
+                Some(("%restore", begun)) => self.checkpoints(begun, text.len()),
+                Some(("%diff", begun)) => {
+                    let last = begun.rfind(' ').map_or(0, |at| at + 1);
+                    self.checkpoints(&begun[last..], text.len())
+                }
+                _ => Vec::new(),
             },
         }
+    }
+}
+
+impl Names {
+    fn checkpoints(&self, begun: &str, end: usize) -> Vec<Suggestion> {
+        let mut names = self.live.checkpoints();
+        names.retain(|name| name.starts_with(begun));
+        names.into_iter().map(|name| suggestion(name, end - begun.len(), end, "")).collect()
     }
 }
 

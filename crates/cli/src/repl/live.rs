@@ -67,6 +67,20 @@ impl Live {
         serde_json::from_str(answer.get()).ok()
     }
 
+    /// Names of checkpoints, the newest first. For the editor's thread only: it blocks.
+    pub(crate) fn checkpoints(&self) -> Vec<String> {
+        let session = self.session();
+        let known = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, session.checkpoints()).await });
+        let mut names: Vec<String> = Vec::new();
+        for one in known.ok().and_then(Result::ok).unwrap_or_default() {
+            // Only the newest of a name can be meant by it.
+            if let Some(name) = one.name.filter(|name| !names.contains(name)) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
     fn ask<T, E>(&self, session: &Session, question: impl Future<Output = Result<T, E>>) -> Option<T> {
         self.runtime.block_on(async {
             let answer = tokio::time::timeout(PATIENCE, question).await;

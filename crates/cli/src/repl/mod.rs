@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `turn` is the loop; what it does is in `asking` (the editor), `running` (executions), `commands` (lines that begin
-//! with `%`), `travel` (undo, snapshots, branches), `leaving`. `lexer` and `colour` paint. `live` answers the editor's own questions: completion, is this
+//! with `%`), `travel` (undo, snapshots, branches), `durable` (saved sessions), `leaving`. `lexer` and `colour` paint. `live` answers the editor's own questions: completion, is this
 //! complete?
 
 mod above;
@@ -17,6 +17,7 @@ mod colour;
 mod command;
 mod commands;
 mod complete;
+mod durable;
 mod editor;
 mod indent;
 mod leaving;
@@ -36,7 +37,8 @@ mod turn;
 use crate::args::{Common, ReplArgs, RunArgs};
 use crate::signals::Signals;
 use crate::{exit, message, run, start};
-use pyrepl3_engine::{Engine, Failure, Script, Session, SessionOptions};
+use pyrepl3_engine::protocol::message::Restored;
+use pyrepl3_engine::{Code, Engine, Failure, Script, Session, SessionOptions};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -47,7 +49,12 @@ const UNDO: u32 = 20;
 pub(crate) async fn main(args: &ReplArgs, common: &Common) -> u8 {
     if !std::io::stdin().is_terminal() {
         // As Python does: what is piped in is the program.
-        let script = RunArgs { script: vec!["-".into()], preload: args.preload.clone(), ..RunArgs::default() };
+        let script = RunArgs {
+            script: vec!["-".into()],
+            preload: args.preload.clone(),
+            from: args.from.clone(),
+            ..RunArgs::default()
+        };
         return run::main(&script, common).await;
     }
     let wrong = if common.json {
@@ -81,15 +88,15 @@ async fn interact(args: &ReplArgs, common: &Common) -> u8 {
     let options = SessionOptions { undo: UNDO, ..start::options(common, &args.preload) };
     let place = Place { engine: start::engine(common), options };
     let begun = tokio::select! {
-        session = place.session() => session,
+        session = begin(&place, args.from.as_deref()) => session,
         asked = signals.next() => {
             start::end(&place.engine).await;
             return asked.status();
         }
     };
     let status = match begun {
-        Ok(session) => match turn::Repl::new(place.clone(), &session, signals) {
-            Ok(repl) => repl.run().await,
+        Ok((session, restored)) => match turn::Repl::new(place.clone(), &session, signals) {
+            Ok(repl) => repl.run(restored).await,
             Err(error) => {
                 message::error("the line editor could not be started", &error.to_string(), "");
                 exit::ENVIRONMENT
@@ -97,11 +104,24 @@ async fn interact(args: &ReplArgs, common: &Common) -> u8 {
         },
         Err(failure) => {
             message::failure(&failure);
-            exit::of_failure(&failure)
+            match failure.code {
+                Code::CheckpointNotFound => exit::USAGE,
+                _ => exit::of_failure(&failure),
+            }
         }
     };
     start::end(&place.engine).await;
     status
+}
+
+/// The first session, with the state of a checkpoint if one is asked for.
+async fn begin(place: &Place, from: Option<&str>) -> Result<(Session, Option<Restored>), Failure> {
+    let session = place.session().await?;
+    let restored = match from {
+        Some(checkpoint) => Some(session.restore(checkpoint, false).await?),
+        None => None,
+    };
+    Ok((session, restored))
 }
 
 /// Where sessions come from.

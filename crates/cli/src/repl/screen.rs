@@ -51,6 +51,16 @@ impl Screen {
         self.write("\n");
     }
 
+    /// Shows a line that the next one replaces, such as progress; an empty one takes it away. Not while a line is edited.
+    pub(crate) fn passing(&mut self, text: &str) {
+        if self.editing || !self.tail.is_empty() {
+            return;
+        }
+        let mut stdout = std::io::stdout().lock();
+        _ = stdout.write_all(format!("\r\u{1b}[K{text}").as_bytes());
+        _ = stdout.flush();
+    }
+
     /// The terminal itself showed something, such as `^C`.
     pub(crate) fn echoed(&mut self, text: &str) {
         if !self.editing {

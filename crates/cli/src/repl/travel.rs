@@ -258,6 +258,11 @@ impl Repl {
                 self.steps.turn(&back.undone, &back.redone);
                 self.screen.line(&self.palette.warning(&format!("{}. {}", capital(&back.reason), back.report)));
             }
+            Message::CheckpointCreated(created) => self.checkpointed(created),
+            Message::Restored(restored) => {
+                self.screen.line(&self.palette.warning(&capital(&restored.reason)));
+                self.restored(restored);
+            }
             _ => {}
         }
     }

@@ -12,7 +12,7 @@ use crate::bundle::{self, Album};
 use crate::place;
 use crate::signals::{Asked, Signals};
 use crate::{exit, size};
-use pyrepl3_engine::protocol::message::{Bundle, DisplayMessage, InputMessage, Message, OutputMessage};
+use pyrepl3_engine::protocol::message::{Bundle, DisplayMessage, InputMessage, Message, OutputMessage, Restored};
 use pyrepl3_engine::{ExecuteRequest, Execution, Session, SessionEvents};
 use std::collections::VecDeque;
 use std::io;
@@ -118,8 +118,11 @@ impl Repl {
     }
 
     /// Runs until a person, the code, or a signal ends it; returns the exit status.
-    pub(crate) async fn run(mut self) -> u8 {
+    pub(crate) async fn run(mut self, restored: Option<Restored>) -> u8 {
         self.greet();
+        if let Some(restored) = restored {
+            self.restored(&restored);
+        }
         loop {
             self.ask().await;
             let done = match self.next().await {

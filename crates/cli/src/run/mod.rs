@@ -3,10 +3,12 @@
 //! ```text
 //!   program  what is to run: file, standard input, -c       status   what an end means for the exit status
 //!   pump     messages -> standard output and error          mod      signals, and the order of it all
+//!   saved    --from and --checkpoint
 //! ```
 
 mod program;
 mod pump;
+pub(crate) mod saved;
 mod status;
 
 use crate::args::{Common, RunArgs};
@@ -15,6 +17,7 @@ use crate::signals::{Asked, Signals};
 use crate::{exit, message, start};
 use program::Program;
 use pump::Pump;
+use pyrepl3_engine::protocol::message::{Message, Restored};
 use pyrepl3_engine::{Code, Engine, ExecuteRequest, Failure, Script, Session, SessionOptions, Source};
 use status::Ending;
 use std::time::Duration;
@@ -38,16 +41,6 @@ pub(crate) async fn main(args: &RunArgs, common: &Common) -> u8 {
 
 /// Everything that can be wrong with the command line.
 fn prepare(args: &RunArgs) -> Result<(Program, Option<Duration>), Failure> {
-    for (flag, given) in [("--checkpoint", &args.checkpoint), ("--from", &args.from)] {
-        if given.is_some() {
-            return Err(Failure::new(
-                Code::Unsupported,
-                format!("{flag} comes with a later version"),
-                "this version cannot save the state of a session yet",
-                format!("run the script without {flag}"),
-            ));
-        }
-    }
     let timeout = args.timeout.map(time_limit).transpose()?;
     Ok((Program::load(args)?, timeout))
 }
@@ -82,12 +75,23 @@ async fn run(args: &RunArgs, common: &Common, program: Program, timeout: Option<
     }
     let mut pump = Pump::new(writer, common.json, args.figures.clone());
     let status = tokio::select! {
-        session = begin(&engine, options, &program, pump.wants_figures()) => match session {
-            Ok(session) => follow(&session, &mut pump, &mut signals, program, timeout).await,
+        session = begin(&engine, args, options, &program, pump.wants_figures()) => match session {
+            Ok((session, restored)) => {
+                if let Some((restored, asked)) = restored.zip(args.from.as_deref()) {
+                    let remarks = saved::remarks(&restored, asked);
+                    pump.message(&Message::Restored(restored)).await;
+                    pump.note(&remarks).await;
+                }
+                follow(&session, &mut pump, &mut signals, program, timeout, args.checkpoint.as_deref()).await
+            }
             Err(failure) => {
                 pump.failed_to_start(&failure).await;
                 message::failure(&failure);
-                exit::of_failure(&failure)
+                match failure.code {
+                    // As for a file that is not there.
+                    Code::CheckpointNotFound => exit::USAGE,
+                    _ => exit::of_failure(&failure),
+                }
             }
         },
         asked = signals.next() => asked.status(),
@@ -97,7 +101,16 @@ async fn run(args: &RunArgs, common: &Common, program: Program, timeout: Option<
 }
 
 /// A session that stands where the script's first line is due.
-async fn begin(engine: &Engine, options: SessionOptions, program: &Program, figures: bool) -> Result<Session, Failure> {
+async fn begin(
+    engine: &Engine,
+    args: &RunArgs,
+    options: SessionOptions,
+    program: &Program,
+    figures: bool,
+) -> Result<(Session, Option<Restored>), Failure> {
+    if let Some(name) = &args.checkpoint {
+        saved::check(engine, name).await?;
+    }
     let script = Script {
         argv: program.argv.iter().map(|argument| argument.to_string_lossy().into_owned()).collect(),
         path0: program.path0.to_string_lossy().into_owned(),
@@ -107,12 +120,16 @@ async fn begin(engine: &Engine, options: SessionOptions, program: &Program, figu
         underscore: false,
     };
     let session = engine.start_script(options, &script).await?;
+    if let Some(checkpoint) = &args.from {
+        let restored = saved::bring_back(&session, checkpoint, program).await?;
+        return Ok((session, Some(restored)));
+    }
     if let Some(code) = program.correction() {
         session.execute(code)?.result().await.map_err(|error| {
             Failure::new(Code::Internal, "the script's arguments could not be passed", error.to_string(), "")
         })?;
     }
-    Ok(session)
+    Ok((session, None))
 }
 
 /// Runs the program to its end, however that comes about, and returns the exit status.
@@ -122,6 +139,7 @@ async fn follow(
     signals: &mut Signals,
     program: Program,
     timeout: Option<Duration>,
+    checkpoint: Option<&str>,
 ) -> u8 {
     let mut events = session.events();
     let mut request = ExecuteRequest::new(Source::Bytes(program.source));
@@ -134,10 +152,18 @@ async fn follow(
             return exit::of_failure(&failure);
         }
     };
-    let ending = match watch(session, signals, pump.execution(execution, session)).await {
+    let mut ending = match watch(session, signals, pump.execution(execution, session)).await {
         Ok(last) => Ending::of(last, timeout),
         Err(cut) => return cut_short(session, pump, cut).await,
     };
+    if let Some(name) = checkpoint {
+        match keep(session, pump, signals, &ending, name).await {
+            Ok(true) => {}
+            Ok(false) if ending.status == exit::SUCCESS => ending.status = exit::ENVIRONMENT,
+            Ok(false) => {}
+            Err(cut) => return cut_short(session, pump, cut).await,
+        }
+    }
     let leaving = async {
         // What the script left behind has its say: threads, `atexit`, files that are not flushed.
         match ending.leave {
@@ -167,6 +193,40 @@ async fn follow(
     match written {
         Ok(()) => ending.status,
         Err(trouble) => unwritable(trouble),
+    }
+}
+
+/// Saves the session of a script that has ended, if its process is there. Ctrl-C gives that up.
+async fn keep(
+    session: &Session,
+    pump: &mut Pump,
+    signals: &mut Signals,
+    ending: &Ending,
+    name: &str,
+) -> Result<bool, Cut> {
+    if ending.leave.is_none() {
+        let gone = Failure::new(
+            Code::SessionLost,
+            "there is nothing to save",
+            "the script's process died, and its state with it",
+            "an earlier checkpoint of this name is as it was",
+        );
+        saved::unsaved(pump, name, &gone).await;
+        return Ok(false);
+    }
+    let saving = saved::save(session, pump, name);
+    let asked = tokio::select! {
+        saved = saving => return saved.map_err(Cut::Output),
+        asked = signals.next() => asked,
+    };
+    match asked {
+        Asked::End(signal) => Err(Cut::Signal(signal)),
+        Asked::Interrupt => {
+            // What is not complete when the session ends is removed.
+            let given_up = Failure::new(Code::Interrupted, "it was given up", "Ctrl-C was pressed meanwhile", "");
+            saved::unsaved(pump, name, &given_up).await;
+            Ok(false)
+        }
     }
 }
 

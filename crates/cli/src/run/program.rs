@@ -95,6 +95,19 @@ impl Program {
         }
         (!lines.is_empty()).then(|| lines.join("\n"))
     }
+
+    /// Python that gives a session that was saved by another program the arguments, path and file of this one.
+    pub(crate) fn as_it_starts(&self) -> String {
+        let decoded = |value: &OsStr| format!("__import__('os').fsdecode({})", bytes_literal(value.as_bytes()));
+        let argv: Vec<_> = self.argv.iter().map(|argument| decoded(argument)).collect();
+        let path0 = decoded(self.path0.as_os_str());
+        let file = match &self.file {
+            Some(file) => format!("__file__ = {}", decoded(file.as_os_str())),
+            None => "globals().pop('__file__', None)".to_owned(),
+        };
+        let path = format!("__import__('sys').path[:1] == [{path0}] or __import__('sys').path.insert(0, {path0})");
+        format!("__import__('sys').argv[:] = [{}]\n{path}\n{file}\nNone", argv.join(", "))
+    }
 }
 
 fn bytes_literal(bytes: &[u8]) -> String {

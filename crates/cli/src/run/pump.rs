@@ -8,7 +8,7 @@ use pyrepl3_engine::protocol::id::{self, Kind};
 use pyrepl3_engine::protocol::message::{Bundle, Failed, Message, OutputMessage, Stream};
 use pyrepl3_engine::{Execution, Failure, Session, SessionEvents};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Carries the messages of one script.
 #[derive(Debug)]
@@ -115,12 +115,30 @@ impl Pump {
         self.writer.write(Stream::Stderr, ending.note.clone().into_bytes()).await;
     }
 
+    /// Carries a message that belongs to no execution.
+    pub(crate) async fn message(&mut self, message: &Message) {
+        self.carry(message).await;
+    }
+
+    /// Tells people something, after the output so far.
+    pub(crate) async fn note(&mut self, text: &str) {
+        self.writer.write(Stream::Stderr, text.as_bytes().to_vec()).await;
+    }
+
     /// Tells programs why there is no session.
     pub(crate) async fn failed_to_start(&mut self, failure: &Failure) {
         if self.json {
+            self.failure(failure).await;
+            _ = self.writer.finish(None).await;
+        }
+    }
+
+    /// Tells programs of a failure.
+    pub(crate) async fn failure(&mut self, failure: &Failure) {
+        if self.json {
             let message = Failed {
                 id: id::new(Kind::Message),
-                timestamp: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()),
+                timestamp: super::saved::now(),
                 session_id: None,
                 execution_id: None,
                 reply_to: None,
@@ -130,7 +148,6 @@ impl Pump {
                 how: failure.how.clone(),
             };
             self.carry(&Message::Failed(message)).await;
-            _ = self.writer.finish(None).await;
         }
     }
 

@@ -1,10 +1,12 @@
 //! The command line as people and programs meet it: the real binary, real interpreters, a real terminal.
 
+mod checkpoint;
 mod doctor;
 mod pty;
 mod repl;
 mod repl_background;
 mod repl_commands;
+mod repl_durable;
 mod repl_travel;
 mod run_input;
 mod run_like_python;

@@ -15,17 +15,6 @@ fn variables_are_listed() {
 }
 
 #[test]
-fn what_comes_later_says_so() {
-    let bench = Bench::new();
-    let terminal = Terminal::repl(&bench);
-    for name in ["checkpoint x", "restore x"] {
-        terminal.enter(&format!("%{name}"));
-        let name = name.split(' ').next().unwrap();
-        terminal.expect(&format!("%{name} is not available in this version: "));
-    }
-}
-
-#[test]
 fn an_unknown_command_has_suggestions() {
     let bench = Bench::new();
     let terminal = Terminal::repl(&bench);

@@ -66,8 +66,8 @@ fn what_cannot_be_run_is_wrong_usage() {
         (&["--timeout", "-1", "-c", "1"], "above 0"),
         (&["--timeout", "inf", "-c", "1"], "above 0"),
         (&["--timeout", "x", "-c", "1"], "invalid value 'x'"),
-        (&["--checkpoint", "a", "-c", "1"], "--checkpoint comes with a later version"),
-        (&["--from", "a", "-c", "1"], "--from comes with a later version"),
+        (&["--checkpoint", "", "-c", "1"], "the name cannot be used"),
+        (&["--from", "a", "-c", "1"], "there is no checkpoint \"a\""),
         (&["--flag", "secret.py"], "unexpected argument '--flag'"),
         (&["-c"], "a value is required"),
     ] {

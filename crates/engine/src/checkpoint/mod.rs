@@ -2,10 +2,12 @@
 //! restores takes out of it. Everything here is opaque bytes.
 
 mod extra;
+mod journal;
 mod save;
 mod serve;
 
 pub(crate) use extra::Extra;
+pub(crate) use journal::{Journal, take as take_journal};
 pub(crate) use save::{Base, Canceller, Note, Saved, Saver, SaverTask};
 pub(crate) use serve::serve;
 
@@ -46,6 +48,11 @@ impl Shelf {
         Ok(open.insert(store).clone())
     }
 
+    /// The data directory.
+    pub(crate) fn data(&self) -> Option<&std::path::Path> {
+        self.data.as_deref()
+    }
+
     /// Does something with the store, on a thread that may wait for disks.
     pub(crate) async fn with<T: Send + 'static>(
         self: &Arc<Self>,
@@ -67,6 +74,24 @@ impl Shelf {
     pub(crate) async fn list(self: &Arc<Self>) -> Result<Vec<Checkpoint>, Failure> {
         self.with(|store| Ok(store.list()?.into_iter().map(line).collect())).await
     }
+}
+
+/// What the list says of a checkpoint.
+pub(crate) fn summary(manifest: &Manifest) -> Result<Checkpoint, Failure> {
+    let body = manifest.view().map_err(|error| failure(&error))?;
+    Ok(Checkpoint {
+        checkpoint_id: manifest.id.to_string(),
+        name: manifest.name.clone(),
+        session_id: manifest.session.clone(),
+        parent: manifest.parent.as_ref().map(ToString::to_string),
+        created_at: manifest.created_at,
+        size_bytes: manifest.size_bytes,
+        stored_bytes: manifest.stored_bytes,
+        python: body.python.version,
+        variables: body.variables.len() as u64,
+        lost: body.lost.len() as u64,
+        damaged: None,
+    })
 }
 
 fn line(summary: Summary) -> Checkpoint {
@@ -103,7 +128,20 @@ fn line(summary: Summary) -> Checkpoint {
 /// A failure of the store as clients get it.
 pub(crate) fn failure(error: &Error) -> Failure {
     let (code, what) = match error {
-        Error::NotFound { .. } => (Code::CheckpointNotFound, "there is no such checkpoint"),
+        Error::NotFound { asked, there, .. } => {
+            let why = if there.is_empty() {
+                "there are none in this data directory".to_owned()
+            } else {
+                format!("there are: {}", there.join(", "))
+            };
+            let what = format!("there is no checkpoint {asked:?}");
+            return Failure::new(
+                Code::CheckpointNotFound,
+                what,
+                why,
+                "list the checkpoints to see their names and ids",
+            );
+        }
         Error::Ambiguous { .. } => (Code::CheckpointNotFound, "the checkpoint is not named uniquely"),
         Error::Damaged { .. } => (Code::CheckpointDamaged, "the checkpoint is damaged"),
         Error::Full { .. } | Error::TooLarge { .. } => (Code::StorageFull, "there is no room for the checkpoint"),

@@ -3,7 +3,7 @@
 use super::{Extra, Shelf, failure};
 use crate::process::{Process, connected_pair, receive_with_peer};
 use pyrepl3_protocol::frame::{Decoder, encode};
-use pyrepl3_protocol::worker::{SaveBase, SaveRequest, SaverEvent};
+use pyrepl3_protocol::saver::{SaveBase, SaveRequest, SaverEvent};
 use pyrepl3_protocol::{Code, Failure};
 use pyrepl3_store::{CheckpointId, LineageId, Manifest, Meta, Writer};
 use rustix::fd::OwnedFd;

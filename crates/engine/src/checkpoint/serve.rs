@@ -1,7 +1,7 @@
 //! Gives a checkpoint to a worker that restores it: blob by blob, as bytes or as files to map.
 
 use pyrepl3_protocol::frame::encode;
-use pyrepl3_protocol::worker::{LoaderAnswer, LoaderRequest};
+use pyrepl3_protocol::saver::{LoaderAnswer, LoaderRequest};
 use pyrepl3_store::{Error, Extent, Place, Reader};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};

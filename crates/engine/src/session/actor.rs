@@ -20,7 +20,7 @@ use super::outbox::Outbox;
 use super::past::Past;
 use super::start::{Origin, Setup};
 use super::timeline::{Bounds, Mark};
-use crate::checkpoint::Base;
+use crate::checkpoint::{Base, Journal};
 use pyrepl3_protocol::message::{ProcessExit, Snapshot};
 use pyrepl3_protocol::worker::{InitEvent, Request};
 use pyrepl3_protocol::{Code, Failure, JsonText};
@@ -238,6 +238,8 @@ pub(crate) struct Actor {
     /// What of large memory needs no saving again where it was not written.
     base: Option<Arc<Base>>,
     autosave: Clock,
+    /// What has begun since the last checkpoint, where the session may be started again by its name.
+    journal: Option<Journal>,
     /// Whether a fresh worker is to get that checkpoint back.
     recovery: bool,
     /// What happened while actions were performed.
@@ -322,6 +324,7 @@ impl Actor {
             parent: None,
             base: None,
             autosave,
+            journal: None,
             recovery: false,
             later: VecDeque::new(),
         }

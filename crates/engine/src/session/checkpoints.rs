@@ -2,9 +2,10 @@
 
 use super::actor::{CheckpointRequest, Command, Operation, Outcome, Purpose, RestoreRequest, Stored};
 use super::handle::{Session, closed};
-use crate::checkpoint::{self, Canceller, Extra, Note};
+use crate::checkpoint::{self, Canceller, Extra, Note, take_journal};
 use pyrepl3_protocol::message::{Checkpoint, CheckpointCreated, Difference, Message, Restored};
 use pyrepl3_protocol::{Code, Failure};
+use pyrepl3_store::Manifest;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -107,18 +108,20 @@ impl Session {
     /// `checkpoint_not_found`, `checkpoint_damaged`, `restore_failed`, `snapshot_refused`, `unsupported`,
     /// `session_closed`.
     pub async fn restore(&self, checkpoint: &str, partial: bool) -> Result<Restored, Failure> {
-        self.bring_back(checkpoint, partial, "a client asked".to_owned(), false).await
+        let manifest = self.shelf().find(checkpoint).await?;
+        self.bring_back(manifest, partial, "a client asked".to_owned(), None).await
     }
 
     async fn bring_back(
         &self,
-        checkpoint: &str,
+        manifest: Manifest,
         partial: bool,
         reason: String,
-        automatic: bool,
+        by_itself: Option<Vec<u64>>,
     ) -> Result<Restored, Failure> {
-        let manifest = Arc::new(self.shelf().find(checkpoint).await?);
-        let request = RestoreRequest { manifest, partial, reason, automatic };
+        let automatic = by_itself.is_some();
+        let missing = by_itself.unwrap_or_default();
+        let request = RestoreRequest { manifest: Arc::new(manifest), partial, reason, automatic, missing };
         match self.ask(|reply| Command::Operate { operation: Operation::Restore(request), reply }).await? {
             Outcome::Restored(restored) => Ok(*restored),
             _ => Err(unexpected()),
@@ -128,7 +131,8 @@ impl Session {
     /// The state that a session begins with. What came back and what did not is told as an event: there is no request
     /// that could be answered with it.
     pub(crate) async fn begin_from(&self, checkpoint: &str) -> Result<(), Failure> {
-        let restored = self.bring_back(checkpoint, false, "the session was started from it".to_owned(), false).await?;
+        let manifest = self.shelf().find(checkpoint).await?;
+        let restored = self.bring_back(manifest, false, "the session was started from it".to_owned(), None).await?;
         let events = &self.shared.events;
         events.push(Message::Restored(restored), !events.is_heard());
         Ok(())
@@ -141,16 +145,19 @@ impl Session {
         let Some(name) = options.name.clone().filter(|_| wanted) else { return Ok(()) };
         let newest = self.shelf().with(move |store| {
             for summary in store.list()? {
-                let found = store.find(summary.id.as_str(), Some(&summary.lineage));
-                if found.is_ok_and(|manifest| Extra::of(&manifest).session_name.as_deref() == Some(&name)) {
-                    return Ok(Some(summary.id));
+                if let Ok(manifest) = store.find(summary.id.as_str(), Some(&summary.lineage))
+                    && Extra::of(&manifest).session_name.as_deref() == Some(&name)
+                {
+                    return Ok(Some(manifest));
                 }
             }
             Ok(None)
         });
-        if let Some(id) = newest.await? {
+        if let Some(manifest) = newest.await? {
+            let count = Extra::of(&manifest).execution_count;
+            let missing = self.shelf().data().map(|data| take_journal(data, &manifest.session, count));
             let reason = "a session of this name was started again, and its last checkpoint came back by itself";
-            self.bring_back(id.as_str(), true, reason.to_owned(), true).await?;
+            self.bring_back(manifest, true, reason.to_owned(), Some(missing.unwrap_or_default())).await?;
         }
         Ok(())
     }

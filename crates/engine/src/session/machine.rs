@@ -349,6 +349,11 @@ impl Machine {
         self.lost_unseen
     }
 
+    /// What was lost is all back: nobody needs to hear of it.
+    pub(crate) fn forget_loss(&mut self) {
+        self.lost_unseen = false;
+    }
+
     /// Tasks that wait.
     pub(crate) fn queued(&self) -> impl Iterator<Item = Token> + '_ {
         self.queue.iter().map(|task| task.token)

@@ -8,7 +8,7 @@ use super::roster::Roster;
 use crate::checkpoint::Shelf;
 use crate::zygote::ForkServer;
 use pyrepl3_protocol::id::{self, Kind};
-use pyrepl3_protocol::message::SessionOptions;
+use pyrepl3_protocol::message::{Autosave, SessionOptions};
 use pyrepl3_protocol::worker::{Mode, Request};
 use pyrepl3_protocol::{Code, Failure};
 use rustix::fd::OwnedFd;
@@ -98,6 +98,34 @@ pub(crate) fn check(options: &SessionOptions) -> Result<(), Failure> {
             format!("it is {seconds}"),
             "give seconds above 0",
         ));
+    }
+    options.autosave.as_ref().map_or(Ok(()), check_autosave)
+}
+
+/// A session that is to save itself, and never would, is refused: that would be noticed after a crash.
+fn check_autosave(autosave: &Autosave) -> Result<(), Failure> {
+    let refuse = |why: String| {
+        Err(Failure::new(
+            Code::BadRequest,
+            "autosave cannot be used",
+            why,
+            "give executions from 1 on, or seconds or idle above 0; and keep from 1 on",
+        ))
+    };
+    if autosave.executions.is_none() && autosave.seconds.is_none() && autosave.idle.is_none() {
+        return refuse("it does not say when to save".to_owned());
+    }
+    for (name, count) in [("executions", autosave.executions), ("keep", autosave.keep)] {
+        if count == Some(0) {
+            return refuse(format!("{name} is 0"));
+        }
+    }
+    for (name, seconds) in [("seconds", autosave.seconds), ("idle", autosave.idle)] {
+        if let Some(seconds) = seconds
+            && !(seconds.is_finite() && seconds > 0.0 && seconds <= 1e9)
+        {
+            return refuse(format!("{name} is {seconds}"));
+        }
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! When a session saves itself, and how it comes back from what it saved.
 
+use super::Journal;
 use super::checkpoints::{CheckpointRequest, Purpose, RestoreRequest, Stored};
 use super::operations::PendingOperation;
 use super::{Actor, Operation, Outcome, Pending};
@@ -133,6 +134,43 @@ impl Actor {
         });
     }
 
+    /// An execution begins.
+    pub(super) fn journal(&mut self, execution: u64) {
+        let options = &self.place.setup.options;
+        if options.autosave.is_none() || options.name.is_none() {
+            return;
+        }
+        if self.journal.is_none()
+            && let Some(data) = self.place.origin.shelf.data()
+        {
+            self.journal = Journal::open(data, &self.place.shared.id).ok();
+        }
+        if let Some(journal) = &mut self.journal
+            && let Err(error) = journal.note(execution)
+        {
+            tracing::warn!(%error, "an execution could not be noted");
+        }
+    }
+
+    /// A checkpoint was made that has these executions.
+    pub(super) fn journal_saved(&mut self, up_to: u64) {
+        let left: Vec<u64> = self.past.numbers().iter().copied().filter(|one| *one > up_to).collect();
+        if let Some(journal) = &mut self.journal
+            && let Err(error) = journal.saved(&left)
+        {
+            tracing::warn!(%error, "the list of executions could not be shortened");
+        }
+    }
+
+    /// The session ends. What it leaves is told to whoever starts it again, unless all of it is saved.
+    pub(super) fn close_journal(&mut self, saved: bool) {
+        if let Some(journal) = self.journal.take()
+            && saved
+        {
+            journal.remove();
+        }
+    }
+
     /// Whether the last checkpoint is to come back by itself.
     fn recovers(&self) -> bool {
         let wanted = self.place.setup.options.autosave.as_ref();
@@ -162,7 +200,7 @@ impl Actor {
         };
         let token = self.token();
         let reason = "the worker died with the session's state, and the last checkpoint came back by itself".to_owned();
-        let request = RestoreRequest { manifest, partial: true, reason, automatic: true };
+        let request = RestoreRequest { manifest, partial: true, reason, automatic: true, missing: Vec::new() };
         let (reply, _) = oneshot::channel();
         let pending = PendingOperation::new(Operation::Restore(request), reply);
         self.pending.insert(token, Pending::Operate(Box::new(pending)));
@@ -174,6 +212,9 @@ impl Actor {
         match answer {
             Ok(Outcome::Restored(restored)) => {
                 let mut text = format!("The checkpoint {} is back.", restored.checkpoint_id);
+                if restored.undone.is_empty() && restored.lost.is_empty() {
+                    self.machine.forget_loss();
+                }
                 if !restored.undone.is_empty() {
                     text.push_str(&format!(" Not in it: {}.", crate::session::past::described(&restored.undone)));
                 }
@@ -240,8 +281,9 @@ mod tests {
         clock.executed(now);
         clock.begun(now);
         clock.ended(false, now);
-        assert_eq!(clock.due(false, now), None);
-        clock.executed(now);
         assert_eq!(clock.due(false, now), Some(now + PAUSE));
+        clock.begun(now);
+        clock.ended(true, now);
+        assert_eq!(clock.due(false, now), None);
     }
 }

@@ -52,6 +52,8 @@ pub(crate) struct RestoreRequest {
     pub(crate) reason: String,
     /// Whether nobody asked for it.
     pub(crate) automatic: bool,
+    /// Executions of an earlier session that are known not to be in it.
+    pub(crate) missing: Vec<u64>,
 }
 
 /// A checkpoint that is on disk.
@@ -226,6 +228,7 @@ impl Actor {
             && end.purpose != Purpose::Comparison
         {
             self.parent = Some(stored.message.checkpoint_id.clone());
+            self.journal_saved(stored.message.execution_count);
         }
         if end.purpose == Purpose::Automatic {
             self.saved_by_itself(&stored);
@@ -333,6 +336,7 @@ impl Actor {
             self.past.numbers().to_vec()
         };
         self.keys.forget_executions(&undone);
+        let undone = if request.missing.is_empty() { undone } else { request.missing.clone() };
         self.count = self.count.max(extra.execution_count);
         self.past = past;
         self.store_lineage = manifest.lineage.clone();

@@ -86,6 +86,9 @@ impl Actor {
                 None => return,
             },
         };
+        if matches!(self.pending.get(&token), Some(Pending::Execute(_))) {
+            self.journal(self.count + 1);
+        }
         let Some(pending) = self.pending.get_mut(&token) else { return };
         let sent = match pending {
             Pending::Query { query, .. } => self.worker.send(&request_for(token, query)),
@@ -370,6 +373,8 @@ impl Actor {
     /// Ends every process of the session.
     pub(super) async fn teardown(&mut self) {
         self.give_up_saving();
+        let saved = self.past.numbers().is_empty();
+        self.close_journal(saved);
         let busy = self.machine.current().is_some();
         if let Some((code, join)) = self.leave.filter(|_| self.up && !busy && !self.init_gone && self.count > 0) {
             self.tell(&Request::Exit { code, join });

@@ -34,7 +34,10 @@ impl Session {
         if request.salvage.len() > NAMES {
             return refuse(format!("there are more than {NAMES}"), "name fewer, or put values into one dict");
         }
-        if let Some(name) = request.salvage.iter().find(|name| name.is_empty() || name.contains(['.', '[', ' '])) {
+        let is_name = |name: &String| {
+            name.chars().all(|c| c.is_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_numeric())
+        };
+        if let Some(name) = request.salvage.iter().find(|name| name.is_empty() || !is_name(name)) {
             return refuse(format!("{name:?} is no name of a variable"), "give the names of global variables");
         }
         match request.policy.or(self.options().default_policy).unwrap_or_default() {
