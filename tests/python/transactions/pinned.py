@@ -75,9 +75,6 @@ LOST: dict[str, dict[str, str]] = {
         'proxy': 'a weak proxy cannot be saved: make it again from',
         'ref': 'a weak reference with a callback cannot be saved',
     },
-    'weak_dictionaries': {
-        'members': 'it does not come back as it was: * what was one',
-    },
     'finalizers': {
         'finalizer': 'a finalizer is registered with this process:',
         'weakref.finalize list.append of a Target': 'finalizers are not kept: make it again',
