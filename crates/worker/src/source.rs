@@ -37,6 +37,7 @@ modules! {
     "_pyrepl3.keep.databases" => "keep/databases.py",
     "_pyrepl3.keep.definitions" => "keep/definitions.py",
     "_pyrepl3.keep.environment" => "keep/environment.py",
+    "_pyrepl3.keep.frames" => "keep/frames.py",
     "_pyrepl3.keep.graph" => "keep/graph.py",
     "_pyrepl3.keep.groups" => "keep/groups.py",
     "_pyrepl3.keep.hooks" => "keep/hooks.py",

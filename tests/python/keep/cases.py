@@ -612,3 +612,55 @@ case("sklearn", """
 case("scipy sparse", "import scipy.sparse as sp, numpy as np\nm = sp.random(100, 100, 0.1, random_state=0, format='csr'); t = m.sum()", "assert abs(m.sum() - t) < 1e-12", needs=("scipy",))
 case("networkx, sympy", "import networkx as nx, sympy\ng = nx.path_graph(5); x = sympy.Symbol('x'); e = sympy.sin(x) ** 2",
      "assert list(g) == [0, 1, 2, 3, 4] and e.subs(x, 0) == 0 and x in e.free_symbols", needs=("networkx", "sympy"))
+# ---- what the suite of transactions found ----
+case("views of array subclasses", """
+    import numpy as np
+    class Tagged(np.ndarray):
+        def __array_finalize__(self, obj): self.tag = getattr(obj, "tag", None)
+    t = np.arange(3).view(Tagged); t.tag = ["set"]; v = t[1:]; m = np.matrix([[1, 2]])
+    s = np.array([(1, 2.5), (2, 3.5)], dtype=[("n", "<i4"), ("x", ">f8")]); rec = s.view(np.recarray)
+    big = np.arange(100000.0).view(Tagged); cut = big[10:50:2]; f = np.asfortranarray(np.ones((3, 4))).view(Tagged); ft = f.T
+""", """
+    assert type(t) is type(v) is Tagged and v.tag is t.tag == ["set"] and type(m) is np.matrix and m.tolist() == [[1, 2]]
+    v[0] = 9; assert t.tolist() == [0, 9, 2]
+    rec.n[0] = 7; assert type(rec) is np.recarray and type(rec[0]) is np.record and s["n"].tolist() == [7, 2]
+    cut[0] = -1; assert big[10] == -1 and type(ft) is Tagged; ft[0, 1] = 5; assert f[1, 0] == 5
+""", needs=("numpy",))
+case("masked arrays and their parts", """
+    import numpy as np
+    m = np.ma.masked_less(np.arange(6), 2); part = m[1:4]; m.fill_value = -9; none = np.ma.array([1, 2]); one = np.ma.masked
+    grid = np.ma.array(np.arange(6).reshape(2, 3), mask=[[0, 1, 0], [1, 0, 0]]); column = grid[:, 2]
+""", """
+    assert m.sum() == 14 and part.mask.tolist() == [True, False, False] and m.fill_value == -9 and one is np.ma.masked
+    part[1] = 50; assert m[2] == 50 and none.mask is np.ma.nomask
+    assert grid.sum() == 11; column[0] = 40; assert grid[0, 2] == 40 and grid.mask.tolist() == [[0, 1, 0], [1, 0, 0]]
+""", needs=("numpy",))
+case("frames that share until one is written", """
+    import pandas as pd
+    df = pd.DataFrame({"a": [3.0, 1.0, 2.0], "k": ["x", "y", "z"], "n": [1, 2, 3]})
+    column, part, indexed, index, shallow = df["n"], df.iloc[1:], df.set_index("a"), pd.Index(df["n"]), df.copy(deep=False)
+    twin = df.copy(); others = [twin["n"], twin.iloc[1:], twin.copy(deep=False)]
+    twin.loc[1, "n"] = 88; expected = [others[0].tolist(), others[1]["n"].tolist(), others[2]["n"].tolist()]
+""", """
+    df.loc[1, "n"] = 88
+    assert [column.tolist(), part["n"].tolist(), shallow["n"].tolist()] == expected
+    if pd.__version__ >= "3": assert index.tolist() == [1, 2, 3]; df.loc[0, "a"] = 99; assert indexed.index.tolist() == [3, 1, 2]
+""", needs=("pandas",))
+case("a logger that logging does not know", """
+    import logging
+    alone, known, root = logging.Logger("alone"), logging.getLogger("known"), logging.getLogger()
+""", "assert known is logging.getLogger('known') and root is logging.root", {"alone": "getLogger does not know"})
+case("functions that a module has of an object", "import random; from random import shuffle, random as draw; d = {'f': shuffle}",
+     "assert shuffle is random.shuffle is d['f'] and draw.__self__ is random.random.__self__")
+case("the list of warnings' filters", """
+    import warnings
+    warnings.simplefilter("error", UserWarning); filters, count = warnings.filters, len(warnings.filters)
+""", "assert len(filters) == count and filters[0][0] == 'error'")
+case("an image of several frames", """
+    import io
+    from PIL import Image
+    raw, still = io.BytesIO(), io.BytesIO()
+    frames = [Image.new("L", (4, 4), n * 60) for n in range(4)]
+    frames[0].save(raw, "GIF", save_all=True, append_images=frames[1:]); gif = Image.open(raw); gif.seek(1)
+    frames[1].save(still, "PNG"); png = Image.open(still)
+""", "assert png.getpixel((1, 1)) == 60 and len(frames) == 4", {"gif": "several frames"}, needs=("PIL",))

@@ -98,6 +98,8 @@ class Comparison:
         elif kind in (property, classmethod, staticmethod):
             names = ("fget", "fset", "fdel") if kind is property else ("__func__",)
             self.todo += [(getattr(one, name), getattr(other, name), (path, f".{name}")) for name in names]
+        elif kind is weakref.WeakSet:
+            self._set(weakref.WeakSet, one, other, path)
         elif kind is weakref.ref:
             self.todo.append((one(), other(), (path, "()")))
         elif "numpy" in sys.modules and issubclass(kind, sys.modules["numpy"].ndarray):

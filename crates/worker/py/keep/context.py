@@ -146,6 +146,7 @@ KINDS = (
     Kind("logging", "logging", logs.capture, logs.restore),
     Kind("numpy", "numpy's settings", libraries_state.capture_numpy, libraries_state.restore_numpy),
     Kind("pandas", "pandas' options", libraries_state.capture_pandas, libraries_state.restore_pandas),
+    Kind("sklearn", "scikit-learn's settings", libraries_state.capture_learning, libraries_state.restore_learning),
     Kind("rcparams", "matplotlib.rcParams", libraries_state.capture_parameters, libraries_state.restore_parameters),
     Kind("figures", "open figures", libraries_state.capture_figures, libraries_state.restore_figures),
     Kind("database", "open databases", databases.capture, _name_only),

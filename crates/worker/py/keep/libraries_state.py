@@ -1,4 +1,4 @@
-"""What numpy, pandas and matplotlib hold for the whole process. A library that is not loaded is not looked for."""
+"""What numpy, pandas, scikit-learn and matplotlib hold for the whole process. A library that is not loaded is not looked for."""
 
 import sys
 import warnings
@@ -149,6 +149,37 @@ def restore_pandas(items, here):
             target = wanted.get(name, usual)
             if type(value) is not type(target) or value != target:
                 here.attempt(f"pandas option {name}", pandas.set_option, name, target)
+
+
+# ---- scikit-learn ----
+
+
+def capture_learning(here):
+    config = _loaded("sklearn._config", "get_config")
+    if config is None:
+        return
+    for name, value in config.get_config().items():
+        if value != config._global_config.get(name):
+            entry = here.put(f"scikit-learn setting {name}", value)
+            if entry is not None:
+                yield {"name": name, "value": entry}
+
+
+def restore_learning(items, here):
+    if not items and _loaded("sklearn._config", "get_config") is None:
+        return
+    import sklearn
+
+    wanted = dict(sklearn._config._global_config)
+    for item in items:
+        label = f"scikit-learn setting {item['name']}"
+        if item["name"] not in wanted:
+            here.lose(label, f"scikit-learn {sklearn.__version__} has no such setting")
+        else:
+            here.attempt(label, lambda: wanted.__setitem__(item["name"], here.get(item["value"])))
+    for name, value in wanted.items():
+        if sklearn.get_config().get(name) != value:
+            here.attempt(f"scikit-learn setting {name}", lambda: sklearn.set_config(**{name: value}))
 
 
 # ---- matplotlib ----

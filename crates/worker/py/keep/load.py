@@ -13,7 +13,7 @@ import sys
 import types
 import weakref
 
-from . import arrays, bytecode, references, session_modules, skeletons
+from . import arrays, bytecode, frames, references, session_modules, skeletons
 from .registry import version_of
 from .words import Lost, of_error
 
@@ -57,7 +57,7 @@ class Loader:
         self.words = {name: getattr(self, name) for name in references.WORDS if hasattr(self, name)}
         self.words.update(fill=_fill_instance, chain=_chain)
         self.words.update(array=arrays.load_array, permuted=arrays.load_permuted, view=arrays.load_view)
-        self.words.update(subclass=arrays.load_subclass)
+        self.words.update(subclass=arrays.load_subclass, sharing=frames.load_sharing, shared=frames.load_shared)
 
     def read(self, stream, buffers=(), lenient=False):
         reader = _Reader(io.BytesIO(stream), buffers=buffers)

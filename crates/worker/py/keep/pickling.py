@@ -20,7 +20,7 @@ import types
 import typing
 import weakref
 
-from . import arrays, graph, references
+from . import arrays, frames, graph, references
 from .limits import TimedOut
 from .registry import package
 from .words import KINDS, Lost, is_main, kind_words, module_named, module_of, name_of, of_error
@@ -219,6 +219,10 @@ def _find(registry, cls):
         return _module
     if module_of(cls) == "numpy" and name_of(cls) == "ndarray":
         return lambda pickler, obj: arrays.reduce(obj)
+    if "pandas" in sys.modules and (shared := frames.handler(mro)) is not None:
+        return shared
+    if any(module_of(base) == "PIL.ImageFile" and name_of(base) == "ImageFile" for base in mro):
+        return _image_file
     if "numpy" in sys.modules and issubclass(cls, sys.modules["numpy"].ndarray):
         reduce = arrays.of_subclass(cls)
         if reduce is not None:
@@ -464,6 +468,12 @@ def _memoryview(pickler, obj):
 def _standard(pickler, obj):
     name = pickler.registry.standard.get(id(obj))
     return _file(pickler, obj) if name is None else (references.member, ("sys", name))
+
+
+def _image_file(pickler, obj):
+    if getattr(obj, "n_frames", 1) > 1:
+        raise Lost("an image of several frames: Pillow saves the one that is shown only. Keep a copy() of each frame")
+    return NotImplemented
 
 
 def _logger(pickler, obj):

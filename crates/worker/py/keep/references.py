@@ -23,6 +23,8 @@ WORDS = (
     "permuted",  # a numpy array that owns its memory, its axes in an order of their own
     "view",  # a numpy array over the memory of another object
     "subclass",  # an instance of a subclass of numpy's arrays: a plain one, the class, its attributes
+    "sharing",  # pandas' note of who shares a memory until it is written
+    "shared",  # a block or an index of pandas, with that note
     "proxy",  # a read-only view of a mapping
     "wrapper",  # property, classmethod, staticmethod, cached_property
     "weak",  # a weak reference
