@@ -58,10 +58,11 @@ class Keeping:
         """What the worker knows of the session's state that is no variable."""
         from .keep import situation
 
+        tracked = () if self.tracker is None else (self.tracker.fd,)
         return situation.Options(
             namespace=self.namespace,
             sources=self.sources,
-            own_fds=(*self.executor.descriptors(), *own),
+            own_fds=(*self.executor.descriptors(), *tracked, *own),
             streams={"stdout": self.output.stdout, "stderr": self.output.stderr},
             exits=[(function, args, kwargs) for _line, function, args, kwargs in self.exits.entries],
             context=self.executor.context,
