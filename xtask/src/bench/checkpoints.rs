@@ -27,19 +27,22 @@ points = [Point(i) for i in range(1000)]
 ";
 
 pub(super) async fn measure(table: &mut Table, interpreter: &Path) -> Done {
-    for (disk, parent) in [("disk", target()), ("tmpfs", PathBuf::from("/dev/shm"))] {
-        let new = || Place::new(&parent, interpreter);
-        small(table, &new()?, disk).await?;
-        for _ in 0..table.times(50).min(5) {
-            first(table, &new()?, disk).await?;
+    let shared = PathBuf::from("/dev/shm");
+    let on = |parent: &Path| Place::new(parent, interpreter);
+    small(table, &on(&target())?, "disk").await?;
+    small(table, &on(&shared)?, "tmpfs").await?;
+    for _ in 0..table.times(30).min(3) {
+        steps(table, &on(&target())?).await?;
+    }
+    restores(table, &on(&target())?).await?;
+    second(table, &on(&target())?).await?;
+    let bytes = RandomBytes::new()?;
+    for (disk, parent) in [("disk", target()), ("tmpfs", shared)] {
+        for _ in 0..table.times(30).min(5) {
+            first(table, &on(&parent)?, &bytes, disk).await?;
         }
     }
-    let new = || Place::new(&target(), interpreter);
-    for _ in 0..table.times(30).min(3) {
-        steps(table, &new()?).await?;
-    }
-    second(table, &new()?).await?;
-    restores(table, &new()?).await
+    Ok(())
 }
 
 /// An engine with a data directory of its own, which goes with it: what was measured before is not there.
@@ -126,9 +129,9 @@ async fn small(table: &mut Table, place: &Place, disk: &str) -> Done {
         let restored = begin.elapsed().as_secs_f64();
         // The zygote has nothing loaded yet for the first.
         if i > 0 {
-            table.add(&format!("small_first_{disk}"), vec![first]);
-            table.add(&format!("small_again_{disk}"), vec![again]);
-            table.add(&format!("small_restore_{disk}"), vec![restored]);
+            table.note(&format!("small_first_{disk}"), first);
+            table.note(&format!("small_again_{disk}"), again);
+            table.note(&format!("small_restore_{disk}"), restored);
         }
         session.shutdown().await;
     }
@@ -136,9 +139,9 @@ async fn small(table: &mut Table, place: &Place, disk: &str) -> Done {
 }
 
 /// The first checkpoint of 1 GiB that does not compress, while the session goes on, beside `dd` of such bytes.
-async fn first(table: &mut Table, place: &Place, disk: &str) -> Done {
+async fn first(table: &mut Table, place: &Place, bytes: &RandomBytes, disk: &str) -> Done {
     let rate = |seconds: f64| GIB as f64 / 1e6 / seconds;
-    table.add(&format!("dd_{disk}"), vec![rate(dd(&place.directory)?)]);
+    table.note(&format!("dd_{disk}"), rate(bytes.dd(&place.directory)?));
     let session = place.session(&["import numpy as np\nbig = np.random.default_rng().random(2**27)"]).await?;
     let begin = Instant::now();
     let saving = session.begin_checkpoint(None).map_err(why)?;
@@ -155,7 +158,7 @@ async fn first(table: &mut Table, place: &Place, disk: &str) -> Done {
         }
     };
     let saved = whole(saved.map_err(why)?)?;
-    table.add(&format!("first_{disk}"), vec![rate(begin.elapsed().as_secs_f64())]);
+    table.note(&format!("first_{disk}"), rate(begin.elapsed().as_secs_f64()));
     // The first one waited for the fork.
     table.add(&format!("meanwhile_{disk}"), waits.split_off(1));
     if saved.stored_bytes < GIB as u64 {
@@ -165,23 +168,34 @@ async fn first(table: &mut Table, place: &Place, disk: &str) -> Done {
     Ok(())
 }
 
-/// Seconds that `dd conv=fsync` takes for 1 GiB of random bytes, from memory to a file in a directory.
-fn dd(directory: &Path) -> Done<f64> {
-    let source = PathBuf::from(format!("/dev/shm/pyrepl3-bench-bytes-{}", std::process::id()));
-    let copy = directory.join("dd");
-    let make = format!("head -c {GIB} /dev/urandom > {}", source.display());
-    let done = (|| {
-        command(Command::new("sh").arg("-c").arg(make))?;
-        let begin = Instant::now();
-        let (from, to) = (format!("if={}", source.display()), format!("of={}", copy.display()));
-        command(Command::new("dd").args([&from, &to, "bs=4M", "conv=fsync", "status=none"]))?;
-        Ok(begin.elapsed().as_secs_f64())
-    })();
-    for file in [source, copy] {
-        // Where it was not made the failure is told.
-        _ = std::fs::remove_file(file);
+/// 1 GiB of random bytes in memory, for `dd`.
+struct RandomBytes(PathBuf);
+
+impl RandomBytes {
+    fn new() -> Done<RandomBytes> {
+        let bytes = RandomBytes(PathBuf::from(format!("/dev/shm/pyrepl3-bench-bytes-{}", std::process::id())));
+        command(Command::new("sh").arg("-c").arg(format!("head -c {GIB} /dev/urandom > {}", bytes.0.display())))?;
+        Ok(bytes)
     }
-    done
+
+    /// Seconds that `dd conv=fsync` takes to write them to a file in a directory.
+    fn dd(&self, directory: &Path) -> Done<f64> {
+        let copy = directory.join("dd");
+        let (from, to) = (format!("if={}", self.0.display()), format!("of={}", copy.display()));
+        let begin = Instant::now();
+        command(Command::new("dd").args([&from, &to, "bs=4M", "conv=fsync", "status=none"]))?;
+        let seconds = begin.elapsed().as_secs_f64();
+        std::fs::remove_file(&copy).map_err(|error| format!("{}: {error}", copy.display()))?;
+        Ok(seconds)
+    }
+}
+
+impl Drop for RandomBytes {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            eprintln!("xtask: {} is left behind: {error}", self.0.display());
+        }
+    }
 }
 
 fn command(command: &mut Command) -> Done {
@@ -199,12 +213,12 @@ async fn second(table: &mut Table, place: &Place) -> Done {
         let before = place.megabytes();
         let (saved, blocked, took) = save(&session).await?;
         if i > 0 {
-            table.add("second_time", vec![took]);
-            table.add("second_stored", vec![saved.stored_bytes as f64 / 1e6]);
-            table.add("second_written", vec![place.megabytes() - before]);
+            table.note("second_time", took);
+            table.note("second_stored", saved.stored_bytes as f64 / 1e6);
+            table.note("second_written", place.megabytes() - before);
         }
-        table.add("pause_4gib", vec![saved.pause]);
-        table.add("blocked_4gib", vec![blocked]);
+        table.note("pause_4gib", saved.pause);
+        table.note("blocked_4gib", blocked);
     }
     session.shutdown().await;
     Ok(())
@@ -220,10 +234,10 @@ async fn steps(table: &mut Table, place: &Place) -> Done {
         waited += blocked;
         all += took;
     }
-    table.add("steps_bytes", vec![place.megabytes()]);
-    table.add("steps_pause", vec![pauses]);
-    table.add("steps_blocked", vec![waited]);
-    table.add("steps_all", vec![all]);
+    table.note("steps_bytes", place.megabytes());
+    table.note("steps_pause", pauses);
+    table.note("steps_blocked", waited);
+    table.note("steps_all", all);
     session.shutdown().await;
     Ok(())
 }
@@ -242,7 +256,7 @@ async fn restores(table: &mut Table, place: &Place) -> Done {
             let begin = Instant::now();
             session.restore(&saved.checkpoint_id, false).await.map_err(why)?;
             run(&session, "big[5][1_000_000]").await?;
-            table.add(key, vec![begin.elapsed().as_secs_f64()]);
+            table.note(key, begin.elapsed().as_secs_f64());
             session.shutdown().await;
         }
     }

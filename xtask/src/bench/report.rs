@@ -182,6 +182,14 @@ impl Table {
         self.samples.entry(key.to_owned()).or_default().extend(samples);
     }
 
+    /// One sample of what takes long: it is shown at once, so that whoever waits sees how far it is.
+    pub(crate) fn note(&mut self, key: &str, sample: f64) {
+        if let Some(row) = CHECKPOINTS.iter().find(|row| row.key == key) {
+            eprintln!("{key}: {}", show(sample, row.unit));
+        }
+        self.add(key, vec![sample]);
+    }
+
     fn quantile(&self, key: &str, share: f64) -> Option<f64> {
         let mut sorted = self.samples.get(key)?.clone();
         sorted.sort_by(f64::total_cmp);
