@@ -30,14 +30,29 @@ pub(crate) fn run_all(rust: bool, python: bool) -> Done {
             one
         };
         // They wait more than they compute, so they run beside the others.
-        let mut hazards = pytest(&["tests/python/hazards"]);
-        let hazards = hazards.stdout(Stdio::piped()).spawn().map_err(|error| error.to_string())?;
-        let others = command(&mut pytest(&["tests/python", "--ignore", "tests/python/hazards"]));
-        let hazards = hazards.wait_with_output().map_err(|error| error.to_string())?;
-        println!("{}", String::from_utf8_lossy(&hazards.stdout));
+        let beside = [
+            ("hazards", vec!["tests/python/hazards"]),
+            ("the codec of checkpoints", vec!["tests/python/keep", "tests/python/keep_context"]),
+        ];
+        let mut running = Vec::new();
+        for (what, paths) in &beside {
+            let mut tests = pytest(paths);
+            running.push((what, tests.stdout(Stdio::piped()).spawn().map_err(|error| error.to_string())?));
+        }
+        let mut others = vec!["tests/python"];
+        others.extend(beside.iter().flat_map(|(_, paths)| paths.iter().flat_map(|path| ["--ignore", *path])));
+        let others = command(&mut pytest(&others));
+        let mut failed = Vec::new();
+        for (what, tests) in running {
+            let ended = tests.wait_with_output().map_err(|error| error.to_string())?;
+            println!("{}", String::from_utf8_lossy(&ended.stdout));
+            if !ended.status.success() {
+                failed.push(format!("the tests of {what}: {}", ended.status));
+            }
+        }
         others?;
-        if !hazards.status.success() {
-            return Err(format!("the tests of hazards: {}", hazards.status));
+        if !failed.is_empty() {
+            return Err(failed.join("; "));
         }
         // What was tried of transactions, what is exact, and what is refused.
         command(

@@ -24,14 +24,27 @@ const PACKAGES: &[&str] = &[
     "polars>=1.9,<2",
     "pillow>=11,<14",
     "dill>=0.3.9,<0.5",
+    "cloudpickle>=3.1,<4",
 ];
+
+/// A peer of the benchmarks, and what its twenty steps need.
+const KISHU: &[&str] = &["kishu==0.3.4", "numpy", "pandas", "scikit-learn"];
 
 /// Makes the environment if it is not there, and returns its interpreter.
 pub(crate) fn make() -> Done<PathBuf> {
-    let directory = target().join("venv");
+    make_of("venv", PACKAGES)
+}
+
+/// The same for Kishu, which needs other versions.
+pub(crate) fn make_kishu() -> Done<PathBuf> {
+    make_of("venv-kishu", KISHU)
+}
+
+fn make_of(name: &str, packages: &[&str]) -> Done<PathBuf> {
+    let directory = target().join(name);
     let python = directory.join("bin/python");
     let stamp = directory.join("packages.txt");
-    let wanted = PACKAGES.join("\n");
+    let wanted = packages.join("\n");
     if std::fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
         return Ok(python);
     }
@@ -43,7 +56,7 @@ pub(crate) fn make() -> Done<PathBuf> {
             )
         })?;
     }
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES))
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages))
         .map_err(|why| {
             format!("{why}\n  the tests need these Python packages, from PyPI or a mirror that pip knows")
         })?;

@@ -1,9 +1,10 @@
 //! Benchmarks: what the engine costs, side by side with ipykernel through jupyter_client, in one run.
 //!
-//! `--only engine` or `--only travel` (snapshots, returns, branches) measures one half.
+//! `--only engine`, `--only travel` (snapshots, returns, branches) or `--only checkpoints` measures one part.
 //!
 //! `cargo xtask bench` builds in release mode, measures, prints a table, and with `--write` puts it into BENCHMARKS.md.
 
+mod checkpoints;
 mod engine;
 mod python;
 mod report;
@@ -12,16 +13,72 @@ mod travel;
 use crate::{Done, cargo, run as command, target, venv};
 use report::Table;
 
+const HELP: &str = "cargo xtask bench [--only engine|travel|checkpoints] [--quick] [--no-peer] [--write]
+
+Builds in release mode, measures, and prints tables.
+  --only PART  measures one part only; may be given several times
+  --quick      fewer repetitions
+  --no-peer    leaves out what stands beside it: ipykernel, dill, cloudpickle, Kishu
+  --write      puts the tables into BENCHMARKS.md, in place of those that are there";
+
+/// What there is to measure.
+const PARTS: [&str; 3] = ["engine", "travel", "checkpoints"];
+
+/// What is asked for on the command line.
+#[derive(Default)]
+struct Asked {
+    only: Vec<String>,
+    quick: bool,
+    no_peer: bool,
+    write: bool,
+    help: bool,
+    /// Whether this is the optimised build already.
+    inner: bool,
+}
+
+impl Asked {
+    fn read(args: &[String]) -> Done<Asked> {
+        let mut asked = Asked::default();
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--only" => match args.next() {
+                    Some(part) if PARTS.contains(&part.as_str()) => asked.only.push(part.clone()),
+                    part => {
+                        let found = part.map_or("nothing follows it".into(), |part| format!("not {part:?}"));
+                        return Err(format!("--only takes one of {}; {found}\n{HELP}", PARTS.join(", ")));
+                    }
+                },
+                "--quick" => asked.quick = true,
+                "--no-peer" => asked.no_peer = true,
+                "--write" => asked.write = true,
+                "--inner" => asked.inner = true,
+                "--help" | "-h" => asked.help = true,
+                other => return Err(format!("bench knows no option {other:?}\n{HELP}")),
+            }
+        }
+        Ok(asked)
+    }
+
+    fn wants(&self, part: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == part)
+    }
+}
+
 pub(crate) fn run(args: &[String]) -> Done {
-    if !args.iter().any(|arg| arg == "--inner") {
+    let asked = Asked::read(args)?;
+    if asked.help {
+        println!("{HELP}");
+        return Ok(());
+    }
+    if !asked.inner {
         // Figures of an unoptimised build mean nothing.
         command(cargo().args(["build", "--release", "-p", "pyrepl3"]))?;
         return command(cargo().args(["run", "--release", "-p", "xtask", "--", "bench", "--inner"]).args(args));
     }
-    let quick = args.iter().any(|arg| arg == "--quick");
     let interpreter = venv::make()?;
     let binary = target().join("release/pyrepl3");
-    let mut table = Table::new(quick);
+    let mut table = Table::new(asked.quick);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -29,9 +86,7 @@ pub(crate) fn run(args: &[String]) -> Done {
         .map_err(|error| error.to_string())?;
     // In a task, as an embedding program would call it: a call from outside the runtime costs a thread switch each way.
     let python = interpreter.clone();
-    let only = args.iter().position(|arg| arg == "--only").and_then(|at| args.get(at + 1)).cloned();
-    let wanted = |name: &str| only.as_ref().is_none_or(|only| only == name);
-    let (engine, travel) = (wanted("engine"), wanted("travel"));
+    let (engine, travel, checkpoints) = (asked.wants("engine"), asked.wants("travel"), asked.wants("checkpoints"));
     let measured = runtime.spawn(async move {
         if engine {
             engine::measure(&mut table, &python).await?;
@@ -39,22 +94,28 @@ pub(crate) fn run(args: &[String]) -> Done {
         if travel {
             travel::measure(&mut table, &python).await?;
         }
+        if checkpoints {
+            checkpoints::measure(&mut table, &python).await?;
+        }
         Ok::<_, String>(table)
     });
     let mut table = runtime.block_on(measured).map_err(|error| error.to_string())??;
     if engine {
         python::client(&mut table, &interpreter, &binary)?;
     }
-    if !args.iter().any(|arg| arg == "--no-peer") {
+    if !asked.no_peer {
         if engine {
             python::peer(&mut table, &interpreter)?;
         }
         if travel {
             python::alternatives(&mut table, &interpreter)?;
         }
+        if checkpoints {
+            python::savers(&mut table, &interpreter)?;
+        }
     }
     println!("{}", table.markdown());
-    if args.iter().any(|arg| arg == "--write") {
+    if asked.write {
         table.write(&interpreter)?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! What is measured from Python: the project's own client, and the peer. Both print JSON: samples by key.
 
 use super::report::Table;
-use crate::{Done, root};
+use crate::{Done, root, target, venv};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -43,4 +43,21 @@ pub(super) fn alternatives(table: &mut Table, interpreter: &Path) -> Done {
 pub(super) fn peer(table: &mut Table, interpreter: &Path) -> Done {
     let times = if table.quick { "10" } else { "1" };
     collect(table, Command::new(interpreter).arg(root().join("xtask/src/bench/peer.py")).arg(times))
+}
+
+/// What people save a session with instead. Kishu wants packages of its own versions, and so an environment of its own;
+/// where it does not install, its column stays empty, and this says why.
+pub(super) fn savers(table: &mut Table, interpreter: &Path) -> Done {
+    let place = target();
+    for saver in ["dill", "cloudpickle"] {
+        let script = root().join("xtask/src/bench/savers.py");
+        collect(table, Command::new(interpreter).arg(script).arg(saver).arg(&place))?;
+    }
+    match venv::make_kishu() {
+        Ok(kishu) => collect(table, Command::new(kishu).arg(root().join("xtask/src/bench/kishu_saver.py")).arg(&place)),
+        Err(why) => {
+            eprintln!("Kishu is not measured: {why}");
+            Ok(())
+        }
+    }
 }

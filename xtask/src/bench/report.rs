@@ -110,6 +110,48 @@ const TRAVEL: &[Row] = &[
     row("branch_small_memory", "memory that each holds alone", "≤ 4.3 MB", Unit::Megabytes, &[]),
 ];
 
+const CHECKPOINTS: &[Row] = &[
+    row("pause_4gib", "pause of the session, 4 GiB in numpy arrays", "≤ 10 ms", Unit::Time, &[]),
+    row("blocked_4gib", "… until an execution that is asked for at once has ended", "", Unit::Time, &[]),
+    row(
+        "first_disk",
+        "first checkpoint of 1 GiB random float64, on disk, the session executing",
+        "≥ 80 % of `dd`",
+        Unit::Rate,
+        &[("dd_disk", "≥ 0.8×")],
+    ),
+    row("meanwhile_disk", "… an execution meanwhile", "", Unit::Time, &[]),
+    row("first_tmpfs", "… on tmpfs", "≥ 700 MB/s", Unit::Rate, &[("dd_tmpfs", "")]),
+    row("meanwhile_tmpfs", "… an execution meanwhile", "", Unit::Time, &[]),
+    row("second_time", "second checkpoint after 1 MB changed in 4 GiB", "≤ 1 s", Unit::Time, &[]),
+    row("second_stored", "… added to the store, without the manifest", "≤ 1.2 MB", Unit::Megabytes, &[]),
+    row("second_written", "… with it", "", Unit::Megabytes, &[]),
+    row(
+        "steps_bytes",
+        "20 steps with pandas and scikit-learn, saved after each: bytes",
+        "",
+        Unit::Megabytes,
+        &[("dill_steps_bytes", "≥ 10×"), ("cloudpickle_steps_bytes", ""), ("kishu_steps_bytes", "≥ 2×")],
+    ),
+    row(
+        "steps_pause",
+        "… time in which the session is blocked",
+        "",
+        Unit::Time,
+        &[("dill_steps_blocked", "≥ 20×"), ("cloudpickle_steps_blocked", ""), ("kishu_steps_blocked", "≥ 20×")],
+    ),
+    row("steps_blocked", "… until executions that are asked for at once have ended", "", Unit::Time, &[]),
+    row("steps_all", "… until all are on disk", "", Unit::Time, &[]),
+    row("restore_mapped", "restore of 1 GiB of arrays, to the first use of one: mapped", "≤ 150 ms", Unit::Time, &[]),
+    row("restore_packed", "… compressed", "≤ 1,000 ms", Unit::Time, &[]),
+    row("small_first_disk", "a session of 1 MB, on disk: its first checkpoint", "≤ 15 ms", Unit::Time, &[]),
+    row("small_again_disk", "… a later one", "≤ 15 ms", Unit::Time, &[]),
+    row("small_restore_disk", "… restore", "≤ 15 ms", Unit::Time, &[]),
+    row("small_first_tmpfs", "a session of 1 MB, on tmpfs: its first checkpoint", "≤ 15 ms", Unit::Time, &[]),
+    row("small_again_tmpfs", "… a later one", "≤ 15 ms", Unit::Time, &[]),
+    row("small_restore_tmpfs", "… restore", "≤ 15 ms", Unit::Time, &[]),
+];
+
 const fn row(
     key: &'static str,
     name: &'static str,
@@ -140,6 +182,14 @@ impl Table {
         self.samples.entry(key.to_owned()).or_default().extend(samples);
     }
 
+    /// One sample of what takes long: it is shown at once, so that whoever waits sees how far it is.
+    pub(crate) fn note(&mut self, key: &str, sample: f64) {
+        if let Some(row) = CHECKPOINTS.iter().find(|row| row.key == key) {
+            eprintln!("{key}: {}", show(sample, row.unit));
+        }
+        self.add(key, vec![sample]);
+    }
+
     fn quantile(&self, key: &str, share: f64) -> Option<f64> {
         let mut sorted = self.samples.get(key)?.clone();
         sorted.sort_by(f64::total_cmp);
@@ -153,6 +203,7 @@ impl Table {
         for (title, last, rows) in [
             ("Sessions", "ipykernel, median | ratio (to reach)", ROWS),
             ("Snapshots, returns, branches", "instead of it, median | ratio", TRAVEL),
+            ("Checkpoints", "beside it, median | ratio (to reach)", CHECKPOINTS),
         ] {
             let lines: String = rows.iter().filter_map(|row| self.line(row)).collect();
             if !lines.is_empty() {
@@ -181,6 +232,10 @@ impl Table {
                 Some(("load", _)) => "dill, load ",
                 Some(("again", _)) => "run again ",
                 Some(("small", _)) => "unguarded ",
+                Some(("dd", _)) => "dd ",
+                Some(("dill", _)) => "dill ",
+                Some(("cloudpickle", _)) => "cloudpickle ",
+                Some(("kishu", _)) => "Kishu ",
                 _ => "",
             };
             let wanted = if wanted.is_empty() { String::new() } else { format!(" ({wanted})") };

@@ -177,14 +177,23 @@ impl SaverTask {
         };
         let store = self.shelf.store()?;
         let full = |error: pyrepl3_store::Error| failure(&error);
+        let request = |base: Option<&Base>| {
+            let base = base.map(|base| SaveBase { generation: &base.generation, buffers: &base.buffers });
+            let request = SaveRequest { only: self.only.as_deref(), tracked: self.tracked, base };
+            let request = serde_json::to_vec(&request).map_err(|error| died(&error.to_string()))?;
+            encode(&request).map_err(|error| died(&error.to_string()))
+        };
+        let known = self.base.is_some();
+        if !known {
+            // It begins while the directories of a new lineage are made to last, which takes several turns of the disk.
+            intake.stream.write_all(&request(None)?).map_err(io)?;
+        }
         let mut writer = store.begin(&self.lineage, self.meta).map_err(full)?;
-        // It cannot go away any more: the writer has its lineage locked.
-        intake.base = self.base.filter(|base| store.find(base.checkpoint.as_str(), Some(&self.lineage)).is_ok());
-        let base = intake.base.as_ref();
-        let base = base.map(|base| SaveBase { generation: &base.generation, buffers: &base.buffers });
-        let request = SaveRequest { only: self.only.as_deref(), tracked: self.tracked, base };
-        let request = serde_json::to_vec(&request).map_err(|error| died(&error.to_string()))?;
-        intake.stream.write_all(&encode(&request).map_err(|error| died(&error.to_string()))?).map_err(io)?;
+        if known {
+            // It cannot go away any more: the writer has its lineage locked.
+            intake.base = self.base.filter(|base| store.find(base.checkpoint.as_str(), Some(&self.lineage)).is_ok());
+            intake.stream.write_all(&request(intake.base.as_deref())?).map_err(io)?;
+        }
         let body = intake.blobs(&mut writer)?;
         let body = self.extra.put_into(&body).map_err(|error| died(&error.to_string()))?;
         let manifest = writer.commit(body).map_err(full)?;
