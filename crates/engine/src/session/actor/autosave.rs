@@ -241,8 +241,8 @@ impl Actor {
 mod tests {
     use super::*;
 
-    fn clock(wanted: Autosave) -> (Clock, Instant) {
-        let mut clock = Clock::new(Some(&wanted));
+    fn clock(wanted: &Autosave) -> (Clock, Instant) {
+        let mut clock = Clock::new(Some(wanted));
         let now = Instant::now();
         (clock.last, clock.quiet_since) = (now, now);
         (clock, now)
@@ -251,14 +251,14 @@ mod tests {
     #[test]
     fn nothing_is_saved_where_nothing_was_executed() {
         let (clock, now) =
-            clock(Autosave { executions: Some(1), seconds: Some(0.0), idle: Some(0.0), ..Autosave::default() });
+            clock(&Autosave { executions: Some(1), seconds: Some(0.0), idle: Some(0.0), ..Autosave::default() });
         assert_eq!(clock.due(false, now), None);
     }
 
     #[test]
     fn each_of_the_three_is_enough() {
         let second = Duration::from_secs(1);
-        let (mut counted, now) = clock(Autosave { executions: Some(2), ..Autosave::default() });
+        let (mut counted, now) = clock(&Autosave { executions: Some(2), ..Autosave::default() });
         counted.executed(now);
         assert_eq!(counted.due(false, now), None);
         counted.executed(now);
@@ -266,10 +266,10 @@ mod tests {
         counted.begun(now);
         assert_eq!(counted.due(true, now), None);
         counted.ended(false, now);
-        let (mut timed, now) = clock(Autosave { seconds: Some(5.0), ..Autosave::default() });
+        let (mut timed, now) = clock(&Autosave { seconds: Some(5.0), ..Autosave::default() });
         timed.executed(now + second);
         assert_eq!(timed.due(true, now), Some(now + 5 * second));
-        let (mut idle, now) = clock(Autosave { idle: Some(5.0), ..Autosave::default() });
+        let (mut idle, now) = clock(&Autosave { idle: Some(5.0), ..Autosave::default() });
         idle.executed(now + second);
         assert_eq!(idle.due(false, now), Some(now + 6 * second));
         assert_eq!(idle.due(true, now), None);
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn what_failed_is_tried_again_later() {
-        let (mut clock, now) = clock(Autosave { executions: Some(1), ..Autosave::default() });
+        let (mut clock, now) = clock(&Autosave { executions: Some(1), ..Autosave::default() });
         clock.executed(now);
         clock.begun(now);
         clock.ended(false, now);
