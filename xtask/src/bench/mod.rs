@@ -57,6 +57,11 @@ impl Asked {
                 other => return Err(format!("bench knows no option {other:?}\n{HELP}")),
             }
         }
+        if asked.write && !asked.only.is_empty() {
+            return Err(
+                "--write puts in the tables of all parts, in place of those that are there: leave out --only".into()
+            );
+        }
         Ok(asked)
     }
 

@@ -184,8 +184,9 @@ impl Table {
 
     /// One sample of what takes long: it is shown at once, so that whoever waits sees how far it is.
     pub(crate) fn note(&mut self, key: &str, sample: f64) {
-        if let Some(row) = CHECKPOINTS.iter().find(|row| row.key == key) {
-            eprintln!("{key}: {}", show(sample, row.unit));
+        match CHECKPOINTS.iter().find(|row| row.key == key) {
+            Some(row) => eprintln!("{key}: {}", show(sample, row.unit)),
+            None => eprintln!("{key}: {sample:.1}"),
         }
         self.add(key, vec![sample]);
     }
