@@ -133,15 +133,23 @@ async def test_where_all_of_it_is_back_nothing_is_refused() -> None:
         assert (await session.execute("x")).value == 1
 
 
-async def test_killed_while_it_is_being_saved_it_still_says_so_to_the_client() -> None:
+async def test_killed_while_it_is_being_saved_it_still_says_so_to_the_client(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
     async with Session(autosave=True) as session:
         events = session.events()
-        slow = "class Slow:\n    def __getstate__(self): import time; time.sleep(0.5); return {}\ns = Slow()"
+        slow = f"""
+import os, time
+class Slow:
+    def __getstate__(self):
+        while not os.path.exists({str(gate)!r}): time.sleep(0.01)
+        return {{}}
+s = Slow()"""
         await session.execute(slow)
         await session.execute("x = 1")  # While it is written.
         await session.execute("x = 2")
         await kill(session)
         back = await until(events, pyrepl3.RolledBackMessage)
+        gate.touch()
         assert back.undone in ([2, 3], [3])  # An execution that was sent already comes before the checkpoint.
         with pytest.raises(pyrepl3.SessionLost, match="earlier one is back"):
             await session.execute("x = 'unwitting'")
