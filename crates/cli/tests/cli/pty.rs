@@ -106,18 +106,17 @@ impl Terminal {
 
     /// Waits until there is an empty prompt, with a remark at its right or without.
     pub(crate) fn ready(&self) {
-        self.wait("a prompt", at_an_empty_prompt);
+        self.wait("a prompt", |state| {
+            let screen = shown(state);
+            let last = screen.trim_end().lines().last().unwrap_or_default();
+            last.strip_prefix(">>>").is_some_and(|rest| rest.is_empty() || rest.starts_with("          "))
+        });
     }
 
     /// Types a line at an empty prompt.
     pub(crate) fn enter(&self, text: &str) {
         self.ready();
-        self.keys(text);
-        if !text.is_empty() {
-            // Else the prompt that is still there would pass for the next one.
-            self.wait(text, |state| !at_an_empty_prompt(state));
-        }
-        self.keys("\r");
+        self.line(text);
     }
 
     /// Gives up the line that is being typed.
@@ -215,12 +214,6 @@ impl State {
         self.parser.process(bytes);
         self.raw.extend_from_slice(bytes);
     }
-}
-
-fn at_an_empty_prompt(state: &State) -> bool {
-    let screen = shown(state);
-    let last = screen.trim_end().lines().last().unwrap_or_default();
-    last.strip_prefix(">>>").is_some_and(|rest| rest.is_empty() || rest.starts_with("          "))
 }
 
 fn shown(state: &State) -> String {

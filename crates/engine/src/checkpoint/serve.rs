@@ -13,8 +13,6 @@ use std::sync::Arc;
 
 /// Blobs below this are copied: a mapping costs more.
 const WORTH_MAPPING: u64 = 1 << 20;
-/// What is unpacked beside the sending, from this size on.
-const WORTH_A_THREAD: u64 = 16 << 20;
 /// Files that one answer carries; what is in others is copied.
 const FILES: usize = 64;
 /// The largest request.
@@ -136,31 +134,10 @@ impl Serving<'_> {
 
     fn copy(&mut self, blob: u32, offset: u64, length: u64) -> Result<(), Ended> {
         let mut bytes = self.reader.read_range(blob, offset, length)?;
-        if length < WORTH_A_THREAD {
-            while let Some(part) = bytes.part()? {
-                self.stream.write_all(part)?;
-            }
-            return Ok(());
+        while let Some(part) = bytes.part()? {
+            self.stream.write_all(part)?;
         }
-        // What comes next is unpacked and checked while this is sent.
-        let (sender, parts) = std::sync::mpsc::sync_channel::<Vec<u8>>(1);
-        std::thread::scope(|scope| {
-            let reading = scope.spawn(move || -> Result<(), Error> {
-                while let Some(part) = bytes.part()? {
-                    if sender.send(part.to_vec()).is_err() {
-                        break;
-                    }
-                }
-                Ok(())
-            });
-            for part in parts {
-                self.stream.write_all(&part)?;
-            }
-            match reading.join() {
-                Ok(read) => read.map_err(Ended::from),
-                Err(_) => Err(Ended::Worker(io::Error::other("the thread that read the checkpoint ended"))),
-            }
-        })
+        Ok(())
     }
 
     fn answer(&mut self, answer: &LoaderAnswer, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
