@@ -8,6 +8,8 @@ from _thread import RLock as _RLock
 from _thread import get_ident as _get_ident
 
 _enumerate, _frames, _instructions = threading.enumerate, sys._current_frames, dis.get_instructions
+# A condition makes a lock for each who waits: nobody else can get it but to wake them.
+_WAIT = threading.Condition.wait.__code__
 
 # Frames of a thread that are looked at, and elements of one container.
 _DEPTH, _ELEMENTS = 50, 100
@@ -48,6 +50,8 @@ class Lost:
         while frame is not None and depth < _DEPTH:
             code = frame.f_code
             around = dict(frame.f_locals)
+            if code is _WAIT:
+                around.pop("waiter", None)
             for name in code.co_names:
                 if name in frame.f_globals:
                     around.setdefault(name, frame.f_globals[name])

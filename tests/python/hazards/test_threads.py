@@ -12,12 +12,13 @@ from pyrepl3 import Session
 from .tools import run, until
 
 COUNTER = dedent("""
-    import threading
-    count, stopped = 0, threading.Event()
+    import threading, time
+    count, stopped = 0, False
     def work():
         global count
-        while not stopped.wait(0.001):
+        while not stopped:
             count += 1
+            time.sleep(0.001)
     thread = threading.Thread(target=work, name="the counter", daemon=True)
     thread.start()
 """)
@@ -46,7 +47,7 @@ async def test_what_is_undone_inside_is_named_before_and_after(python: str) -> N
         # What waits for it does not wait for ever, and another one can be started.
         await run(session, "thread.join(); thread = threading.Thread(target=work); thread.start(); before = count")
         await until(session, "count > before")
-        await run(session, "stopped.set(); thread.join()")
+        await run(session, "stopped = True; thread.join()")
 
 
 async def test_an_execution_says_so_before_it_runs(python: str) -> None:
@@ -106,6 +107,26 @@ async def test_a_lock_of_a_lost_thread_is_not_waited_for(python: str, kind: str)
         assert await run(session, f"{lock}.acquire(timeout=10)") is True
         if kind == "while it waits for another":
             assert await run(session, "other.locked()") is True
+
+
+async def test_a_thread_that_waits_at_a_condition_holds_no_lock_of_its_own(python: str) -> None:
+    # At the moment between: the condition has made the lock by which this thread is woken, and has not let go of its own.
+    code = dedent("""
+        import threading
+        class Slow:
+            acquire = release = __enter__ = __exit__ = lambda *_: True
+            _is_owned = lambda self: True
+            def _release_save(self):
+                inside.set(); never.wait()
+        inside, never, condition = threading.Event(), threading.Event(), threading.Condition(Slow())
+        thread = threading.Thread(target=condition.wait, name="the waiter", daemon=True)
+        thread.start(); inside.wait()
+    """)
+    async with Session(python=python) as session:
+        await run(session, code)
+        await until(session, "import sys; sys._current_frames()[thread.ident].f_code.co_name == 'wait'")
+        made = await session.snapshot()
+        assert made.warnings == ["the thread the waiter runs: a rollback loses it"]
 
 
 WAITERS = {
