@@ -6,9 +6,6 @@ use serde::{Deserialize, Serialize};
 /// What the engine tells a process that writes the state down.
 #[derive(Debug, Clone, Serialize)]
 pub struct SaveRequest<'a> {
-    /// The names that are to be saved; everything without them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub only: Option<&'a [String]>,
     /// Whether the frozen process was made for a checkpoint, so that what it knows of written memory is up to date.
     pub tracked: bool,
     /// What the checkpoint before has of large memory.

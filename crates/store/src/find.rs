@@ -47,16 +47,20 @@ pub struct Details {
     pub lost: usize,
 }
 
-impl Details {
-    fn of(manifest: &Manifest) -> Result<Details> {
-        let body = manifest.view()?;
+impl Manifest {
+    /// What the list says of it.
+    ///
+    /// # Errors
+    /// As [`Manifest::view`].
+    pub fn details(&self) -> Result<Details> {
+        let body = self.view()?;
         Ok(Details {
-            name: manifest.name.clone(),
-            session: manifest.session.clone(),
-            parent: manifest.parent.clone(),
-            created_at: manifest.created_at,
-            size_bytes: manifest.size_bytes,
-            stored_bytes: manifest.stored_bytes,
+            name: self.name.clone(),
+            session: self.session.clone(),
+            parent: self.parent.clone(),
+            created_at: self.created_at,
+            size_bytes: self.size_bytes,
+            stored_bytes: self.stored_bytes,
             python: body.python.version,
             variables: body.variables.len(),
             lost: body.lost.len(),
@@ -73,7 +77,7 @@ impl Store {
         let mut list = Vec::new();
         for (lineage, id) in self.everything(None)? {
             let state = match lineage.read(self.disk(), &id) {
-                Ok(Some(manifest)) => Details::of(&manifest),
+                Ok(Some(manifest)) => manifest.details(),
                 // Deleted since the directory was read.
                 Ok(None) => continue,
                 Err(error) => Err(error),

@@ -28,8 +28,7 @@ _exit, _close, _getpid, _setpgid, _dup2 = os._exit, os.close, os.getpid, os.setp
 _mask, _SETMASK, _BLOCK = _native.pthread_sigmask, _native.SIG_SETMASK, _native.SIG_BLOCK
 _ALL = frozenset(range(1, _native.NSIG)) & frozenset(_native.valid_signals())
 _socket, _CMSG = socket.socket, socket.MSG_CMSG_CLOEXEC
-_open, _read, _write, _dup = os.open, os.read, os.write, os.dup
-_WRONLY = os.O_WRONLY | os.O_CLOEXEC
+_read, _write, _dup = os.read, os.write, os.dup
 _SPACE, _CTRUNC = socket.CMSG_SPACE(8), socket.MSG_CTRUNC
 
 
@@ -379,23 +378,10 @@ class _Frozen:
 
 def _prefer_to_survive():
     """When memory runs out, the kernel is to end the process that filled it, not the one that can undo that."""
-    _score(b"0")
+    system.set_oom_score(b"0")
 
 
 def _prefer_to_die():
-    _score(b"300")
-
-
-def _score(value):
-    try:
-        fd = _open("/proc/self/oom_score_adj", _WRONLY)
-    except OSError:
-        return
-    try:
-        _write(fd, value)
-    except OSError:
-        pass  # not allowed here: then the kernel chooses by size alone
-    finally:
-        _close(fd)
+    system.set_oom_score(b"300")
 
 

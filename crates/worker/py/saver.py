@@ -92,11 +92,9 @@ def run(keeping, present, fd, frozen_channel):
         options = keeping.options(_before(present), (0, 1, 2, fd, *_of_loops(keeping)))
         detach(present.inventory)
         context.opened_as({fd: flags for fd, (_identity, _offset, flags) in present.inventory.files.open.items()})
-        only, roots = request.get("only"), {}
-        if only is None:
-            # What no variable holds, and a variable may share: saved with the variables, under names that none has.
-            roots = context.shared_roots(keeping.baseline, options)
-            keeping.namespace.update(roots)
+        # What no variable holds, and a variable may share: saved with the variables, under names that none has.
+        roots = context.shared_roots(keeping.baseline, options)
+        keeping.namespace.update(roots)
 
         def state(keeper):
             options.shared = frozenset(roots).difference(keeper.saver.lost)
@@ -106,16 +104,15 @@ def run(keeping, present, fd, frozen_channel):
             keeping.namespace,
             sink,
             # A session may give itself a documentation; all else that is there from the beginning is the worker's.
-            skip=keeping.initial - {"__doc__"} if only is None else frozenset(keeping.namespace) - set(only),
+            skip=keeping.initial - {"__doc__"},
             sources=keeping.sources,
             files=context.describe_file,
             reducers=context.reducers(),
-            context=state if only is None else None,
+            context=state,
             originals=context.originals(keeping.baseline),
         )
-        if only is None:
-            body["history"] = _history(keeping.sources, sink)
-            _hide(body, roots)
+        body["history"] = _history(keeping.sources, sink)
+        _hide(body, roots)
         sink.body(body)
         _exit(0)
     except BaseException as error:
@@ -184,12 +181,7 @@ def detach(inventory):
 
 def _die_first():
     """When memory runs out, a checkpoint is what can be done without."""
-    try:
-        fd = _open("/proc/self/oom_score_adj", os.O_WRONLY | _O)
-        os.write(fd, b"900")
-        _close(fd)
-    except OSError:
-        pass  # not allowed here: then the kernel chooses by size alone
+    system.set_oom_score(b"900")
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     except (OSError, ValueError):

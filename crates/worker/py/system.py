@@ -14,7 +14,7 @@ from signal import SIGKILL
 
 PR_SET_CHILD_SUBREAPER, PR_SET_NAME, PR_GET_NAME = 36, 15, 16
 FROZEN = "pyrepl3-frozen"
-_READ = os.O_RDONLY | os.O_CLOEXEC
+_READ, _WRITE, _write = os.O_RDONLY | os.O_CLOEXEC, os.O_WRONLY | os.O_CLOEXEC, os.write
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -35,6 +35,20 @@ def own_name():
     name = ctypes.create_string_buffer(16)
     _libc.prctl(PR_GET_NAME, name, 0, 0, 0)
     return name.value
+
+
+def set_oom_score(value):
+    """How likely this process is to be ended when memory runs out: bytes, from 0 to 1000."""
+    try:
+        fd = _open("/proc/self/oom_score_adj", _WRITE)
+    except OSError:
+        return
+    try:
+        _write(fd, value)
+    except OSError:
+        pass  # not allowed here: then the kernel chooses by size alone
+    finally:
+        _close(fd)
 
 
 def read(path):

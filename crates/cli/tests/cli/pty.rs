@@ -106,17 +106,16 @@ impl Terminal {
 
     /// Waits until there is an empty prompt, with a remark at its right or without.
     pub(crate) fn ready(&self) {
-        self.wait("a prompt", |state| {
-            let screen = shown(state);
-            let last = screen.trim_end().lines().last().unwrap_or_default();
-            last.strip_prefix(">>>").is_some_and(|rest| rest.is_empty() || rest.starts_with("          "))
-        });
+        self.wait("a prompt", at_empty_prompt);
     }
 
-    /// Types a line at an empty prompt.
+    /// Types a line at an empty prompt. It is seen before it is entered: else who types next could take the prompt that
+    /// still stands there for the one after it.
     pub(crate) fn enter(&self, text: &str) {
         self.ready();
-        self.line(text);
+        self.keys(text);
+        self.wait(text, |state| !at_empty_prompt(state));
+        self.keys("\r");
     }
 
     /// Gives up the line that is being typed.
@@ -214,6 +213,12 @@ impl State {
         self.parser.process(bytes);
         self.raw.extend_from_slice(bytes);
     }
+}
+
+fn at_empty_prompt(state: &State) -> bool {
+    let screen = shown(state);
+    let last = screen.trim_end().lines().last().unwrap_or_default();
+    last.strip_prefix(">>>").is_some_and(|rest| rest.is_empty() || rest.starts_with("          "))
 }
 
 fn shown(state: &State) -> String {

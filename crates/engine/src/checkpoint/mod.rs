@@ -13,7 +13,7 @@ pub(crate) use serve::serve;
 
 use pyrepl3_protocol::message::{Checkpoint, Difference, Lost, Variable};
 use pyrepl3_protocol::{Code, Failure};
-use pyrepl3_store::{Diff, Error, Manifest, Store, StoreConfig, Summary};
+use pyrepl3_store::{CheckpointId, Details, Diff, Error, Manifest, Store, StoreConfig};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -72,31 +72,19 @@ impl Shelf {
 
     /// All checkpoints, newest first.
     pub(crate) async fn list(self: &Arc<Self>) -> Result<Vec<Checkpoint>, Failure> {
-        self.with(|store| Ok(store.list()?.into_iter().map(line).collect())).await
+        self.with(|store| Ok(store.list()?.into_iter().map(|one| line(&one.id, one.state)).collect())).await
     }
 }
 
 /// What the list says of a checkpoint.
 pub(crate) fn summary(manifest: &Manifest) -> Result<Checkpoint, Failure> {
-    let body = manifest.view().map_err(|error| failure(&error))?;
-    Ok(Checkpoint {
-        checkpoint_id: manifest.id.to_string(),
-        name: manifest.name.clone(),
-        session_id: manifest.session.clone(),
-        parent: manifest.parent.as_ref().map(ToString::to_string),
-        created_at: manifest.created_at,
-        size_bytes: manifest.size_bytes,
-        stored_bytes: manifest.stored_bytes,
-        python: body.python.version,
-        variables: body.variables.len() as u64,
-        lost: body.lost.len() as u64,
-        damaged: None,
-    })
+    let details = manifest.details().map_err(|error| failure(&error))?;
+    Ok(line(&manifest.id, Ok(details)))
 }
 
-fn line(summary: Summary) -> Checkpoint {
+fn line(id: &CheckpointId, state: Result<Details, Error>) -> Checkpoint {
     let empty = Checkpoint {
-        checkpoint_id: summary.id.to_string(),
+        checkpoint_id: id.to_string(),
         name: None,
         session_id: String::new(),
         parent: None,
@@ -108,7 +96,7 @@ fn line(summary: Summary) -> Checkpoint {
         lost: 0,
         damaged: None,
     };
-    match summary.state {
+    match state {
         Err(error) => Checkpoint { damaged: Some(error.to_string()), ..empty },
         Ok(details) => Checkpoint {
             name: details.name,

@@ -60,7 +60,6 @@ pub(crate) struct SaverTask {
     pub(crate) lineage: LineageId,
     pub(crate) meta: Meta,
     pub(crate) extra: Extra,
-    pub(crate) only: Option<Vec<String>>,
     /// Whether the process was frozen for this checkpoint.
     pub(crate) tracked: bool,
     pub(crate) base: Option<Arc<Base>>,
@@ -179,7 +178,7 @@ impl SaverTask {
         let full = |error: pyrepl3_store::Error| failure(&error);
         let request = |base: Option<&Base>| {
             let base = base.map(|base| SaveBase { generation: &base.generation, buffers: &base.buffers });
-            let request = SaveRequest { only: self.only.as_deref(), tracked: self.tracked, base };
+            let request = SaveRequest { tracked: self.tracked, base };
             let request = serde_json::to_vec(&request).map_err(|error| died(&error.to_string()))?;
             encode(&request).map_err(|error| died(&error.to_string()))
         };

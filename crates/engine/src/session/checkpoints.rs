@@ -154,8 +154,9 @@ impl Session {
             Ok(None)
         });
         if let Some(manifest) = newest.await? {
+            let (data, session) = (self.shelf().data().map(std::path::Path::to_owned), manifest.session.clone());
             let count = Extra::of(&manifest).execution_count;
-            let missing = self.shelf().data().map(|data| take_journal(data, &manifest.session, count));
+            let missing = self.shelf().with(move |_| Ok(data.map(|data| take_journal(&data, &session, count)))).await?;
             let reason = "a session of this name was started again, and its last checkpoint came back by itself";
             self.bring_back(manifest, true, reason.to_owned(), Some(missing.unwrap_or_default())).await?;
         }

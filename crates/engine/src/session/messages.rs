@@ -115,7 +115,6 @@ pub(crate) fn checkpoint_created(
     session: &str,
     manifest: &Manifest,
     (variables, lost): (Vec<Variable>, Vec<Lost>),
-    parent: Option<String>,
     (pause, took): (Duration, Duration),
     execution_count: u64,
 ) -> CheckpointCreated {
@@ -127,7 +126,7 @@ pub(crate) fn checkpoint_created(
         reply_to: None,
         checkpoint_id: manifest.id.to_string(),
         name: manifest.name.clone(),
-        parent,
+        parent: manifest.parent.as_ref().map(ToString::to_string),
         variables,
         lost,
         size_bytes: manifest.size_bytes,

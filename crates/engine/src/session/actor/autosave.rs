@@ -117,9 +117,11 @@ impl Actor {
             let deleted = shelf.with(move |store| {
                 let mut kept = 0;
                 for summary in store.list()? {
-                    let mine = summary.state.is_ok_and(|details| details.session == session);
+                    if !summary.state.is_ok_and(|details| details.session == session) {
+                        continue;
+                    }
                     let Ok(manifest) = store.find(summary.id.as_str(), Some(&summary.lineage)) else { continue };
-                    if mine && Extra::of(&manifest).automatic {
+                    if Extra::of(&manifest).automatic {
                         kept += 1;
                         if kept > keep {
                             store.delete(&summary.id)?;

@@ -82,12 +82,11 @@ pub(super) struct SavingEnd {
     saving: u64,
     mark: Mark,
     purpose: Purpose,
-    parent: Option<String>,
     result: Result<checkpoint::Saved, Failure>,
     asked: Instant,
     pause: Duration,
     count: u64,
-    reply: Option<Reply<Outcome>>,
+    reply: Reply<Outcome>,
 }
 
 /// What is known of a restore on its way.
@@ -113,7 +112,7 @@ impl Actor {
         &mut self,
         mark: Mark,
         request: CheckpointRequest,
-        reply: Option<Reply<Outcome>>,
+        reply: Reply<Outcome>,
         asked: Instant,
         sent: Option<Instant>,
     ) {
@@ -141,9 +140,7 @@ impl Actor {
         let (saver, past) = match begun {
             Ok(begun) => begun,
             Err(failure) => {
-                if let Some(reply) = reply {
-                    _ = reply.send(Err(failure));
-                }
+                _ = reply.send(Err(failure));
                 return self.later.push_back(Event::Release(mark));
             }
         };
@@ -166,17 +163,16 @@ impl Actor {
                 session_name: self.place.setup.options.name.clone(),
                 automatic: request.purpose == Purpose::Automatic,
             },
-            only: None,
             tracked: sent.is_some(),
             base: self.base.clone(),
             notes: request.notes,
             canceller,
         };
-        let (news, parent, purpose) = (self.news.clone(), self.parent.clone(), request.purpose);
+        let (news, purpose) = (self.news.clone(), request.purpose);
         tokio::spawn(async move {
             let born = news.clone();
             let result = saver.save(task, move |pid| _ = born.send(SavingNews::Born { saving, pid })).await;
-            let end = SavingEnd { saving, mark, purpose, parent, result, asked, pause, count, reply };
+            let end = SavingEnd { saving, mark, purpose, result, asked, pause, count, reply };
             _ = news.send(SavingNews::Ended(Box::new(end)));
         });
     }
@@ -212,7 +208,6 @@ impl Actor {
                 &self.place.shared.id,
                 &manifest,
                 (variables, lost),
-                end.parent,
                 (end.pause, end.asked.elapsed()),
                 end.count,
             );
@@ -233,9 +228,7 @@ impl Actor {
         if end.purpose == Purpose::Automatic {
             self.saved_by_itself(&stored);
         }
-        if let Some(reply) = end.reply {
-            _ = reply.send(stored.map(|stored| Outcome::Stored(Box::new(stored))));
-        }
+        _ = end.reply.send(stored.map(|stored| Outcome::Stored(Box::new(stored))));
     }
 
     /// A thread that gives a checkpoint to the worker, and the worker's end of its channel.
@@ -295,34 +288,19 @@ impl Actor {
             // The store knows better why than the worker, who only lost its connection.
             _ if served.is_err() => served.map(|()| Outcome::Done),
             (Verdict::Reported, ..) => {
-                Err(self.not_restored("the worker's answer made no sense".into(), String::new(), state))
+                Err(not_restored("the worker's answer made no sense".into(), String::new(), state))
             }
             (Verdict::Killed { .. } | Verdict::Crashed, ..) => {
                 let how = self.exit.as_ref().map(ToString::to_string).unwrap_or_default();
                 let back = returned.map_or_else(String::new, |returned| format!(" {}", returned.report));
-                Err(self.not_restored(
-                    format!("the worker process {how} while it loaded it.{back}"),
-                    String::new(),
-                    state,
-                ))
+                Err(not_restored(format!("the worker process {how} while it loaded it.{back}"), String::new(), state))
             }
             (_, State::Undone, _) => {
                 let (why, how) = pending.restoring.why.take().unwrap_or_default();
-                Err(self.not_restored(why, how, state))
+                Err(not_restored(why, how, state))
             }
             _ => Err(crate::session::handle::closed(&self.place.shared.id)),
         }
-    }
-
-    #[expect(clippy::unused_self, reason = "reads as the others")]
-    fn not_restored(&self, why: String, how: String, state: State) -> Failure {
-        let how = match (how.is_empty(), state) {
-            (false, _) => how,
-            (true, State::Undone) => "the session is as it was before".to_owned(),
-            (true, State::Lost) => "the session goes on with a fresh namespace".to_owned(),
-            (true, _) => String::new(),
-        };
-        Failure::new(Code::RestoreFailed, "the checkpoint could not be brought back", why, how)
     }
 
     fn restored(&mut self, request: &RestoreRequest, recovered: Recovered, asked: Instant) -> Outcome {
@@ -394,6 +372,16 @@ impl Actor {
             }
         });
     }
+}
+
+fn not_restored(why: String, how: String, state: State) -> Failure {
+    let how = match (how.is_empty(), state) {
+        (false, _) => how,
+        (true, State::Undone) => "the session is as it was before".to_owned(),
+        (true, State::Lost) => "the session goes on with a fresh namespace".to_owned(),
+        (true, _) => String::new(),
+    };
+    Failure::new(Code::RestoreFailed, "the checkpoint could not be brought back", why, how)
 }
 
 fn bounded(lost: Lost) -> Lost {

@@ -89,7 +89,7 @@ impl Actor {
     pub(super) async fn operate(&mut self, operation: Operation, reply: Reply<Outcome>) {
         if let (Operation::Checkpoint(request), Some(mark)) = (&operation, self.mark_before_what_runs()) {
             self.feed(Event::Hold(mark)).await;
-            return self.begin_saving(mark, request.clone(), Some(reply), Instant::now(), None).await;
+            return self.begin_saving(mark, request.clone(), reply, Instant::now(), None).await;
         }
         let kind = match self.kind_of_operation(&operation) {
             Ok(kind) => kind,
@@ -184,7 +184,7 @@ impl Actor {
         match (&pending.operation, verdict, pending.mark) {
             (Operation::Checkpoint(request), Verdict::Done, Some(mark)) => {
                 let request = request.clone();
-                return self.begin_saving(mark, request, Some(pending.reply), pending.asked, pending.sent).await;
+                return self.begin_saving(mark, request, pending.reply, pending.asked, pending.sent).await;
             }
             (Operation::Restore(request), ..) if !matches!(verdict, Verdict::Refused(_) | Verdict::Cancelled) => {
                 let request = request.clone();
