@@ -8,73 +8,123 @@ use zstd::bulk::{Compressor, Decompressor};
 
 use crate::id::ChunkId;
 use crate::pack::{Encoding, Entry, MAX_CHUNK};
+use crate::planes::{join, split};
 
 /// The fastest ordinary level: some 1 GB/s a core, which is what a disk takes. Higher ones would hold up the checkpoint.
 const LEVEL: i32 = 1;
-/// How many bytes of a buffer one probe decides about.
-const PROBE_EACH: usize = 4 << 20;
+/// How many bytes of a buffer one probe decides about: as many at first, and twice as many each time that it finds the same, to the limit.
+const PROBE_EACH: (usize, usize) = (4 << 20, 32 << 20);
 /// How many samples a probe takes, and how long they are.
 const SAMPLES: (usize, usize) = (3, 4 << 10);
+/// How buffers may be packed, with what that must save of the whole: numbers of any sort have signs and exponents alike, which is not worth
+/// that they cannot be mapped then.
+const WAYS: [(Encoding, Saving); 3] =
+    [(Encoding::Zstd, Saving::AnEighth), (Encoding::Planes8, Saving::AQuarter), (Encoding::Planes4, Saving::AQuarter)];
+
+/// How much smaller packed bytes must be.
+#[derive(Debug, Clone, Copy)]
+enum Saving {
+    /// Less is not worth the time that reading takes, nor that the chunk cannot be mapped.
+    AnEighth,
+    AQuarter,
+}
+
+impl Saving {
+    fn is_made(self, size: usize, of: usize) -> bool {
+        match self {
+            Saving::AnEighth => size < of - of / 8,
+            Saving::AQuarter => size < of - of / 4,
+        }
+    }
+}
 
 /// Decides how chunks are kept, and compresses them.
 pub(crate) struct Squeezer {
     compressor: Compressor<'static>,
     out: Vec<u8>,
+    planes: Vec<u8>,
     sample: Vec<u8>,
     /// What the last probe said, and for how many bytes more it counts.
-    worth: bool,
+    way: Option<Encoding>,
     decided: usize,
+    /// For how many bytes the last probe counted.
+    each: usize,
 }
 
 impl Squeezer {
     pub(crate) fn new() -> io::Result<Squeezer> {
         let compressor = Compressor::new(LEVEL)?;
         let out = vec![0; zstd::zstd_safe::compress_bound(MAX_CHUNK)];
-        Ok(Squeezer { compressor, out, sample: Vec::new(), worth: false, decided: 0 })
+        let (planes, sample) = (Vec::new(), Vec::new());
+        Ok(Squeezer { compressor, out, planes, sample, way: None, decided: 0, each: 0 })
     }
 
     /// A new blob begins: what the last one was like says nothing about it.
     pub(crate) fn forget(&mut self) {
-        self.decided = 0;
+        (self.decided, self.each) = (0, 0);
     }
 
-    /// Whether the next bytes of a buffer are worth compressing: by samples of a long run, as compressing what does not compress takes longer than writing it.
-    pub(crate) fn is_worth(&mut self, run: &[u8]) -> io::Result<bool> {
+    /// How the next bytes of a buffer are best packed, if it is worth it: by samples of a long run, as compressing what does not compress takes longer than writing it.
+    pub(crate) fn way(&mut self, run: &[u8]) -> io::Result<Option<Encoding>> {
         if self.decided == 0 {
             let (samples, each) = SAMPLES;
-            self.sample.clear();
+            let mut sample = std::mem::take(&mut self.sample);
+            sample.clear();
             if run.len() <= samples * each {
-                self.sample.extend_from_slice(run);
+                sample.extend_from_slice(run);
             } else {
-                for sample in 0..samples {
-                    let at = (run.len() - each) / (samples - 1) * sample;
-                    self.sample.extend_from_slice(&run[at..at + each]);
+                for number in 0..samples {
+                    // Where a number begins.
+                    let at = ((run.len() - each) / (samples - 1) * number).next_multiple_of(8).min(run.len() - each);
+                    sample.extend_from_slice(&run[at..at + each]);
                 }
             }
-            let size = self.compressor.compress_to_buffer(&self.sample, &mut self.out[..])?;
-            self.worth = is_smaller(size, self.sample.len());
-            self.decided = PROBE_EACH;
+            let mut best = None;
+            for (way, saving) in WAYS {
+                let size = self.pack(way, &sample)?;
+                if saving.is_made(size, sample.len()) && best.is_none_or(|(_, least)| size < least) {
+                    best = Some((way, size));
+                }
+            }
+            self.sample = sample;
+            let way = best.map(|(way, _)| way);
+            let (least, most) = PROBE_EACH;
+            self.each = if way == self.way && self.each > 0 { most.min(2 * self.each) } else { least };
+            (self.way, self.decided) = (way, self.each);
         }
         self.decided = self.decided.saturating_sub(run.len());
-        Ok(self.worth)
+        Ok(self.way)
     }
 
-    /// The chunk's compressed bytes, or `None` where they are hardly fewer.
-    pub(crate) fn squeeze(&mut self, chunk: &[u8]) -> io::Result<Option<&[u8]>> {
-        let size = self.compressor.compress_to_buffer(chunk, &mut self.out[..])?;
-        Ok(is_smaller(size, chunk.len()).then(|| &self.out[..size]))
+    /// The chunk's packed bytes, or `None` where they are hardly fewer.
+    pub(crate) fn squeeze(&mut self, way: Encoding, chunk: &[u8]) -> io::Result<Option<&[u8]>> {
+        let size = self.pack(way, chunk)?;
+        Ok(Saving::AnEighth.is_made(size, chunk.len()).then(|| &self.out[..size]))
     }
-}
 
-/// By an eighth at least: less is not worth the time that reading takes, nor that the chunk cannot be mapped.
-fn is_smaller(size: usize, than: usize) -> bool {
-    size < than - than / 8
+    fn pack(&mut self, way: Encoding, bytes: &[u8]) -> io::Result<usize> {
+        let split = match way {
+            Encoding::Planes4 => split::<4>,
+            Encoding::Planes8 => split::<8>,
+            _ => return self.compressor.compress_to_buffer(bytes, &mut self.out[..]),
+        };
+        self.planes.resize(bytes.len(), 0);
+        split(bytes, &mut self.planes);
+        self.compressor.compress_to_buffer(&self.planes, &mut self.out[..])
+    }
 }
 
 /// Reads chunks from packs, and checks each.
 pub(crate) struct Fetcher {
     decompressor: Decompressor<'static>,
     packed: Vec<u8>,
+    planes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Fetcher {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Fetcher").finish_non_exhaustive()
+    }
 }
 
 /// Why a chunk could not be had.
@@ -86,7 +136,7 @@ pub(crate) enum Unfit {
 
 impl Fetcher {
     pub(crate) fn new() -> io::Result<Fetcher> {
-        Ok(Fetcher { decompressor: Decompressor::new()?, packed: Vec::new() })
+        Ok(Fetcher { decompressor: Decompressor::new()?, packed: Vec::new(), planes: Vec::new() })
     }
 
     /// Reads the bytes that are stored of a chunk, as they are stored.
@@ -97,10 +147,10 @@ impl Fetcher {
 
     /// Reads a chunk to `out`, which has its length, and checks that it is what it was.
     pub(crate) fn fetch(&mut self, file: &File, entry: &Entry, out: &mut [u8]) -> Result<(), Unfit> {
-        if entry.encoding == Encoding::Zstd {
+        if entry.encoding.is_packed() {
             let mut packed = std::mem::take(&mut self.packed);
             let taken = Fetcher::stored(file, entry, &mut packed);
-            let taken = taken.and_then(|()| self.unpack(&packed, out));
+            let taken = taken.and_then(|()| self.unpack(entry.encoding, &packed, out));
             self.packed = packed;
             taken?;
         } else {
@@ -120,8 +170,8 @@ impl Fetcher {
         stored: &[u8],
         out: &mut [u8],
     ) -> Result<(), Unfit> {
-        if encoding == Encoding::Zstd {
-            self.unpack(stored, out)?;
+        if encoding.is_packed() {
+            self.unpack(encoding, stored, out)?;
         } else if stored.len() == out.len() {
             out.copy_from_slice(stored);
         } else {
@@ -131,12 +181,27 @@ impl Fetcher {
     }
 
     /// Never writes more than `out` takes: bytes that unpack to more than was announced are an error, not memory.
-    fn unpack(&mut self, packed: &[u8], out: &mut [u8]) -> Result<(), Unfit> {
-        match self.decompressor.decompress_to_buffer(packed, out) {
-            Ok(length) if length == out.len() => Ok(()),
-            Ok(_) => Err(Unfit::Damaged("a chunk unpacks to fewer bytes than it should")),
-            Err(_) => Err(Unfit::Damaged("a chunk does not unpack to what it should")),
+    fn unpack(&mut self, encoding: Encoding, packed: &[u8], out: &mut [u8]) -> Result<(), Unfit> {
+        let join = match encoding {
+            Encoding::Planes4 => Some(join::<4> as fn(&[u8], &mut [u8])),
+            Encoding::Planes8 => Some(join::<8> as fn(&[u8], &mut [u8])),
+            _ => None,
+        };
+        let target = if join.is_some() {
+            self.planes.resize(out.len(), 0);
+            &mut self.planes[..]
+        } else {
+            &mut *out
+        };
+        match self.decompressor.decompress_to_buffer(packed, target) {
+            Ok(length) if length == target.len() => {}
+            Ok(_) => return Err(Unfit::Damaged("a chunk unpacks to fewer bytes than it should")),
+            Err(_) => return Err(Unfit::Damaged("a chunk does not unpack to what it should")),
         }
+        if let Some(join) = join {
+            join(&self.planes, out);
+        }
+        Ok(())
     }
 }
 

@@ -24,6 +24,7 @@ mod lock;
 mod manifest;
 mod pack;
 mod patch;
+mod planes;
 mod reader;
 mod retain;
 mod source;

@@ -20,8 +20,8 @@ use crate::flush::Flusher;
 use crate::id::ChunkId;
 use crate::{Error, Result};
 
-/// The format of packs that is written. All up to it are read.
-const FORMAT: u32 = 1;
+/// The format of packs that is written. All up to it are read. Format 2 brought the encodings of regrouped numbers.
+const FORMAT: u32 = 2;
 const HEAD: &[u8; 8] = b"PYR3PACK";
 const END: &[u8; 8] = b"PYR3PEND";
 const HEADER: u64 = 12;
@@ -43,11 +43,21 @@ pub(crate) enum Encoding {
     Zstd = 1,
     /// As they are, from a multiple of [`PAGE`] or right behind another such chunk.
     Mapped = 2,
+    /// One zstd frame of the bytes [regrouped](crate::planes) as numbers of four bytes.
+    Planes4 = 3,
+    /// The same, of eight bytes.
+    Planes8 = 4,
 }
 
 impl Encoding {
     pub(crate) fn of(byte: u8) -> Option<Encoding> {
-        [Encoding::Raw, Encoding::Zstd, Encoding::Mapped].into_iter().find(|one| *one as u8 == byte)
+        use Encoding::{Mapped, Planes4, Planes8, Raw, Zstd};
+        [Raw, Zstd, Mapped, Planes4, Planes8].into_iter().find(|one| *one as u8 == byte)
+    }
+
+    /// Whether what is stored is a zstd frame, which may have another length than the chunk.
+    pub(crate) fn is_packed(self) -> bool {
+        matches!(self, Encoding::Zstd | Encoding::Planes4 | Encoding::Planes8)
     }
 }
 
@@ -103,7 +113,7 @@ impl Pack {
             return Err(damaged("the index is not what was written"));
         }
         let entries = match format {
-            1 => index.chunks_exact(ENTRY).map(|bytes| entry(bytes, index_at)).collect::<Option<_>>(),
+            1 | 2 => index.chunks_exact(ENTRY).map(|bytes| entry(bytes, index_at)).collect::<Option<_>>(),
             _ => None,
         };
         let entries = entries.ok_or_else(|| damaged("the index names chunks that cannot be"))?;
@@ -116,7 +126,7 @@ fn entry(bytes: &[u8], end: u64) -> Option<Entry> {
     let (offset, stored, length) = (number8(&bytes[32..]), number4(&bytes[40..]), number4(&bytes[44..]));
     let encoding = Encoding::of(bytes[48])?;
     let inside = offset >= HEADER && offset.checked_add(u64::from(stored)).is_some_and(|to| to <= end);
-    let plain = encoding == Encoding::Zstd || stored == length;
+    let plain = encoding.is_packed() || stored == length;
     (inside && plain && length as usize <= MAX_CHUNK).then_some(Entry { id, offset, stored, length, encoding })
 }
 

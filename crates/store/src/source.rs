@@ -27,11 +27,20 @@ pub(crate) struct Source {
     pub(crate) manifest: Arc<Manifest>,
     blob: u32,
     files: HashMap<u32, Arc<File>>,
+    /// One for each thread that has worked for this reader; making one costs more than a chunk.
+    fetchers: Vec<Fetcher>,
 }
 
 impl Source {
     pub(crate) fn new(disk: &Disk, index: &Arc<Index>, manifest: Arc<Manifest>, blob: u32) -> Source {
-        Source { disk: disk.clone(), index: Arc::clone(index), manifest, blob, files: HashMap::new() }
+        Source {
+            disk: disk.clone(),
+            index: Arc::clone(index),
+            manifest,
+            blob,
+            files: HashMap::new(),
+            fetchers: Vec::new(),
+        }
     }
 
     /// Where a chunk is, and the file to read it from.
@@ -80,33 +89,14 @@ impl Source {
             }
         }
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS);
-        if threads == 1 || whole < WORTH_THREADS || jobs.len() < threads {
-            let mut fetcher = self.fetcher()?;
-            let done = jobs.iter_mut().try_for_each(|(file, entry, out)| fetcher.fetch(file, entry, out));
-            return done.map_err(|unfit| self.unfit(unfit));
+        let threads = if whole < WORTH_THREADS || jobs.len() < threads { 1 } else { threads };
+        while self.fetchers.len() < threads {
+            let fetcher = self.fetcher()?;
+            self.fetchers.push(fetcher);
         }
-        let queue = Mutex::new(jobs.iter_mut());
-        // One after the other, as cores that are shared do not all run at one speed.
-        let take = |fetcher: &mut Fetcher| {
-            loop {
-                let job = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-                let Some((file, entry, out)) = job else { return Ok(()) };
-                fetcher.fetch(file, entry, out)?;
-            }
-        };
-        let mut fetchers = (1..threads).map(|_| self.fetcher()).collect::<Result<Vec<_>>>()?;
-        let mut own = self.fetcher()?;
-        let done = std::thread::scope(|scope| {
-            let helpers: Vec<_> = fetchers.iter_mut().map(|fetcher| scope.spawn(|| take(fetcher))).collect();
-            let done = take(&mut own);
-            let ended = helpers.into_iter().map(|helper| {
-                helper
-                    .join()
-                    .unwrap_or_else(|_| Err(Unfit::Io(std::io::Error::other("a thread that reads has panicked"))))
-            });
-            // All are waited for, also where one failed.
-            ended.fold(done, std::result::Result::and)
-        });
+        let mut fetchers = std::mem::take(&mut self.fetchers);
+        let done = fetch(&mut jobs, &mut fetchers[..threads]);
+        self.fetchers = fetchers;
         done.map_err(|unfit| self.unfit(unfit))
     }
 
@@ -141,6 +131,30 @@ impl Source {
             },
         }
     }
+}
+
+/// Does all jobs, with a thread for each fetcher.
+fn fetch(jobs: &mut [(Arc<File>, Entry, &mut [u8])], fetchers: &mut [Fetcher]) -> std::result::Result<(), Unfit> {
+    let queue = Mutex::new(jobs.iter_mut());
+    // One after the other, as cores that are shared do not all run at one speed.
+    let take = |fetcher: &mut Fetcher| {
+        loop {
+            let job = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((file, entry, out)) = job else { return Ok(()) };
+            fetcher.fetch(file, entry, out)?;
+        }
+    };
+    let Some((own, others)) = fetchers.split_first_mut() else { return Ok(()) };
+    std::thread::scope(|scope| {
+        let helpers: Vec<_> = others.iter_mut().map(|fetcher| scope.spawn(|| take(fetcher))).collect();
+        let done = take(own);
+        let ended = helpers.into_iter().map(|helper| {
+            let panicked = || Unfit::Io(std::io::Error::other("a thread that reads has panicked"));
+            helper.join().unwrap_or_else(|_| Err(panicked()))
+        });
+        // All are waited for, also where one failed.
+        ended.fold(done, std::result::Result::and)
+    })
 }
 
 fn listed(names: &[String]) -> String {

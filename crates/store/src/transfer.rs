@@ -19,7 +19,7 @@ use crate::{Error, Result};
 
 const HEAD: &[u8; 8] = b"PYR3CKPT";
 /// The format of exports that is written. All up to it are read.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const CHUNK: u8 = 1;
 const END: u8 = 0;
 
@@ -226,7 +226,7 @@ impl<R: Read> Input<R> {
             return Err(broken("it does not begin as an exported checkpoint does"));
         }
         match number4(&head[8..]) {
-            1 => {}
+            1 | 2 => {}
             0 => return Err(broken("it has no format")),
             found => return Err(Error::NewerFormat { what: "the exported checkpoint".into(), found, known: FORMAT }),
         }

@@ -182,7 +182,7 @@ impl Writer {
         if !self.is_new(id) {
             return Ok(id);
         }
-        if !self.squeeze(id, bytes)? {
+        if !self.squeeze(id, bytes, Encoding::Zstd)? {
             let added = self.pack.add(id, small(bytes.len()), Encoding::Raw, bytes);
             self.failed |= added.is_err();
             added?;
@@ -191,11 +191,11 @@ impl Writer {
     }
 
     /// Adds a chunk compressed, if it is worth it, and answers whether it was.
-    fn squeeze(&mut self, id: ChunkId, bytes: &[u8]) -> Result<bool> {
-        let squeezed = self.squeezer.squeeze(bytes);
+    fn squeeze(&mut self, id: ChunkId, bytes: &[u8], way: Encoding) -> Result<bool> {
+        let squeezed = self.squeezer.squeeze(way, bytes);
         let squeezed = squeezed.map_err(|error| Error::io("compress for", &self.lineage.directory, error));
         let added = squeezed.and_then(|squeezed| match squeezed {
-            Some(stored) => self.pack.add(id, small(bytes.len()), Encoding::Zstd, stored).map(|()| true),
+            Some(stored) => self.pack.add(id, small(bytes.len()), way, stored).map(|()| true),
             None => Ok(false),
         });
         self.failed |= added.is_err();
@@ -216,13 +216,17 @@ impl Writer {
     /// Adds chunks of a buffer. Those that are new, follow each other and do not compress are written in one go, right from `bytes`.
     pub(crate) fn add_buffer(&mut self, bytes: &[u8], parts: &mut Vec<Part>) -> Result<()> {
         let failed = |error| Error::io("compress for", &self.lineage.directory, error);
-        let worth = self.squeezer.is_worth(bytes).map_err(failed)?;
+        let way = self.squeezer.way(bytes).map_err(failed)?;
         let (mut run, mut run_at, mut at) = (Vec::new(), 0, 0);
         for chunk in bytes.chunks(BUFFER_CHUNK) {
             let id = ChunkId::of(chunk);
             parts.push(Part { id, length: chunk.len() as u64 });
             let new = self.is_new(id);
-            if !new || (worth && self.squeeze(id, chunk)?) {
+            let packed = match way {
+                Some(way) if new => self.squeeze(id, chunk, way)?,
+                _ => false,
+            };
+            if !new || packed {
                 self.add_run(&mut run, &bytes[run_at..at])?;
                 run_at = at + chunk.len();
             } else {

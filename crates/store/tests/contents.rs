@@ -4,7 +4,7 @@ mod common;
 
 use std::os::unix::fs::FileExt;
 
-use common::{body, in_memory, meta, noise, open, packs, read, save, text};
+use common::{body, in_memory, meta, noise, numbers, open, packs, read, save, text};
 use proptest::prelude::*;
 use pyrepl3_store::{CheckpointId, Error, Kind, LineageId, Place, Store, StoreConfig};
 
@@ -23,7 +23,33 @@ fn kinds() -> Vec<(Kind, Vec<u8>)> {
     mixed.extend(vec![0; 400_000]);
     mixed.extend(text(3, 400_000));
     all.push((Kind::Buffer, mixed));
+    all.push((Kind::Buffer, numbers(50_001, |number| f64::from(number % 1000).to_le_bytes())));
+    let mut broken_off = numbers(50_001, |number| (number % 1000 * 77).to_le_bytes());
+    broken_off.truncate(200_003);
+    all.push((Kind::Buffer, broken_off));
     all
+}
+
+#[test]
+fn numbers_are_packed_as_numbers_where_that_is_worth_it() {
+    let directory = in_memory();
+    let (store, lineage) = (open(directory.path()), LineageId::new());
+    let mut stored = |bytes: Vec<u8>| {
+        let manifest = save(&store, &lineage, meta("s", None), &[(Kind::Buffer, bytes)]).unwrap();
+        let mapped = matches!(store.extents(&manifest, 0).unwrap()[0].place, Place::Raw { .. });
+        (manifest.stored_bytes * 10 / manifest.size_bytes, mapped)
+    };
+    let random = |number: u32| {
+        f64::from_bits(0x3FF0_0000_0000_0000 | (u64::from_le_bytes(noise(number.into(), 8).try_into().unwrap()) >> 12))
+    };
+    // Tenths of the size. As they are, each of these would take more than twice as much.
+    assert_eq!(
+        stored(numbers(80_000, |number| f64::from(random(number).to_bits() as u16 % 1000).to_le_bytes())),
+        (1, false)
+    );
+    assert_eq!(stored(numbers(160_000, |number| (0x4000_0000 + number * 3).to_le_bytes())), (0, false));
+    // Exponents alone are not worth it: such arrays are to be mapped.
+    assert_eq!(stored(numbers(80_000, |number| (random(number) - 1.0).to_le_bytes())), (10, true));
 }
 
 #[test]

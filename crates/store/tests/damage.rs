@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{files, in_memory, meta, noise, open, save, text};
+use common::{files, in_memory, meta, noise, numbers, open, save, text};
 use proptest::prelude::*;
 use pyrepl3_store::{Error, Kind, LineageId, Store, StoreConfig, Untrusted};
 
@@ -15,6 +15,7 @@ fn blobs() -> Vec<(Kind, Vec<u8>)> {
         (Kind::Stream, text(1, 3_000)),
         (Kind::Buffer, [vec![0; 20 << 16], noise(1, 9_000)].concat()),
         (Kind::Buffer, noise(2, 40_000)),
+        (Kind::Buffer, numbers(4_200, |number| f64::from(number % 100).to_le_bytes())),
     ]
 }
 
@@ -119,13 +120,13 @@ fn a_damaged_name_loses_no_other() {
     assert!(
         error.contains(manifest.id.as_str())
             && error.contains("with v2)")
-            && error.ends_with("This does not touch v0, v1"),
+            && error.ends_with("This does not touch v0, v1, v3"),
         "{error}"
     );
     let report = store.verify(&manifest).unwrap();
     assert_eq!(
         (report.names_damaged, report.names_good),
-        (vec!["v2".to_owned()], vec!["v0".to_owned(), "v1".to_owned()])
+        (vec!["v2".to_owned()], ["v0", "v1", "v3"].map(str::to_owned).to_vec())
     );
     // What is whole in it is not lost by sorting out, and it can be deleted.
     store.collect(&pyrepl3_store::Retention::default()).unwrap();

@@ -24,6 +24,11 @@ pub(crate) fn text(seed: u64, length: usize) -> Vec<u8> {
     words
 }
 
+/// An array: each number's bytes, from its place.
+pub(crate) fn numbers<const W: usize>(count: u32, of: impl Fn(u32) -> [u8; W]) -> Vec<u8> {
+    (0..count).flat_map(of).collect()
+}
+
 pub(crate) fn meta(session: &str, name: Option<&str>) -> Meta {
     Meta { session: session.into(), name: name.map(Into::into), parent: None }
 }
