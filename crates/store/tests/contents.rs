@@ -34,7 +34,7 @@ fn kinds() -> Vec<(Kind, Vec<u8>)> {
 fn numbers_are_packed_as_numbers_where_that_is_worth_it() {
     let directory = in_memory();
     let (store, lineage) = (open(directory.path()), LineageId::new());
-    let mut stored = |bytes: Vec<u8>| {
+    let stored = |bytes: Vec<u8>| {
         let manifest = save(&store, &lineage, meta("s", None), &[(Kind::Buffer, bytes)]).unwrap();
         let mapped = matches!(store.extents(&manifest, 0).unwrap()[0].place, Place::Raw { .. });
         (manifest.stored_bytes * 10 / manifest.size_bytes, mapped)
