@@ -14,6 +14,7 @@ from signal import SIGKILL
 
 PR_SET_CHILD_SUBREAPER, PR_SET_NAME, PR_GET_NAME = 36, 15, 16
 FROZEN = "pyrepl3-frozen"
+_PF_EXITING = 4
 _READ, _WRITE, _write = os.O_RDONLY | os.O_CLOEXEC, os.O_WRONLY | os.O_CLOEXEC, os.write
 
 
@@ -181,6 +182,12 @@ def _stat(pid):
 
 def name(pid):
     return _stat(pid)[0] or "?"
+
+
+def is_ending(pid):
+    """Whether a process is on its way out, or gone."""
+    fields = _stat(pid)[1]
+    return fields is None or bool(int(fields[6]) & _PF_EXITING)
 
 
 def born(pid):

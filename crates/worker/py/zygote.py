@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import sys
+import time
 import traceback
 import warnings
 
@@ -20,6 +21,8 @@ from . import inventory, session, system, worker
 from .libraries import Libraries
 
 FDS = 8
+# Rounds of looking for orphans: one that the kernel cannot end must not stop sessions from being started.
+_SWEEPS = 500
 # Loaded when the zygote has been idle for a moment.
 LATER = ("_pyrepl3.keep.transport", "_pyrepl3.keep.save", "_pyrepl3.keep.load", "_pyrepl3.keep.context")
 
@@ -151,7 +154,10 @@ def load_next(later):
         gc.collect()
         gc.freeze()
         return None
-    importlib.import_module(name)
+    try:
+        importlib.import_module(name)
+    except Exception:  # no session is worse off: a saver meets the same, and says so
+        return None
     return later
 
 
@@ -194,11 +200,21 @@ def refuse(fds, why):
 
 
 def sweep(inits):
-    """Kills the children that are no session inits: orphans of a session whose init was killed."""
-    mine = system.children(os.getpid())
-    inits.intersection_update(mine)
-    orphans = [pid for pid in mine if pid not in inits]
-    system.kill(system.descendants(orphans))
+    """Kills the children that are no session inits: orphans of a session whose init was killed.
+
+    Who loses its parent while this looks is below nobody for a moment; a list of children is only whole when none of
+    them ends meanwhile; and an init that was killed has its children until it is gone: so there must be none of all
+    these twice in a row."""
+    quiet, rounds = 0, 0
+    while quiet < 2 and rounds < _SWEEPS:
+        mine = system.children(os.getpid())
+        inits.difference_update([pid for pid in inits.difference(mine) if system.born(pid) is None])
+        orphans = [pid for pid in mine if pid not in inits]
+        system.kill(system.descendants(orphans))
+        is_quiet = not orphans and not any(system.is_ending(pid) for pid in inits)
+        quiet, rounds = quiet + 1 if is_quiet else 0, rounds + 1
+        # A killed process needs a moment to go.
+        time.sleep(0.002)
 
 
 def template(code, fds):

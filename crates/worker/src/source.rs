@@ -53,6 +53,7 @@ modules! {
     "_pyrepl3.keep.prints" => "keep/prints.py",
     "_pyrepl3.keep.references" => "keep/references.py",
     "_pyrepl3.keep.registry" => "keep/registry.py",
+    "_pyrepl3.keep.remains" => "keep/remains.py",
     "_pyrepl3.keep.save" => "keep/save.py",
     "_pyrepl3.keep.session_modules" => "keep/session_modules.py",
     "_pyrepl3.keep.settings" => "keep/settings.py",

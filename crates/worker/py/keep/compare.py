@@ -14,6 +14,7 @@ import weakref
 
 from .pickling import HOOKS, state_of
 from .registry import package
+from .remains import NotSaved
 from .words import module_of, name_of, type_name
 
 _mro = type.__dict__["__mro__"].__get__
@@ -28,9 +29,11 @@ class Different(Exception):
 
 
 class Comparison:
-    """`key_here`, `key_there`: the keys of definitions among the originals and among what was loaded."""
+    """`key_here`, `key_there`: the keys of definitions among the originals and among what was loaded. `missing`: id of
+    an original -> why there is a mark in its place (remains.py)."""
 
-    def __init__(self, key_here, key_there):
+    def __init__(self, key_here, key_there, missing=None):
+        self.missing = missing or {}
         self.key_here, self.key_there = key_here, key_there
         self.there, self.here = {}, {}  # id -> the id of its counterpart
         self.alive, self.todo = [], []
@@ -54,7 +57,7 @@ class Comparison:
         raise Different(f"{''.join(reversed(parts))}: {text}")
 
     def _pair(self, one, other, path):
-        if one is other:
+        if one is other or type(other) is NotSaved and self.missing.get(id(one)) == other.reason:
             return
         kind = type(one)
         key = self.key_here(one)

@@ -15,6 +15,7 @@ import weakref
 
 from . import arrays, bytecode, frames, references, session_modules, skeletons
 from .registry import version_of
+from .remains import NotSaved
 from .words import Lost, of_error
 
 _Unpickler = pickle.Unpickler
@@ -144,6 +145,7 @@ class Loader:
     def code(self, magic, marshalled, place, shape):
         return bytecode.load(magic, marshalled, place, shape, self.texts, self.renamed)
 
+    missing = NotSaved
     proxy = staticmethod(types.MappingProxyType)
     weak = staticmethod(weakref.ref)
 

@@ -23,6 +23,7 @@ import weakref
 from . import arrays, frames, graph, references
 from .limits import TimedOut
 from .registry import package
+from .remains import NotSaved
 from .words import KINDS, Lost, is_main, kind_words, module_named, module_of, name_of, of_error
 
 _Pickler, _SlowPickler = pickle.Pickler, pickle._Pickler
@@ -34,6 +35,7 @@ SMALL = 32 << 10
 # The stack of a pickle that C's recursion limit is too small for: address space, touched only as deep as needed.
 STACK = 1 << 30
 HOOKS = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")
+TOO_LONG = "its pickling took too long: it was stopped"
 _DISGUISES = ("__getattr__", "__getattribute__", "__setattr__", "__class__")
 _NAMES = ("TypeVar", "ParamSpec", "TypeVarTuple", "NewType", "TypeAliasType")
 _TYPING = tuple(vars(typing)[name] for name in _NAMES if hasattr(typing, name))
@@ -65,6 +67,14 @@ class _Overriding:
 
 class Fast(_Overriding, _Pickler):
     pass
+
+
+class Marking(Fast):
+    """Puts marks in the place of what cannot be saved."""
+
+    def reducer_override(self, obj):
+        reason = self.registry.missing.get(id(obj))
+        return Fast.reducer_override(self, obj) if reason is None else (references.missing, (reason,))
 
 
 class Deep(_Overriding, _SlowPickler):
@@ -133,7 +143,7 @@ def run(registry, payload, tier="pickle", shared=()):
         done.views.append(view)
         return False
 
-    kinds = (Fast, Deep) if tier == "pickle" else (cloud(),)
+    kinds = {"pickle": (Fast, Deep), "data": (Marking,)}.get(tier) or (cloud(),)
     for kind in kinds:
         pickler = done.pickler = kind(file, protocol=5, buffer_callback=keep)
         pickler.begin(registry)
@@ -150,7 +160,7 @@ def run(registry, payload, tier="pickle", shared=()):
         file.truncate()
         done.views, done.ranges = [], []
     if done.error is TimedOut:
-        done.error = "its pickling took too long: it was stopped"
+        done.error = TOO_LONG
     done.stream = file.getvalue()
     return done
 
@@ -476,6 +486,10 @@ def _image_file(pickler, obj):
     return NotImplemented
 
 
+def _mark(pickler, obj):
+    return references.missing, (obj.reason,)
+
+
 def _logger(pickler, obj):
     # cloudpickle would bring back the one that logging has under the same name, or a new one.
     if obj is obj.root or obj.manager.loggerDict.get(obj.name) is obj:
@@ -531,6 +545,7 @@ _HANDLERS = {
     weakref.WeakSet: _weak_set,
     LRU: _lru,
     memoryview: _memoryview,
+    NotSaved: _mark,
     **dict.fromkeys(_TYPING, _typing),
 }
 _PLAIN = frozenset(

@@ -33,6 +33,7 @@ class Registry:
     def __init__(self, namespace, texts, reducers=None, files=None, directory=None, originals=None):
         self.namespace, self.texts = namespace, texts
         self.originals = originals or {}
+        self.missing = {}  # id -> why an object inside of a container cannot be saved (remains.py)
         self.reducers, self.files = reducers or {}, files
         directory = directory if directory is not None else _cwd()
         self.directory = "" if directory == os.sep else directory  # everything is below the root

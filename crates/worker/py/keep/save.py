@@ -15,6 +15,7 @@ import warnings
 from . import bytecode, definitions, graph, limits, pickling, references, session_modules
 from .groups import Group, by_reference, needs, preview
 from .registry import Registry, package, version_of
+from .remains import CONTAINERS, Remains
 from .verify import Verifier
 from .words import Lost, of_error, type_name
 
@@ -55,6 +56,7 @@ class _Saver:
         self.passes, self.payloads, self.lost, self.reasons = {}, {}, {}, {}
         self.imports, self.bind, self.sizes = {}, {}, {}
         self.described, self.notes = [], {}
+        self.remains = {}  # name -> what is missing in its value, which is kept otherwise: (label, reason)
 
     # ---- the first pass: every name and every definition by itself ----
 
@@ -124,7 +126,21 @@ class _Saver:
             second = self._run(payload, "cloudpickle")
             if second.error is None:
                 second.first_error, done = done.error, second
+        if done.error is not None and part[0] == "name" and type(obj) in CONTAINERS:
+            done = self._remains(part[1], obj, done)
         self.passes[part], self.payloads[part] = done, payload
+
+    def _remains(self, name, obj, failed):
+        """A pass of what can be saved of a container, or the one that failed."""
+        found = Remains(name, obj, lambda part: self._run((part,)).error)
+        if not found.missing or pickling.TOO_LONG in (failed.error, *found.missing.values()):
+            return failed
+        self.registry.missing.update(found.missing)
+        done = self._run((obj,), "data")
+        if done.error is not None:
+            return failed
+        self.remains[name] = found.notes()
+        return done
 
     def _run(self, payload, tier="pickle", shared=()):
         with limits.within(self.deadline):
@@ -230,7 +246,8 @@ class _Saver:
         if len(passes) == 1 and not group.shared and tier is None:
             group.done = passes[0]
         else:
-            tier = tier or ("cloudpickle" if any(one.tier == "cloudpickle" for one in passes) else "pickle")
+            tiers = {one.tier for one in passes}
+            tier = tier or next(tier for tier in ("data", "cloudpickle", "pickle") if tier in tiers)
             group.done = self._run(group.payload, tier, group.shared)
             if group.done.error is None and self.registry.pending:
                 group.done.error = "its pickling gives something else each time"
@@ -403,6 +420,9 @@ class _Saver:
                 reason = "what an lru_cache holds cannot be asked of it: the function comes back with an empty cache"
                 self.notes[f"cache of {unit.key.partition('@')[0]}"] = reason
         notes = [{"name": name, "reason": reason} for name, reason in self.notes.items()]
+        for name, missing in self.remains.items():
+            if ("name", name) in self.passes:
+                notes += ({"name": label, "reason": reason} for label, reason in missing)
         namespace = self.registry.namespace
         lost = [{"name": n, "reason": r} | preview(namespace.get(n), self.deadline) for n, r in self.lost.items()]
         names = pickling.packages(self.modules)
@@ -452,6 +472,8 @@ class _Saver:
                 size = len(unit.head or b"") + len(unit.shape or b"")
             else:
                 size = self.passes["name", name].size
+                # Who shares with a container that is not whole is whole.
+                tier = self.passes["name", name].tier if tier == "data" else tier
             if tier != entry["tier"]:
                 entry.setdefault("tiers", {})[name] = tier
             kind = type_name(namespace[name])

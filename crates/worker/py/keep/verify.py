@@ -53,7 +53,7 @@ class Verifier:
             return again.error
         if (again.head, again.shape) == (unit.head, unit.shape):
             return None
-        comparison = Comparison(self.registry.key_of, self.again.key_of)
+        comparison = Comparison(self.registry.key_of, self.again.key_of, self.registry.missing)
         parts = [[{k: v for k, v in part.items() if k not in _ORDER} if type(part) is dict else part for part in one]
                  for one in (unit.parts, again.parts)]
         return comparison.difference(*parts, unit.key.partition("@")[0], ordered=False)
@@ -74,7 +74,7 @@ class Verifier:
                 second = pickling.run(self.again, again, done.tier, shared)
                 if second.error is None and second.stream == done.stream:
                     return None, None
-            comparison = Comparison(self.registry.key_of, self.again.key_of)
+            comparison = Comparison(self.registry.key_of, self.again.key_of, self.registry.missing)
             for at, ((kind, _name), label, one, other) in enumerate(zip(group["parts"], labels, payload, again)):
                 difference = comparison.difference(one, other, label, ordered=kind == "name")
                 if difference is not None:

@@ -382,15 +382,14 @@ impl Actor {
         }
         if !self.init_gone && self.init.end().await.is_ok() {
             let ended = async {
+                let mut buried = false;
+                // Its channel closes with it. One that was killed has buried nobody.
                 while let Some(event) = self.init.next().await {
-                    if matches!(event, InitEvent::Ended {}) {
-                        break;
-                    }
+                    buried |= matches!(event, InitEvent::Ended {});
                 }
-                // Its channel closes with it.
-                while self.init.next().await.is_some() {}
+                buried
             };
-            if tokio::time::timeout(BURY_LIMIT, ended).await.is_ok() {
+            if tokio::time::timeout(BURY_LIMIT, ended).await == Ok(true) {
                 self.drain();
                 return;
             }
