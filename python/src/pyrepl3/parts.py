@@ -9,7 +9,8 @@ SnapshotKind = Literal["named", "savepoint", "transaction", "undo", "redo", "che
 
 Tier = Literal["import", "pickle", "cloudpickle", "source", "data"]
 """How a name is kept in a checkpoint: as an import, pickled (by the standard library, or by cloudpickle where the
-environment has it), as the source of its definition, or, where nothing else was possible, as plain data."""
+environment has it), as the source of its definition, or, as a container that holds what cannot be saved, with
+placeholders in its place (``data``)."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ other = results["model"]
     except AttributeError as error:
         assert "not saved in the checkpoint: a lock" in str(error)
     else:
-        raise AssertionError("a mark can be used")
+        raise AssertionError("a placeholder can be used")
     """
     body, tiers, lost = save_and_load(tmp_path, setup, check)
     assert (tiers["results"], tiers["rows"], tiers["other"]) == ("data", "data", "pickle")
@@ -91,7 +91,7 @@ def test_an_object_of_a_class_is_never_in_parts(tmp_path):
     assert tiers["x"] == "data" and "x[0]" in lost
 
 
-def test_a_mark_is_saved_again(tmp_path):
+def test_a_placeholder_is_saved_again(tmp_path):
     (tmp_path / "again").mkdir()
     tools.save(tmp_path, THREADS + "x = [1, lock]; del lock")
     tools.load(tmp_path, "y = x[1]", save_again=True)

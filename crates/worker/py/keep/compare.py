@@ -30,7 +30,7 @@ class Different(Exception):
 
 class Comparison:
     """`key_here`, `key_there`: the keys of definitions among the originals and among what was loaded. `missing`: id of
-    an original -> why there is a mark in its place (remains.py)."""
+    an original -> why there is a placeholder for it (remains.py)."""
 
     def __init__(self, key_here, key_there, missing=None):
         self.missing = missing or {}

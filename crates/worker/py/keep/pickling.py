@@ -69,8 +69,8 @@ class Fast(_Overriding, _Pickler):
     pass
 
 
-class Marking(Fast):
-    """Puts marks in the place of what cannot be saved."""
+class Partial(Fast):
+    """Puts placeholders where something cannot be saved."""
 
     def reducer_override(self, obj):
         reason = self.registry.missing.get(id(obj))
@@ -143,7 +143,7 @@ def run(registry, payload, tier="pickle", shared=()):
         done.views.append(view)
         return False
 
-    kinds = {"pickle": (Fast, Deep), "data": (Marking,)}.get(tier) or (cloud(),)
+    kinds = {"pickle": (Fast, Deep), "data": (Partial,)}.get(tier) or (cloud(),)
     for kind in kinds:
         pickler = done.pickler = kind(file, protocol=5, buffer_callback=keep)
         pickler.begin(registry)
@@ -486,7 +486,7 @@ def _image_file(pickler, obj):
     return NotImplemented
 
 
-def _mark(pickler, obj):
+def _placeholder(pickler, obj):
     return references.missing, (obj.reason,)
 
 
@@ -545,7 +545,7 @@ _HANDLERS = {
     weakref.WeakSet: _weak_set,
     LRU: _lru,
     memoryview: _memoryview,
-    NotSaved: _mark,
+    NotSaved: _placeholder,
     **dict.fromkeys(_TYPING, _typing),
 }
 _PLAIN = frozenset(

@@ -35,7 +35,7 @@ WORDS = (
     "chain",  # the state of an exception, with its cause and its context
     "memory",  # a memoryview
     "parameters",  # of a dataclass: each version of Python has others
-    "missing",  # a mark in the place of what cannot be saved
+    "missing",  # a placeholder for what cannot be saved
     "file",  # an open file, as the context describes it
 )
 for _name in WORDS:

@@ -1,7 +1,7 @@
 """The tier `data`: a container that holds what cannot be saved keeps the rest.
 
-In the place of each such object comes a mark which says that something is missing, and why. Marks stand for whole
-objects in lists, tuples, dicts, sets and the like; never for a part of some other object, which could rely on it.
+In the place of each such object comes a placeholder which says that something is missing, and why. It stands for a whole
+object in a list, tuple, dict, set or the like; never for a part of some other object, which could rely on it.
 """
 
 import collections
@@ -9,7 +9,7 @@ import types
 
 # Objects that are tried one by one before a container is given up.
 _TRIED = 10_000
-# Marks of one name that are listed, each by its place.
+# Placeholders of one name that are listed, each by its place.
 LISTED = 20
 _SEQUENCES = (list, tuple, collections.deque)
 _SETS = (set, frozenset)
