@@ -52,6 +52,7 @@ modules! {
     "_pyrepl3.keep.pickling" => "keep/pickling.py",
     "_pyrepl3.keep.prints" => "keep/prints.py",
     "_pyrepl3.keep.references" => "keep/references.py",
+    "_pyrepl3.keep.registries" => "keep/registries.py",
     "_pyrepl3.keep.registry" => "keep/registry.py",
     "_pyrepl3.keep.remains" => "keep/remains.py",
     "_pyrepl3.keep.save" => "keep/save.py",

@@ -27,3 +27,34 @@ case("matplotlib_figures", shared="import matplotlib.pyplot as plt",
      change="a = plt.figure(5); plt.plot([1, 2]); b, axes = plt.subplots(1, 2); plt.figure(5)",
      check="assert plt.get_fignums() == [5, 6] and plt.gcf().number == 5 and len(plt.gca().lines) == 1 and len(plt.figure(6).axes) == 2",
      undone="assert plt.get_fignums() == []", needs=("matplotlib",))
+
+# ---- what libraries are told by a call ----
+
+case("xml_prefixes", shared="import xml.etree.ElementTree as ET", change="ET.register_namespace('mine', 'urn:mine')",
+     check="assert ET.tostring(ET.Element('{urn:mine}a')) == b'<mine:a xmlns:mine=\"urn:mine\" />'",
+     undone="assert 'urn:mine' not in ET._namespace_map and len(ET._namespace_map) == 7")
+case("xml_prefix_taken_over", shared="import xml.etree.ElementTree as ET", change="ET.register_namespace('dc', 'urn:other')",
+     check="assert ET._namespace_map['urn:other'] == 'dc' and 'dc' not in [v for k, v in ET._namespace_map.items() if k != 'urn:other']",
+     undone="assert ET._namespace_map['http://purl.org/dc/elements/1.1/'] == 'dc'")
+case("calendar_weekday", change="import calendar; calendar.setfirstweekday(6)",
+     check="import calendar; assert calendar.firstweekday() == 6", undone="import calendar; assert calendar.firstweekday() == 0")
+case("mime_types", change="import mimetypes; mimetypes.add_type('x/mine', '.mine'); mimetypes.add_type('x/loose', '.loose', strict=False)",
+     check="import mimetypes; assert mimetypes.guess_type('a.mine')[0] == 'x/mine' and mimetypes.guess_extension('x/mine') == '.mine'\n"
+     "assert mimetypes.guess_type('a.loose', strict=False)[0] == 'x/loose' and mimetypes.guess_type('a.html')[0] == 'text/html'",
+     undone="import mimetypes; assert mimetypes.guess_type('a.mine')[0] is None and mimetypes.guess_type('a.html')[0] == 'text/html'")
+case("matplotlib_colours", shared="import matplotlib; from matplotlib.colors import ListedColormap",
+     change="matplotlib.colormaps.register(ListedColormap(['k', 'w'], name='mine'))",
+     check="assert matplotlib.colormaps['mine'].N == 2", undone="assert 'mine' not in matplotlib.colormaps and 'viridis' in matplotlib.colormaps",
+     needs=("matplotlib",))
+case("matplotlib_units", shared="import matplotlib.units\nclass Metre: pass\nclass Converter(matplotlib.units.ConversionInterface): pass",
+     change="matplotlib.units.registry[Metre] = Converter()",
+     check="assert type(matplotlib.units.registry[Metre]) is Converter", undone="assert not any(k.__name__ == 'Metre' for k in matplotlib.units.registry)",
+     needs=("matplotlib",))
+case("sympy_assumptions", shared="import sympy as sp; x = sp.Symbol('x')",
+     change="sp.assumptions.global_assumptions.add(sp.Q.positive(x)); sp.core.random.seed(4); sp.core.random.random()",
+     check="import random; one = random.Random(4); one.random()\n"
+     "assert sp.ask(sp.Q.positive(x)) is True and sp.core.random.random() == one.random()",
+     undone="assert sp.ask(sp.Q.positive(x)) is None", needs=("sympy",))
+case("registered_but_not_to_be_saved", shared="import mimetypes, matplotlib.units",
+     change="class Odd:\n    def __reduce__(self): raise TypeError('no way')\nmatplotlib.units.registry[complex] = Odd()",
+     check="assert complex not in matplotlib.units.registry", lost={"matplotlib.units.registry": "no way"}, needs=("matplotlib",))

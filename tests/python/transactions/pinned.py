@@ -414,7 +414,6 @@ ADDRESS = "a number made of an address: objects are at others"
 FOLLOWS = "follows from what is lost and named: it was to do this, or to be asked for it"
 OWN = "the library's own way of pickling leaves it out"
 ALIAS = "it comes back twice: as the variable, and as the state of the interpreter or of a library"
-UNNAMED = "state inside of a library that no kind of context looks at: lost without a name"
 
 APART: dict[str, dict[str, str]] = {
     'coroutine_suspended': {
@@ -517,11 +516,8 @@ APART: dict[str, dict[str, str]] = {
     'rendered_pixels': {
         'assert hashlib.md5(fig.canvas.buffer_rgba()).digest() == pixels': OWN,
     },
-    'colour_maps_registered': {
-        "assert 'case_map' in matplotlib.colormaps": UNNAMED,
-    },
     'interactive_mode_and_backend': {
-        'assert dict(matplotlib.units.registry) == dict(units)': UNNAMED,
+        'assert dict(matplotlib.units.registry) == dict(units)': ALIAS,
     },
     'sys_path': {
         'assert sys.path is path': ALIAS,
@@ -565,9 +561,6 @@ APART: dict[str, dict[str, str]] = {
         "db.execute('rollback to inner')": FOLLOWS,
         "assert [n for n, in db.execute('select n from t')] == [1]": FOLLOWS,
     },
-    'element_tree': {
-        "assert ET._namespace_map['urn:case'] == 'case'": UNNAMED,
-    },
     'incremental_parsers': {
         "assert seen == ['a', 'xr', 'xs', 'b', 'd', 'xu']": FOLLOWS,
     },
@@ -577,20 +570,6 @@ APART: dict[str, dict[str, str]] = {
     'regular_expressions_and_their_cache': {
         "assert re.compile('a+(?P<x>b)?', re.I) is p": VALUE,
         'assert re._cache == cached': VALUE,
-    },
-    'mail_and_headers': {
-        'assert len(mimetypes.types_map) == known': UNNAMED,
-    },
-    'calendars_and_statistics': {
-        'assert calendar.firstweekday() == 6': UNNAMED,
-    },
-    'assumptions': {
-        'assert global_assumptions == known | {Q.integer(x)}': UNNAMED,
-        'assert sp.ask(Q.positive(x))': UNNAMED,
-        'assert sp.ask(Q.negative(x)) is False': UNNAMED,
-    },
-    'caches_and_settings_of_sympy': {
-        'assert sp.core.random.rng.getstate() == state': UNNAMED,
     },
 }
 
@@ -610,8 +589,7 @@ def table() -> str:
         lost = "; ".join(f"{one}: {why}" for one, why in LOST.get(name, {}).items())
         apart = "; ".join(dict.fromkeys([*APART.get(name, {}).values(), *filter(None, [STRUCTURE.get(name)])]))
         lines.append(f"| {name} | {lost or '-'} | {apart or '-'} |")
-    unnamed = [name for name, parts in APART.items() if UNNAMED in parts.values()]
-    lines += ["", f"{len(LOST)} cases lose something that is named; {len(unnamed)} something that is not: {', '.join(unnamed)}"]
+    lines += ["", f"{len(LOST)} cases lose something that is named; none loses anything that is not."]
     return "\n".join(lines)
 
 
