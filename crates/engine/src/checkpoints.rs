@@ -111,18 +111,10 @@ impl Engine {
         self.shelf().list().await
     }
 
-    /// What a checkpoint holds, and what it could not keep.
+    /// Everything that a checkpoint says of itself: what it holds, and what it could not keep.
     ///
     /// # Errors
     /// `checkpoint_not_found`, `checkpoint_damaged`, `unsupported`.
-    pub async fn checkpoint_contents(&self, checkpoint: &str) -> Result<(Vec<Variable>, Vec<Lost>), Failure> {
-        contents(&self.shelf().find(checkpoint).await?)
-    }
-
-    /// Everything that a checkpoint says of itself.
-    ///
-    /// # Errors
-    /// As [`Engine::checkpoint_contents`].
     pub async fn checkpoint_details(&self, checkpoint: &str) -> Result<CheckpointDetails, Failure> {
         details(&self.shelf().find(checkpoint).await?)
     }
@@ -130,7 +122,7 @@ impl Engine {
     /// What differs between two checkpoints, name by name.
     ///
     /// # Errors
-    /// As [`Engine::checkpoint_contents`].
+    /// As [`Engine::checkpoint_details`].
     pub async fn diff(&self, earlier: &str, later: &str) -> Result<Vec<Difference>, Failure> {
         let (before, after) = (self.shelf().find(earlier).await?, self.shelf().find(later).await?);
         self.shelf().with(move |store| store.diff(&before, &after).map(differences)).await
@@ -139,7 +131,7 @@ impl Engine {
     /// Deletes a checkpoint, also one that is damaged. Others that share bytes with it keep them.
     ///
     /// # Errors
-    /// As [`Engine::checkpoint_contents`].
+    /// As [`Engine::checkpoint_details`].
     pub async fn delete_checkpoint(&self, checkpoint: &str) -> Result<Deleted, Failure> {
         let asked = checkpoint.to_owned();
         let deleted = self.shelf().with(move |store| {
@@ -185,7 +177,7 @@ impl Engine {
     /// Writes a checkpoint to one file, which must not be there yet and is there whole or not at all. Answers its bytes.
     ///
     /// # Errors
-    /// As [`Engine::checkpoint_contents`]; `bad_request` where the file cannot be written.
+    /// As [`Engine::checkpoint_details`]; `bad_request` where the file cannot be written.
     pub async fn export_checkpoint(&self, checkpoint: &str, file: &Path) -> Result<(Checkpoint, u64), Failure> {
         let manifest = self.shelf().find(checkpoint).await?;
         let line = summary(&manifest)?;

@@ -55,9 +55,11 @@ impl Journal {
         but.iter().try_for_each(|execution| self.note(*execution))
     }
 
-    /// The session ends by itself, with nothing left to tell.
-    pub(crate) fn remove(self) {
-        _ = fs::remove_file(&self.path);
+    /// The session ends. Where all of it is saved, nothing is left to tell whoever starts it again.
+    pub(crate) fn close(self) {
+        if self.file.metadata().is_ok_and(|file| file.len() == 0) {
+            _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -99,5 +101,14 @@ mod tests {
         assert_eq!(take(data.path(), &session, 3), [4, 5]);
         assert_eq!(take(data.path(), &session, 3), [0; 0]);
         assert_eq!(take(data.path(), "../../etc/passwd", 0), [0; 0]);
+
+        let mut journal = Journal::open(data.path(), &session).unwrap();
+        journal.note(6).unwrap();
+        let mut again = Journal::open(data.path(), &session).unwrap();
+        journal.close();
+        assert_eq!(fs::read_dir(data.path().join("journals")).unwrap().count(), 1);
+        again.saved(&[]).unwrap();
+        again.close();
+        assert_eq!(fs::read_dir(data.path().join("journals")).unwrap().count(), 0);
     }
 }

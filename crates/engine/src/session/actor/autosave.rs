@@ -164,12 +164,10 @@ impl Actor {
         }
     }
 
-    /// The session ends. What it leaves is told to whoever starts it again, unless all of it is saved.
-    pub(super) fn close_journal(&mut self, saved: bool) {
-        if let Some(journal) = self.journal.take()
-            && saved
-        {
-            journal.remove();
+    /// The session ends. What it leaves unsaved is told to whoever starts it again.
+    pub(super) fn close_journal(&mut self) {
+        if let Some(journal) = self.journal.take() {
+            journal.close();
         }
     }
 

@@ -373,8 +373,7 @@ impl Actor {
     /// Ends every process of the session.
     pub(super) async fn teardown(&mut self) {
         self.give_up_saving();
-        let saved = self.past.numbers().is_empty();
-        self.close_journal(saved);
+        self.close_journal();
         let busy = self.machine.current().is_some();
         if let Some((code, join)) = self.leave.filter(|_| self.up && !busy && !self.init_gone && self.count > 0) {
             self.tell(&Request::Exit { code, join });
