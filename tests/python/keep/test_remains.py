@@ -32,6 +32,11 @@ other = results["model"]
         assert "not saved in the checkpoint: a lock" in str(error)
     else:
         raise AssertionError("a placeholder can be used")
+    try:
+        with mark:
+            raise AssertionError("a placeholder can be entered")
+    except TypeError as error:
+        assert "not saved in the checkpoint: a lock" in str(error)
     """
     body, tiers, lost = save_and_load(tmp_path, setup, check)
     assert (tiers["results"], tiers["rows"], tiers["other"]) == ("data", "data", "pickle")

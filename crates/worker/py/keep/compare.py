@@ -188,7 +188,9 @@ class Comparison:
                 self._differ(path, "its items changed")
             return
         # Objects lie in another order where their hash comes from their address: only their kinds can be compared.
-        if sorted(map(type_name, mine)) != sorted(map(type_name, yours)):
+        kinds = [type_name(item) for item in mine if id(item) not in self.missing]
+        kinds += [type_name(NotSaved("")) for item in mine if id(item) in self.missing]
+        if sorted(kinds) != sorted(map(type_name, yours)):
             self._differ(path, "its items changed")
 
     def _reduction(self, one, other, path):

@@ -35,6 +35,14 @@ class NotSaved:
     def __setattr__(self, name, value):
         self.__getattr__(name)
 
+    def _fail(self, *_arguments, **_keywords):
+        raise TypeError(f"this object was not saved in the checkpoint: {self.reason}")
+
+    __call__ = __iter__ = __getitem__ = __enter__ = _fail
+
+    def __exit__(self, *_exception):
+        pass  # never entered
+
 
 class _TooMuch(Exception):
     """It is better lost as a whole."""
