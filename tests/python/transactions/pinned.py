@@ -578,6 +578,7 @@ APART: dict[str, dict[str, str]] = {
 }
 
 STRUCTURE: dict[str, str] = {
+    'itertools_finite': 'a placeholder stands where what is lost and named was',
     'single_dispatch': 'a cache of singledispatch, which fills itself again',
     'accessors_and_subclasses': 'pandas gives each instance a list of its own when it is loaded',
     'trees_in_space': "scipy's state of a tree has addresses in it",
