@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -431,3 +432,36 @@ async def test_a_branch_is_saved_by_itself() -> None:
             assert (await session.execute("x")).value == 2
             await branch.restore("first")
             assert (await branch.execute("x")).value == 1
+
+
+# ---- what it costs the second time ------------------------------------------------------------------------------
+
+
+async def test_what_saving_needs_is_loaded_once_and_unseen() -> None:
+    loaded = "import sys; '_pyrepl3.keep.context' in sys.modules"
+    async with Session() as session:
+        await session.execute("x = 1")
+        await session.checkpoint()
+        for _ in range(1000):
+            # Between two of these the worker has nothing to do.
+            await asyncio.sleep(0.05)
+            if (await session.execute(loaded)).value:
+                break
+        else:
+            raise AssertionError("it was never loaded")
+
+
+async def test_code_that_watches_imports_does_not_see_those_of_the_worker() -> None:
+    watch = """
+        import sys
+        seen = []
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                seen.append(name)
+        sys.meta_path.insert(0, Finder())
+    """
+    async with Session() as session:
+        await session.execute(dedent(watch))
+        await session.checkpoint()
+        await asyncio.sleep(0.1)
+        assert (await session.execute("seen")).value == []

@@ -99,6 +99,10 @@ class Channel:
         """Waits for the next request. For the main thread, outside user code."""
         return self._wait(self._take_request)
 
+    def is_quiet(self, milliseconds):
+        """Whether nothing comes for so long. False where another thread reads, or somebody has gone."""
+        return not (self._requests or self._reading or self._readable.poll(milliseconds))
+
     def request_now(self):
         """The next request if one is there, without waiting."""
         with self._lock:

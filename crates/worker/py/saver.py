@@ -30,6 +30,7 @@ class Keeping:
         self.executor = self.tracker = None
         self.initial = frozenset()
         self.baseline = None
+        self.was_tracked = False  # whether this session has been saved
 
     def prepare(self):
         """In the zygote, when all that is no session's doing has been done."""
@@ -46,6 +47,7 @@ class Keeping:
 
     def track(self):
         """In the live process, just before the fork for a checkpoint: what was written since the one before."""
+        self.was_tracked = True
         if system.thread_count() > 1:
             # Another thread could write between this and the fork.
             if self.tracker is not None:

@@ -12,6 +12,7 @@ import threading
 from . import display, effects, execute, failure, freeze, introspect, restorer, saver, source, stop, streams
 from .channel import Channel
 from .children import Children
+from .later import IDLE, Later
 
 _main = sys.modules["__main__"]
 
@@ -121,9 +122,13 @@ def main(channel_fd, stdout, stderr, stdin):
 
 
 def serve(channel, guard, executor, freezer, namespace, initial):
+    later = Later()
     while True:
         loop = executor.loop
         guard.mode = stop.OFF
+        if later and loop is None and freezer.keeping.was_tracked and channel.is_quiet(IDLE):
+            later.load_next()
+            continue
         request = loop.request() if loop is not None and loop.usable() else channel.request()
         op = request["op"]
         if "fds" in request and not froze(request, channel, freezer):

@@ -6,7 +6,6 @@ serves in the same way.
 """
 
 import gc
-import importlib
 import json
 import os
 import select
@@ -18,13 +17,12 @@ import traceback
 import warnings
 
 from . import inventory, session, system, worker
+from .later import IDLE, Later
 from .libraries import Libraries
 
 FDS = 8
 # Rounds of looking for orphans: one that the kernel cannot end must not stop sessions from being started.
 _SWEEPS = 500
-# Loaded when the zygote has been idle for a moment.
-LATER = ("_pyrepl3.keep.transport", "_pyrepl3.keep.save", "_pyrepl3.keep.load", "_pyrepl3.keep.context")
 
 
 class Link:
@@ -116,12 +114,14 @@ def serve(link):
     system.become_subreaper()
     link.send({"t": "ready", "python": python_info()})
     inits = set()
-    later = iter(LATER)
+    later = Later()
     while True:
-        if later is not None and not link.has_request(0.02):
-            # What sessions need for checkpoints, while there is nothing else to do: one that starts earlier has to
-            # read it by itself.
-            later = load_next(later)
+        if later and not link.has_request(IDLE / 1000):
+            later.load_next()
+            if not later:
+                # Sessions share it.
+                gc.collect()
+                gc.freeze()
             continue
         request, fds = link.receive()
         if request is None:
@@ -145,20 +145,6 @@ def serve(link):
             inits.add(pid)
         for fd in fds:
             os.close(fd)
-
-
-def load_next(later):
-    """Loads one module more. Returns the rest, None when there is none."""
-    name = next(later, None)
-    if name is None:
-        gc.collect()
-        gc.freeze()
-        return None
-    try:
-        importlib.import_module(name)
-    except Exception:  # no session is worse off: a saver meets the same, and says so
-        return None
-    return later
 
 
 def settle():
