@@ -233,15 +233,13 @@ impl PackWriter {
         {
             return Err(Error::Full { why: format!("the store may take {bound} bytes, and would have more") });
         }
-        if self.gathered.len() + bytes.len() <= GATHER {
-            self.gathered.extend_from_slice(bytes);
-        } else {
+        if bytes.len() > GATHER / 4 || self.gathered.len() + bytes.len() > GATHER {
             self.write_gathered()?;
-            if bytes.len() <= GATHER / 4 {
-                self.gathered.extend_from_slice(bytes);
-            } else {
-                self.write(bytes)?;
-            }
+        }
+        if bytes.len() > GATHER / 4 {
+            self.write(bytes)?;
+        } else {
+            self.gathered.extend_from_slice(bytes);
         }
         self.at = end;
         Ok(())

@@ -24,7 +24,7 @@ const BODY: u64 = 256 << 20;
 /// Buffers that are remembered for the next checkpoint.
 const BUFFERS: usize = 4096;
 /// Bytes that are read at a time: what the store likes to get.
-const PIECE: usize = 4 << 20;
+const PIECE: usize = 1 << 20;
 /// Progress is told at most so often.
 const PACE: Duration = Duration::from_millis(50);
 
