@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -215,3 +216,35 @@ async def test_the_engine_refuses_what_would_never_save(wanted: dict[str, Any]) 
     session._options["autosave"] = wanted  # Past the client's own check.
     with pytest.raises(pyrepl3.BadValue, match="autosave"):
         await session.start()
+
+
+async def test_what_could_not_come_back_is_not_replaced_by_what_came_after_it(tmp_path: Path) -> None:
+    """A hostile review: the recovery died of a passing trouble, and the empty session's saves pushed out the only good one."""
+    trouble = tmp_path / "trouble"
+    code = f"""
+import os
+class P:
+    def __init__(self): self.v = 1
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if os.path.exists({str(trouble)!r}): os.abort()
+p = P(); y = 1
+"""
+    async with Session(data=tmp_path / "data", name="p", autosave=Autosave(executions=1, keep=1)) as session:
+        events = session.events()
+        await session.execute(code)
+        good = await until(events, CheckpointCreatedMessage)
+        trouble.touch()
+        with pytest.raises(ExecutionError):
+            await session.execute("os.abort()")
+        with suppress(pyrepl3.SessionLost):
+            # Nothing is there any more, which is said once.
+            await session.execute("'what is there?'")
+        for number in range(3):
+            await session.execute(f"q = {number}")
+            last = await until(events, CheckpointCreatedMessage)
+        assert last.parent != good.checkpoint_id
+        assert {each.checkpoint_id for each in await session.checkpoints()} == {last.checkpoint_id, good.checkpoint_id}
+        trouble.unlink()
+        await session.restore(good.checkpoint_id)
+        assert (await session.execute("[y, p.v]")).value == [1, 1]

@@ -465,3 +465,45 @@ async def test_code_that_watches_imports_does_not_see_those_of_the_worker() -> N
         await session.checkpoint()
         await asyncio.sleep(0.1)
         assert (await session.execute("seen")).value == []
+
+
+# ---- found by a hostile review -----------------------------------------------------------------------------------
+
+
+async def test_a_reason_that_is_no_text_is_told_all_the_same(tmp_path: Path) -> None:
+    trouble = tmp_path / "trouble"
+    code = f"""
+        import os
+        class B:
+            def __init__(self): self.v = 1
+            def __setstate__(self, state):
+                self.__dict__.update(state)
+                if os.path.exists({str(trouble)!r}): raise ValueError('caf\\udce9.txt')
+        class R:
+            def __reduce__(self): raise ValueError('\\ud800 bad')
+        b = B(); r = R(); z = 1
+    """
+    async with Session() as session:
+        await session.execute(dedent(code))
+        saved = await session.checkpoint()
+        assert [lost.name for lost in saved.lost] == ["r"]
+        trouble.touch()
+        restored = await session.restore(saved.checkpoint_id)
+        assert {lost.name: lost.reason for lost in restored.lost}["b"].endswith("caf?.txt")
+        assert (await session.execute("z")).value == 1
+
+
+async def test_odd_modules_and_names_stop_no_checkpoint() -> None:
+    async with Session() as session:
+        await session.execute("import sys; sys.modules[5] = None; globals()['x' * 70_000] = 8; globals()['\\ud800'] = 4; ok = 1")
+        saved = await session.checkpoint()
+        assert [variable.name for variable in saved.variables] == ["sys", "ok"]
+        assert {"?", "x" * 60 + "…"} <= {lost.name for lost in saved.lost}
+
+
+async def test_what_is_set_on_classes_of_logging_is_kept() -> None:
+    async with Session() as session:
+        await session.execute("import logging\ndef trace(self): return 'traced'\nlogging.Logger.trace = trace")
+        saved = await session.checkpoint()
+    async with Session(from_checkpoint=saved.checkpoint_id) as session:
+        assert (await session.execute("logging.getLogger('a').trace()")).value == "traced"

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::{Error, Result};
@@ -49,7 +50,7 @@ impl Disk {
     }
 
     pub(crate) fn open(&self, path: &Path) -> Result<File> {
-        self.before(Step::Open, path).and_then(|()| File::open(path)).map_err(|error| Error::io("open", path, error))
+        self.before(Step::Open, path).and_then(|()| regular(path)).map_err(|error| Error::io("open", path, error))
     }
 
     /// Appends to a file that was opened at `path`.
@@ -133,7 +134,7 @@ impl Disk {
 
     /// Reads a small file whole, or `None` where there is none.
     pub(crate) fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
-        let file = match self.before(Step::Open, path).and_then(|()| File::open(path)) {
+        let file = match self.before(Step::Open, path).and_then(|()| regular(path)) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("open", path, error)),
@@ -146,5 +147,16 @@ impl Disk {
         std::io::Read::read_to_end(&mut std::io::Read::take(&file, limit), &mut bytes)
             .map_err(|error| Error::io("read", path, error))?;
         Ok(Some(bytes))
+    }
+}
+
+/// Opens a file for reading. A pipe that somebody has put in its place would be waited for.
+fn regular(path: &Path) -> std::io::Result<File> {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(std::io::Error::new(ErrorKind::InvalidInput, "this is no regular file"))
     }
 }

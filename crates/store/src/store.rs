@@ -96,7 +96,9 @@ impl Store {
 
     pub(crate) fn lineages(&self) -> Result<Vec<Lineage>> {
         let names = self.disk().names(&self.0.directory.join("lineages"))?;
-        Ok(names.iter().filter_map(|name| Some(self.lineage(&LineageId::parse(name).ok()?))).collect())
+        let lineages = names.iter().filter_map(|name| Some(self.lineage(&LineageId::parse(name).ok()?)));
+        // A stray file among them says nothing of its neighbours.
+        Ok(lineages.filter(|lineage| lineage.directory.is_dir()).collect())
     }
 
     /// Begins a checkpoint. It is there once it is committed.

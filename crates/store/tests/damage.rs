@@ -234,3 +234,23 @@ proptest! {
         prop_assert!(open(directory.path()).import(Untrusted::new(&bytes[..]).accept()).is_err());
     }
 }
+
+#[test]
+fn what_is_no_file_of_ours_is_not_waited_for_and_stops_nothing() {
+    let directory = in_memory();
+    let data = directory.path();
+    let store = open(data);
+    let good = save(&store, &LineageId::new(), meta("s", Some("good")), &blobs()).unwrap();
+    let bad = save(&store, &LineageId::new(), meta("s", Some("bad")), &blobs()).unwrap();
+    let path =
+        files(data).into_keys().find(|path| path.to_string_lossy().ends_with(&format!("{}.json", bad.id))).unwrap();
+    fs::write(path.ancestors().nth(3).unwrap().join("file"), "stray").unwrap();
+    fs::remove_file(&path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let store = open(data);
+    assert_eq!(store.list().unwrap().iter().filter(|one| one.state.is_err()).count(), 1);
+    let found = store.find("good", None).unwrap();
+    assert_eq!(found.id, good.id);
+    assert!(store.verify(&found).unwrap().names_damaged.is_empty());
+    assert!(store.find(bad.id.as_str(), None).unwrap_err().to_string().contains("no regular file"));
+}

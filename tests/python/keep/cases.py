@@ -664,3 +664,36 @@ case("an image of several frames", """
     frames[0].save(raw, "GIF", save_all=True, append_images=frames[1:]); gif = Image.open(raw); gif.seek(1)
     frames[1].save(still, "PNG"); png = Image.open(still)
 """, "assert png.getpixel((1, 1)) == 60 and len(frames) == 4", {"gif": "several frames"}, needs=("PIL",))
+
+# ---- found by a hostile review ----
+case("instances that the class itself holds", """
+    class Sing:
+        _i = None
+        def __new__(cls):
+            if cls._i is None: cls._i = super().__new__(cls)
+            return cls._i
+    s1 = Sing(); s1.data = [1, 2, 3]
+    class Str(str):
+        def __new__(cls, v): return super().__new__(cls, v)
+    Str.A = Str('a')
+    class Ver(tuple):
+        def __new__(cls, v): return super().__new__(cls, v)
+    Ver.ZERO = Ver((0, 0)); v = Ver((1, 2))
+    class Item:
+        def __init__(self, n): self.n = n
+        def __hash__(self): return hash(super().__class__) and hash(self.n)
+        def __setstate__(self, state): super().__setattr__('n', state['n'])
+    Item.all = {Item(1), Item(2)}
+""", "assert Sing() is s1 and s1.data == [1, 2, 3] and type(Str.A) is Str and Str.A == 'a' and Ver.ZERO == (0, 0) and v == (1, 2)\n"
+     "assert {one.n for one in Item.all} == {1, 2}")
+case("metaclass whose eq and hash are the user's", """
+    class Meta(type):
+        def __eq__(c, o): return c.key == o.key
+        def __hash__(c): return 1
+    class A(metaclass=Meta): key = 1
+    a = A(); ok = [1]
+""", "assert ok == [1]", {"a": "has no attribute 'key'"})
+case("errors with lone surrogates", "class R:\n    def __reduce__(self): raise ValueError('caf\\udce9 bad')\nr = R(); ok = 1\n", "assert ok == 1",
+     {"r": "caf? bad"})
+case("keys that are no names", "globals()[7] = 8; globals()['x' * 70000] = 8; globals()['\\ud800'] = 4; ok = 1\n", "assert ok == 1",
+     {"globals()[7]": "no string", "x" * 60 + "…": "70,000 characters", "?": "surrogate"})

@@ -158,7 +158,15 @@ impl Session {
             let count = Extra::of(&manifest).execution_count;
             let missing = self.shelf().with(move |_| Ok(data.map(|data| take_journal(&data, &session, count)))).await?;
             let reason = "a session of this name was started again, and its last checkpoint came back by itself";
-            self.bring_back(manifest, true, reason.to_owned(), Some(missing.unwrap_or_default())).await?;
+            let id = manifest.id.clone();
+            let brought = self.bring_back(manifest, true, reason.to_owned(), Some(missing.unwrap_or_default())).await;
+            brought.map_err(|mut failure| {
+                failure.how = format!(
+                    "its checkpoint {id} is kept: mend the cause and start it again, start it from an earlier checkpoint under \
+                     another name, or start it with the recovery of autosave switched off"
+                );
+                failure
+            })?;
         }
         Ok(())
     }

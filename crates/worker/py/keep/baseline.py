@@ -82,7 +82,8 @@ class Baseline:
         return [
             name
             for name, module in list(sys.modules.items())
-            if name not in self.modules
+            if _type(name) is str
+            and name not in self.modules
             and (name not in self.later or self.later[name][0] is not module)
             # To look at all that the worker consists of took longer than all other context together.
             and not name.startswith("_pyrepl3")
@@ -118,6 +119,8 @@ def take():
 
 
 def _is_module(name, module):
+    if _type(name) is not str:
+        return False
     # `__main__` has another name, too, once multiprocessing is imported.
     if name == "__main__" or name.startswith("_pyrepl3"):
         return False

@@ -4,7 +4,7 @@ import reprlib
 import sys
 
 from . import limits, pickling
-from .words import name_of
+from .words import clean, name_of
 
 PREVIEW = 200  # characters of a lost value
 
@@ -70,12 +70,12 @@ def by_reference(registry, obj):
 
 def preview(obj, deadline):
     """What a lost value looked like. A repr may be the user's code: it fails or takes long without harm."""
-    if type(obj) not in (list, dict, tuple, set, str, bytes):
+    if not any(type(obj) is kind for kind in (list, dict, tuple, set, str, bytes)):
         return {}
     short = reprlib.Repr()
     short.maxstring = short.maxother = PREVIEW // 2
     try:
         with limits.within(deadline and min(deadline, 1.0)):
-            return {"preview": short.repr(obj)[:PREVIEW]}
+            return {"preview": clean(short.repr(obj)[:PREVIEW])}
     except BaseException:  # there is no preview, then
         return {}

@@ -123,7 +123,8 @@ def _attribute(value, name):
 
 def _seen(module, path, owner, by_name):
     """The patch that a source speaks of, if it is still there."""
-    if module == "logging" or module.startswith("_pyrepl3") or _is_elsewhere(module, path[0], None):
+    # Of logging, what its functions set is another kind; what is set on its classes is the session's.
+    if module == "logging" and len(path) == 1 or module.startswith("_pyrepl3") or _is_elsewhere(module, path[0], None):
         return None
     try:
         contents = vars(owner)

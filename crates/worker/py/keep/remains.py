@@ -26,6 +26,15 @@ class NotSaved:
     def __init__(self, reason):
         object.__setattr__(self, "reason", reason)
 
+    def __reduce__(self):
+        return NotSaved, (self.reason,)
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
     def __repr__(self):
         return f"<not saved: {self.reason}>"
 
@@ -38,7 +47,10 @@ class NotSaved:
     def _fail(self, *_arguments, **_keywords):
         raise TypeError(f"this object was not saved in the checkpoint: {self.reason}")
 
-    __call__ = __iter__ = __getitem__ = __enter__ = _fail
+    __call__ = __iter__ = __getitem__ = __len__ = __enter__ = _fail
+
+    def __bool__(self):
+        return False
 
     def __exit__(self, *_exception):
         pass  # never entered
@@ -49,7 +61,7 @@ class _TooMuch(Exception):
 
 
 class Remains:
-    """What is missing in one container. `missing`: id -> reason; `places`: (label, reason), each object once."""
+    """What is missing in one container. `missing`: id -> reason; `places`: (label, reason) of each place."""
 
     def __init__(self, name, obj, why):
         """`why(object)`: the reason for which it cannot be saved, or None."""
@@ -76,6 +88,8 @@ class Remains:
         kind = type(obj)
         if kind in _ATOMS:
             self._kept += 1
+        elif id(obj) in self.missing:
+            self.places.append((place, self.missing[id(obj)]))
         elif id(obj) in self._seen:
             pass
         elif kind in CONTAINERS:

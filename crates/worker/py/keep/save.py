@@ -17,7 +17,7 @@ from .groups import Group, by_reference, needs, preview
 from .registry import Registry, package, version_of
 from .remains import CONTAINERS, Remains
 from .verify import Verifier
-from .words import Lost, of_error, type_name
+from .words import Lost, of_error, type_name, unfit_name
 
 # Names that every `__main__` has.
 OWN = frozenset(("__builtins__", "__name__", "__package__", "__loader__", "__spec__", "__file__", "__cached__"))
@@ -62,11 +62,20 @@ class _Saver:
 
     def names(self):
         namespace = self.registry.namespace
-        names = [name for name in namespace if type(name) is str and name not in OWN and name not in self.skip]
-        names = [name for name in names if name != "__doc__" or namespace[name] is not None]
+        names = []
+        for name in list(namespace):
+            reason = unfit_name(name)
+            if reason is not None:
+                self.notes[reason[0]] = reason[1]
+            elif name not in OWN and name not in self.skip and (name != "__doc__" or namespace[name] is not None):
+                names.append(name)
         for done, name in enumerate(names):
             self.sink.progress(done, len(names), name)
-            self._name(name, namespace[name])
+            try:
+                self._name(name, namespace[name])
+            except BaseException as error:  # a metaclass of the user's that answers wrongly: this name fails, nothing else
+                self.passes.pop(("name", name), None)
+                self.lost[name] = of_error(error, "it cannot be looked at")
         self.definitions()
 
     def _name(self, name, obj):

@@ -10,7 +10,7 @@ LARGEST = 4 << 20
 
 def collect(registry):
     """[{"name", "source", "file", "package"}] of every such module that is loaded, and [{"name", "reason"}]."""
-    for name in list(sys.modules):
+    for name in [one for one in sys.modules if type(one) is str]:
         registry.real_module(name)
     found, lost = [], []
     for name, file in sorted(registry.session_modules.items()):

@@ -180,6 +180,7 @@ def shape_class(loader, key, made, shape, head):
     for name, value in shape.items():
         if not isinstance(value, Missing):
             _set(made, name, value)
+            _know_class(value, made)
     for name in (*head["names"], *head["late"]):
         # Until its state is there, a class has what it inherits, not what holds a place.
         if name not in shape and name not in head["values"] and not name.startswith("__"):
@@ -191,6 +192,18 @@ def shape_class(loader, key, made, shape, head):
             if name in head["names"] or name in head["late"]:
                 type.__delattr__(made, name)  # what held its place
     return made
+
+
+def _know_class(value, made):
+    """Instances that the class itself holds are loaded before its cells are: `super()` must work in their methods."""
+    parts = (value.fget, value.fset, value.fdel) if type(value) is property else (getattr(value, "__func__", value),)
+    for function in parts:
+        if type(function) is types.FunctionType and "__class__" in function.__code__.co_freevars:
+            cell = function.__closure__[function.__code__.co_freevars.index("__class__")]
+            try:
+                cell.cell_contents  # noqa: B018
+            except ValueError:
+                cell.cell_contents = made
 
 
 def fill_class(loader, key, made, state):

@@ -1,5 +1,6 @@
 """Why something cannot be saved, in plain words."""
 
+import reprlib
 import sys
 import types
 
@@ -117,11 +118,31 @@ def of_error(error, during):
         return f"{during}: there is not enough memory"
     try:
         text = str(error)
-        text = text if type(text) is str else ""
+        text = clean(text) if type(text) is str else ""
     except BaseException:  # the exception's own __str__ fails: its type says what there is to say
         text = ""
     text = text.split("\n", 1)[0][:300]
     return f"{during}: {kind}: {text}" if text else f"{during}: {kind}"
+
+
+def clean(text):
+    """A text that every reader of JSON takes: lone surrogates, of file names say, become question marks."""
+    return text.encode("utf-8", "replace").decode()
+
+
+# Longer names are nobody's variables.
+_LONGEST = 1000
+
+
+def unfit_name(name):
+    """For a key of the namespace that no checkpoint can name: what to call it, and why it is lost."""
+    if type(name) is not str:
+        return f"globals()[{reprlib.repr(name)}]", "a key that is no string is no variable"
+    if len(name) > _LONGEST:
+        return f"{clean(name[:60])}…", f"its name has {len(name):,} characters: {_LONGEST:,} can be kept"
+    if clean(name) != name:
+        return clean(name), "its name is no text: it has a lone surrogate"
+    return None
 
 
 def is_main(module):

@@ -9,6 +9,7 @@ use crate::session::machine::{Kind, Task};
 use crate::session::messages;
 use pyrepl3_protocol::Failure;
 use pyrepl3_protocol::message::{Autosave, Message};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -104,27 +105,33 @@ impl Actor {
             Err(failure) => self.tell_of_failed_autosave(failure),
             Ok(stored) => {
                 self.tell_session(Message::CheckpointCreated(stored.message.clone()));
-                self.delete_older();
+                self.delete_older(&stored.message.checkpoint_id);
             }
         }
     }
 
-    /// Of those that the session made by itself, the newest are kept.
-    fn delete_older(&self) {
+    /// Of those that the session made by itself, the newest are kept. Only those count that lead to the last one: a
+    /// state that could not be brought back, or that was left by a restore, is not replaced by what came after it.
+    fn delete_older(&self, newest: &str) {
         let keep = self.place.setup.options.autosave.as_ref().and_then(|wanted| wanted.keep).unwrap_or(KEEP).max(1);
-        let (shelf, session) = (self.place.origin.shelf.clone(), self.id());
+        let (shelf, session, newest) = (self.place.origin.shelf.clone(), self.id(), newest.to_owned());
         tokio::spawn(async move {
             let deleted = shelf.with(move |store| {
-                let mut kept = 0;
+                let mut mine = HashMap::new();
                 for summary in store.list()? {
-                    if !summary.state.is_ok_and(|details| details.session == session) {
-                        continue;
+                    if let Some(details) = summary.state.ok().filter(|details| details.session == session) {
+                        let parent = details.parent.map(|parent| parent.to_string());
+                        mine.insert(summary.id.to_string(), (summary.lineage, parent));
                     }
-                    let Ok(manifest) = store.find(summary.id.as_str(), Some(&summary.lineage)) else { continue };
+                }
+                let (mut kept, mut at) = (0, Some(newest));
+                while let Some((id, (lineage, parent))) = at.take().and_then(|id| mine.remove_entry(&id)) {
+                    at = parent;
+                    let Ok(manifest) = store.find(&id, Some(&lineage)) else { continue };
                     if Extra::of(&manifest).automatic {
                         kept += 1;
                         if kept > keep {
-                            store.delete(&summary.id)?;
+                            store.delete(&manifest.id)?;
                         }
                     }
                 }
@@ -232,7 +239,13 @@ impl Actor {
     fn not_recovered(&mut self, failure: &Failure) {
         self.came_back = None;
         self.past = crate::session::past::Past::default();
-        let text = format!("The last checkpoint could not be brought back: {failure}");
+        // What comes now is another line: it neither replaces that checkpoint nor is compared with it.
+        let id = self.parent.take().unwrap_or_default();
+        self.base = None;
+        let text = format!(
+            "The last checkpoint could not be brought back: {failure}. It is kept: restore {id:?} once the cause is gone, \
+             or an earlier one"
+        );
         self.tell_session(Message::Warning(messages::warning(&self.place.shared.id, text)));
     }
 }

@@ -257,7 +257,11 @@ impl Actor {
     /// What the worker says of what it brought back. False where this is no restore.
     pub(super) fn note_restored(&mut self, token: Token, data: &serde_json::value::RawValue) -> bool {
         let Some((_, restoring)) = self.restore_of(token) else { return false };
-        restoring.recovered = serde_json::from_str(data.get()).ok();
+        restoring.recovered = Some(serde_json::from_str(data.get()).unwrap_or_else(|error| {
+            // It has done what it was asked for: the caller must not think that nothing was changed.
+            let reason = format!("what the worker said of it made no sense ({error}): look at what is there");
+            Recovered { lost: vec![Lost { name: "the list of what came back".into(), reason }], ..Recovered::default() }
+        }));
         true
     }
 
