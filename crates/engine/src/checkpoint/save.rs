@@ -242,7 +242,7 @@ impl Intake {
                 SaverEvent::Body { n, generation } if n <= BODY => {
                     self.generation = generation.filter(|name| name.len() <= 100);
                     let mut body = vec![0; usize::try_from(n).unwrap_or(0)];
-                    self.stream.read_exact(&mut body).map_err(|error| silent(&error))?;
+                    self.stream.read_exact(&mut body).map_err(|error| silent(&error, &self.note.name))?;
                     return String::from_utf8(body).map_err(|_| died("its description is not UTF-8"));
                 }
                 SaverEvent::Body { n, .. } => return Err(died(&format!("its description has {n} bytes"))),
@@ -297,13 +297,13 @@ impl Intake {
 
     fn event(&mut self) -> Result<SaverEvent, Failure> {
         let mut head = [0; 4];
-        self.stream.read_exact(&mut head).map_err(|error| silent(&error))?;
+        self.stream.read_exact(&mut head).map_err(|error| silent(&error, &self.note.name))?;
         let size = u32::from_be_bytes(head) as usize;
         if size > FRAME {
             return Err(died("it announces a frame that is too large"));
         }
         let mut json = vec![0; size];
-        self.stream.read_exact(&mut json).map_err(|error| silent(&error))?;
+        self.stream.read_exact(&mut json).map_err(|error| silent(&error, &self.note.name))?;
         serde_json::from_slice(&json).map_err(|error| died(&format!("it said what makes no sense: {error}")))
     }
 
@@ -314,7 +314,7 @@ impl Intake {
             if self.piece.len() < size {
                 self.piece.resize(size, 0);
             }
-            self.stream.read_exact(&mut self.piece[..size]).map_err(|error| silent(&error))?;
+            self.stream.read_exact(&mut self.piece[..size]).map_err(|error| silent(&error, &self.note.name))?;
             write(&self.piece[..size]).map_err(|error| failure(&error))?;
             left -= size as u64;
             self.note.bytes += size as u64;
@@ -324,12 +324,14 @@ impl Intake {
     }
 }
 
-fn silent(error: &io::Error) -> Failure {
+/// Why a saver is not heard any more. `name` is what it was busy with, as far as it said.
+fn silent(error: &io::Error, name: &str) -> Failure {
+    let over = if name.is_empty() { String::new() } else { format!(", perhaps over {name:?}: see how that is pickled") };
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            died(&format!("it said nothing for {} s", SILENCE.as_secs()))
+            died(&format!("it said nothing for {} s{over}", SILENCE.as_secs()))
         }
-        io::ErrorKind::UnexpectedEof => died("it ended before it was done"),
+        io::ErrorKind::UnexpectedEof => died(&format!("it ended before it was done{over}")),
         _ => died(&error.to_string()),
     }
 }
