@@ -326,7 +326,8 @@ impl Intake {
 
 /// Why a saver is not heard any more. `name` is what it was busy with, as far as it said.
 fn silent(error: &io::Error, name: &str) -> Failure {
-    let over = if name.is_empty() { String::new() } else { format!(", perhaps over {name:?}: see how that is pickled") };
+    let over =
+        if name.is_empty() { String::new() } else { format!(", perhaps over {name:?}: see how that is pickled") };
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             died(&format!("it said nothing for {} s{over}", SILENCE.as_secs()))
