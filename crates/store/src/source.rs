@@ -113,11 +113,16 @@ impl Source {
 
     /// A chunk is in no pack.
     pub(crate) fn missing(&self) -> Error {
-        self.damaged(&format!("some of its bytes are nowhere, as {}", self.index.why_missing()))
+        let what = format!("some of its bytes are nowhere, as {}", self.index.why_missing());
+        self.told(&what, "Others may need the same file: verify the checkpoint to see what is whole of")
     }
 
     /// Says what is damaged, whose it is, and what is not.
     pub(crate) fn damaged(&self, what: &str) -> Error {
+        self.told(what, "This does not touch")
+    }
+
+    fn told(&self, what: &str, of_others: &str) -> Error {
         let (bad, good) = self.manifest.names_by(&[self.blob]);
         let size = self.manifest.blob(self.blob).map_or(0, |(_, size)| size);
         let of = if bad.is_empty() { String::new() } else { format!(", with {}", listed(&bad)) };
@@ -127,7 +132,7 @@ impl Source {
             still_good: if good.is_empty() {
                 "Nothing else is in it; earlier checkpoints may be whole".into()
             } else {
-                format!("This does not touch {}", listed(&good))
+                format!("{of_others} {}", listed(&good))
             },
         }
     }
