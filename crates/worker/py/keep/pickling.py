@@ -57,6 +57,7 @@ class _Overriding:
     def begin(self, registry):
         self.registry, self.table = registry, registry.table
         self.units, self.modules, self.suspects = {}, set(), {}
+        self.placeholders = 0  # for what an earlier checkpoint could not keep
         self.plain = True  # nothing but Python's own containers and values so far
 
     def refer(self, obj, kind, name, place=""):
@@ -487,6 +488,7 @@ def _image_file(pickler, obj):
 
 
 def _placeholder(pickler, obj):
+    pickler.placeholders += 1
     return references.missing, (obj.reason,)
 
 

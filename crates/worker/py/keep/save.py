@@ -432,6 +432,11 @@ class _Saver:
         for name, missing in self.remains.items():
             if ("name", name) in self.passes:
                 notes += ({"name": label, "reason": reason} for label, reason in missing)
+        for (what, name), one in self.passes.items():
+            count = 0 if what != "name" or one.pickler is None else one.pickler.placeholders
+            if count:
+                reason = f"it holds {count:,} placeholders for what an earlier checkpoint could not keep"
+                notes.append({"name": f"placeholders in {name}", "reason": reason})
         namespace = self.registry.namespace
         lost = [{"name": n, "reason": r} | preview(namespace.get(n), self.deadline) for n, r in self.lost.items()]
         names = pickling.packages(self.modules)
