@@ -38,16 +38,54 @@ _compiled = {}
 
 
 def _candidates(text, file, name, line, flags):
-    key = file, flags & _FUTURE
-    if key not in _compiled or _compiled[key][0] != text:
-        _compiled[key] = text, compile(text, file, "exec", flags & _FUTURE | _TOP_LEVEL_AWAIT, True)
-    found, todo = [], [_compiled[key][1]]
+    flags = flags & _FUTURE | _TOP_LEVEL_AWAIT
+    module = _module(text, file, flags)
+    if module is not None:
+        return _within(module, name, line)
+    # Something in it is of a newer Python, which says nothing of what stands beside it.
+    for statement in _statements(text, line):
+        module = _module(statement, file, flags)
+        found = [] if module is None else _within(module, name, line)
+        if found:
+            return found
+    return []
+
+
+def _within(module, name, line):
+    found, todo = [], [module]
     while todo:
         code = todo.pop()
         if code.co_name == name and code.co_firstlineno == line:
             found.append(code)
         todo += [const for const in reversed(code.co_consts) if type(const) is types.CodeType]
     return found
+
+
+def _module(text, file, flags):
+    """The code of a text; None where this Python does not understand it."""
+    key = text, file, flags
+    if key not in _compiled:
+        try:
+            _compiled[key] = compile(text, file, "exec", flags, True)
+        except SyntaxError:
+            _compiled[key] = None
+    return _compiled[key]
+
+
+# Beginnings and ends of lines that are tried for a statement.
+_TRIES = 10
+
+
+def _statements(text, line):
+    """Texts with nothing but the outermost statement that a line is in, at its place; the likeliest first: a line that
+    begins without a space may also be in the middle of a string."""
+    lines = text.split("\n")
+    begins = [at for at, one in enumerate(lines) if one[:1] not in ("", " ", "\t", "#", ")", "]", "}")]
+    for start in [at for at in reversed(begins) if at < line][:_TRIES]:
+        # Decorators stand at the beginning of a line, too.
+        first = next((at for at in begins if at >= start and lines[at][0] != "@"), start)
+        for end in [at for at in (*begins, len(lines)) if at > max(first, line - 1)][:_TRIES]:
+            yield "\n" * start + "\n".join(lines[start:end])
 
 
 def load(magic, marshalled, place, shape, texts, renamed):
