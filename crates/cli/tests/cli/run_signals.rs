@@ -3,7 +3,8 @@
 use crate::support::{Bench, Raw, Running};
 use rustix::process::Signal;
 
-/// Starts code, waits until it says `ready`, sends signals, and waits for its end.
+/// Starts code, waits until it says `ready`, sends signals, and waits for its end. The code then sleeps in short turns: a
+/// signal that comes between its last instruction and a long sleep is only seen after that, as in any Python.
 fn signalled(bench: &Bench, code: &str, signals: &[Signal]) -> Raw {
     let running = Running::start(bench.pyrepl3(&["run", "-c", code]));
     running.expect("ready\n");
@@ -17,7 +18,7 @@ fn signalled(bench: &Bench, code: &str, signals: &[Signal]) -> Raw {
 fn ctrl_c_is_a_keyboard_interrupt() {
     let outcome = signalled(
         &Bench::new(),
-        "import time\ntry:\n    print('ready', flush=True)\n    time.sleep(1000)\nfinally:\n    print('cleaned')",
+        "import time\ntry:\n    print('ready', flush=True)\n    while True: time.sleep(0.01)\nfinally:\n    print('cleaned')",
         &[Signal::INT],
     )
     .text();
@@ -35,7 +36,7 @@ fn a_script_that_handles_ctrl_c_decides_itself() {
     let bench = Bench::new();
     for (then, status) in [("print('caught')", 0), ("raise SystemExit(5)", 5), ("import sys; sys.exit()", 0)] {
         let code = format!(
-            "import time\ntry:\n    print('ready', flush=True)\n    time.sleep(1000)\nexcept KeyboardInterrupt:\n    {then}"
+            "import time\ntry:\n    print('ready', flush=True)\n    while True: time.sleep(0.01)\nexcept KeyboardInterrupt:\n    {then}"
         );
         let outcome = signalled(&bench, &code, &[Signal::INT]).text();
         assert_eq!((outcome.status, outcome.err.as_str()), (status, ""), "{then}");
@@ -45,7 +46,7 @@ fn a_script_that_handles_ctrl_c_decides_itself() {
 #[test]
 fn every_ctrl_c_reaches_the_script() {
     let bench = Bench::new();
-    let code = "import time\nfor i in range(2):\n    try:\n        print('waits', i, flush=True)\n        time.sleep(1000)\n    except KeyboardInterrupt:\n        pass";
+    let code = "import time\nfor i in range(2):\n    try:\n        print('waits', i, flush=True)\n        while True: time.sleep(0.01)\n    except KeyboardInterrupt:\n        pass";
     let running = Running::start(bench.pyrepl3(&["run", "-c", code]));
     running.expect("waits 0\n");
     running.signal(Signal::INT);
@@ -57,7 +58,7 @@ fn every_ctrl_c_reaches_the_script() {
 
 #[test]
 fn a_handler_of_the_scripts_own_is_called() {
-    let code = "import signal, sys, time\nsignal.signal(signal.SIGINT, lambda *_: sys.exit(3))\nprint('ready', flush=True)\ntime.sleep(1000)";
+    let code = "import signal, sys, time\nsignal.signal(signal.SIGINT, lambda *_: sys.exit(3))\nprint('ready', flush=True)\nwhile True: time.sleep(0.01)";
     let outcome = signalled(&Bench::new(), code, &[Signal::INT]).text();
     assert_eq!(outcome.status, 3, "{}", outcome.err);
 }
@@ -80,7 +81,7 @@ fn ctrl_c_ends_the_wait_for_threads() {
 #[test]
 fn a_signal_to_end_ends_all() {
     let bench = Bench::new();
-    let code = "import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1000)'])\nprint('ready', flush=True)\ntime.sleep(1000)";
+    let code = "import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1000)'])\nprint('ready', flush=True)\nwhile True: time.sleep(0.01)";
     for (signal, status) in [(Signal::TERM, 143), (Signal::HUP, 129)] {
         let outcome = signalled(&bench, code, &[signal]);
         assert_eq!((outcome.status, outcome.out), (status, b"ready\n".to_vec()));
@@ -90,7 +91,7 @@ fn a_signal_to_end_ends_all() {
 #[test]
 fn nothing_is_left_when_the_program_is_killed() {
     let bench = Bench::new();
-    let code = "import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1000)'], start_new_session=True)\nprint('ready', flush=True)\ntime.sleep(1000)";
+    let code = "import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1000)'], start_new_session=True)\nprint('ready', flush=True)\nwhile True: time.sleep(0.01)";
     assert_eq!(signalled(&bench, code, &[Signal::KILL]).status, 137);
     // The bench looks for what is left.
 }

@@ -7,7 +7,7 @@ use crate::session::link::{InitLink, WorkerFds, WorkerLink};
 use crate::session::machine::Token;
 use crate::session::start::{Setup, assemble, run_actor};
 use pyrepl3_protocol::message::RandomState;
-use pyrepl3_protocol::worker::{FrozenRequest, Request};
+use pyrepl3_protocol::worker::{FrozenRequest, InitEvent, Request};
 use pyrepl3_protocol::{Code, Failure};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -16,6 +16,8 @@ use tokio::sync::oneshot;
 pub(super) const BRANCHES: u32 = 256;
 /// How long a branch may take to be there.
 const LIMIT: Duration = Duration::from_secs(60);
+/// How long session init may take to take one in.
+const JOIN_LIMIT: Duration = Duration::from_secs(10);
 
 impl Actor {
     /// Asks the worker for a fork that makes the branches.
@@ -77,8 +79,14 @@ impl Actor {
             }
         }
         let pid = worker.process.as_ref().map_or(0, crate::process::Process::pid);
-        let (init, init_fd) = InitLink::new().map_err(os)?;
+        let (mut init, init_fd) = InitLink::new().map_err(os)?;
         self.init.member(&init_fd, pid, number).await?;
+        drop(init_fd);
+        // Before it has joined, its parent's end would be its own: nobody else would be known to have it.
+        match tokio::time::timeout(JOIN_LIMIT, init.next()).await {
+            Ok(Some(InitEvent::Up {})) => {}
+            _ => return Err(os(std::io::Error::other("session init did not take it in"))),
+        }
         let setup =
             Setup { options: self.place.setup.options.clone(), mode: self.place.setup.mode.clone(), stdin: None };
         let lineage = Lineage { parent: self.place.shared.id.clone(), branched_at: self.count };

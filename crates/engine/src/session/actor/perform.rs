@@ -388,11 +388,12 @@ impl Actor {
                 }
                 buried
             };
-            if tokio::time::timeout(BURY_LIMIT, ended).await == Ok(true) {
-                self.drain();
-                return;
+            match tokio::time::timeout(BURY_LIMIT, ended).await {
+                Ok(true) => return self.drain(),
+                // It is gone.
+                Ok(false) => {}
+                Err(_) => self.init.kill(),
             }
-            self.init.kill();
         }
         // Session init is gone: what it would have buried falls to the process that forked it.
         if let Some(process) = &self.worker.process {
