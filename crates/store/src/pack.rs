@@ -233,10 +233,11 @@ impl PackWriter {
         {
             return Err(Error::Full { why: format!("the store may take {bound} bytes, and would have more") });
         }
-        if bytes.len() > GATHER / 4 || self.gathered.len() + bytes.len() > GATHER {
+        let is_large = bytes.len() > GATHER / 4;
+        if is_large || self.gathered.len() + bytes.len() > GATHER {
             self.write_gathered()?;
         }
-        if bytes.len() > GATHER / 4 {
+        if is_large {
             self.write(bytes)?;
         } else {
             self.gathered.extend_from_slice(bytes);

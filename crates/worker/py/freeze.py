@@ -383,5 +383,3 @@ def _prefer_to_survive():
 
 def _prefer_to_die():
     system.set_oom_score(b"300")
-
-

@@ -57,7 +57,7 @@ class Baseline:
         if _len(sys.modules) == self._count and next(reversed(sys.modules), None) == self._last:
             return
         self.odd = []
-        for name, module in list(sys.modules.items()):
+        for name, module in situation.modules():
             if name in self.modules or name in self.later or not _is_module(name, module):
                 continue
             if vars(module).get("__spec__") is None:
@@ -81,9 +81,8 @@ class Baseline:
             return list(self.odd)
         return [
             name
-            for name, module in list(sys.modules.items())
-            if _type(name) is str
-            and name not in self.modules
+            for name, module in situation.modules()
+            if name not in self.modules
             and (name not in self.later or self.later[name][0] is not module)
             # To look at all that the worker consists of took longer than all other context together.
             and not name.startswith("_pyrepl3")
@@ -112,15 +111,13 @@ def take():
     baseline.settings = settings.read_all()
     interpreter.note(baseline)
     logs.note(baseline)
-    for name, module in list(sys.modules.items()):
+    for name, module in situation.modules():
         if _is_module(name, module):
             baseline._note(baseline.modules, name, module)
     return baseline
 
 
 def _is_module(name, module):
-    if _type(name) is not str:
-        return False
     # `__main__` has another name, too, once multiprocessing is imported.
     if name == "__main__" or name.startswith("_pyrepl3"):
         return False

@@ -20,6 +20,7 @@ from .words import module_of, name_of, type_name
 _mro = type.__dict__["__mro__"].__get__
 _ATOMS = (int, str, bytes, bool, type(None), complex, bytearray, range)
 _CONTAINERS = (list, tuple, dict, set, frozenset, collections.deque, collections.OrderedDict)
+_PLACEHOLDER = NotSaved("")
 # The most that a difference shows of a value.
 SHOWN = 60
 
@@ -188,8 +189,7 @@ class Comparison:
                 self._differ(path, "its items changed")
             return
         # Objects lie in another order where their hash comes from their address: only their kinds can be compared.
-        kinds = [type_name(item) for item in mine if id(item) not in self.missing]
-        kinds += [type_name(NotSaved("")) for item in mine if id(item) in self.missing]
+        kinds = [type_name(_PLACEHOLDER if id(item) in self.missing else item) for item in mine]
         if sorted(kinds) != sorted(map(type_name, yours)):
             self._differ(path, "its items changed")
 

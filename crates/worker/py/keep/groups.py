@@ -4,7 +4,8 @@ import reprlib
 import sys
 
 from . import limits, pickling
-from .words import clean, name_of
+from .situation import clean
+from .words import name_of
 
 PREVIEW = 200  # characters of a lost value
 

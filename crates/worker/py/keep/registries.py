@@ -20,8 +20,8 @@ _PREFIXES = {
 }
 
 
-class Registry:
-    """One place of one module. `now` and `usual` give dicts: what it holds, and what it would hold by itself."""
+class Place:
+    """One place of one module that a session can change by a call. `now` and `usual` give dicts: what it holds, and what it would hold by itself."""
 
     label = module = ""
     ready = "__name__"  # the attribute that is there when the module's import has ended
@@ -50,7 +50,7 @@ class Registry:
         return importlib.import_module(self.module)
 
 
-class _Prefixes(Registry):
+class _Prefixes(Place):
     label, module, ready = "xml.etree.ElementTree.register_namespace", "xml.etree.ElementTree", "_namespace_map"
 
     def now(self, module):
@@ -60,7 +60,7 @@ class _Prefixes(Registry):
         return _PREFIXES
 
 
-class _Weekday(Registry):
+class _Weekday(Place):
     label, module, ready = "calendar.setfirstweekday", "calendar", "setfirstweekday"
 
     def now(self, module):
@@ -73,17 +73,17 @@ class _Weekday(Registry):
         module.setfirstweekday(value)
 
 
-class _Types(Registry):
+class _Types(Place):
     """Beside what is added by hand, the files of the machine count, from the first use on."""
 
     label, module, ready, always = "mimetypes.add_type", "mimetypes", "inited", True
 
     def loaded(self):
-        module = Registry.loaded(self)
+        module = Place.loaded(self)
         return module if module is not None and module.inited else None
 
     def imported(self):
-        module = Registry.imported(self)
+        module = Place.imported(self)
         if not module.inited:
             module.init()
         return module
@@ -116,7 +116,7 @@ def _types_of(known):
     return {f"{word} {ext}": kind for word, at in (("loose", 0), ("strict", 1)) for ext, kind in known.types_map[at].items()}
 
 
-class _Colours(Registry):
+class _Colours(Place):
     label, module, ready = "matplotlib.colormaps.register", "matplotlib", "colormaps"
 
     def now(self, module):
@@ -132,7 +132,7 @@ class _Colours(Registry):
         module.colormaps.unregister(key)
 
 
-class _Units(Registry):
+class _Units(Place):
     """Other libraries register theirs when they are imported: of these, only the session's own are looked at."""
 
     label, module, ready = "matplotlib.units.registry", "matplotlib.units", "registry"
@@ -144,7 +144,7 @@ class _Units(Registry):
         return {k: v for k, v in module.registry.items() if not (is_of_session(k) or is_of_session(v) or v is None)}
 
 
-class _Assumptions(Registry):
+class _Assumptions(Place):
     label, module, ready = "sympy's global assumptions", "sympy.assumptions.assume", "global_assumptions"
 
     def now(self, module):
@@ -157,7 +157,7 @@ class _Assumptions(Registry):
         module.global_assumptions.discard(key)
 
 
-class _Seed(Registry):
+class _Seed(Place):
     label, module, ready = "sympy.core.random", "sympy.core.random", "rng"
 
     def now(self, module):

@@ -4,13 +4,15 @@ import importlib.util
 import sys
 from importlib.machinery import ModuleSpec
 
+from .situation import modules
+
 # A source that is larger is no module that somebody wrote in a session.
 LARGEST = 4 << 20
 
 
 def collect(registry):
     """[{"name", "source", "file", "package"}] of every such module that is loaded, and [{"name", "reason"}]."""
-    for name in [one for one in sys.modules if type(one) is str]:
+    for name, _module in modules():
         registry.real_module(name)
     found, lost = [], []
     for name, file in sorted(registry.session_modules.items()):

@@ -118,8 +118,13 @@ def untext(value):
     return value
 
 
+def modules():
+    """(name, module) of all that is loaded. Keys of `sys.modules` that are no strings name nothing."""
+    return [(name, module) for name, module in list(sys.modules.items()) if type(name) is str]
+
+
 def clean(value):
-    """A string for people."""
+    """A string for people, and for every reader of JSON: lone surrogates, of file names say, become question marks."""
     return str(value).encode("utf-8", "replace").decode()
 
 

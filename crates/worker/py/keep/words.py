@@ -4,6 +4,8 @@ import reprlib
 import sys
 import types
 
+from .situation import clean
+
 
 class Lost(Exception):
     """Something cannot be saved or brought back. `reason`: why, in plain words."""
@@ -123,11 +125,6 @@ def of_error(error, during):
         text = ""
     text = text.split("\n", 1)[0][:300]
     return f"{during}: {kind}: {text}" if text else f"{during}: {kind}"
-
-
-def clean(text):
-    """A text that every reader of JSON takes: lone surrogates, of file names say, become question marks."""
-    return text.encode("utf-8", "replace").decode()
 
 
 # Longer names are nobody's variables.
