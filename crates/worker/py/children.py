@@ -32,6 +32,7 @@ class Children:
         self.ended, self.taken = 0, 0  # how many frozen ones have ended, and how many others user code has waited for
         self.ours = False  # whether the fork that happens now is ours
         self.reseeds = False  # whether the module `random` seeds itself anew in our forks, too
+        self.late = None  # calls a handler of SIGCHLD, if the wait that goes on was for a child of the user's
         self.ask = None  # asks session init how an estranged child ended
 
     # ---- our own ----
@@ -68,7 +69,6 @@ class Children:
         self.estranged.clear()
         self.foreign.clear()
 
-
     # ---- what user code calls ----
 
     def install(self):
@@ -76,8 +76,11 @@ class Children:
         self.reseeds = "random" in sys.modules
 
         def took(found):
+            late, children.late = children.late, None
             if found is not None and found[0]:
                 children.taken += 1
+                if late is not None:
+                    late()
             return found
 
         @functools.wraps(os.waitpid)
@@ -201,8 +204,16 @@ class Children:
                     more = children.has_ended()
                     ours, others = children.ended > seen[0], children.taken > seen[1]
                     seen[:] = children.ended, children.taken
+                    children.late = None
                     if others or more or not ours:
                         handler(number, frame)
+                    elif _waits(frame):
+                        # What that has taken is counted in a moment.
+                        children.late = lambda: late(number, frame)
+
+                def late(number, frame):
+                    seen[1] = children.taken
+                    handler(number, frame)
 
                 seen = [children.ended, children.taken]
 
@@ -230,6 +241,18 @@ def _rebind_subprocess(waitpid):
             setattr(holder, name, waitpid)
     poll = module.Popen._internal_poll
     poll.__defaults__ = tuple(waitpid if each is _waitpid else each for each in poll.__defaults__ or ()) or None
+
+
+def _waits(frame):
+    """Whether code that was interrupted is in one of the functions above that wait for children."""
+    while frame is not None:
+        if frame.f_globals is _globals and frame.f_code.co_name in ("waitpid", "wait3", "wait4", "waitid"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+_globals = globals()
 
 
 def _is_alive(pid):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,11 @@ if os.fork() == 0:
 os.wait()
 print(child.pid, os.getpid(), flush=True)
 time.sleep(1000)
+"""
+ZOMBIE = """
+def has_zombie():
+    with open("/proc/thread-self/children") as children:
+        return any(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "Z" for pid in children.read().split())
 """
 FAMILY = f"""
 import subprocess, sys
@@ -182,6 +188,29 @@ async def test_the_end_of_a_frozen_process_is_no_signal(python: str) -> None:
         assert await run(session, "got") == []
         await run(session, "os.waitpid(os.spawnlp(os.P_NOWAIT, 'true', 'true'), 0)")
         await until(session, "got == [1]")
+
+
+async def test_one_signal_for_a_frozen_process_and_one_of_the_users(python: str) -> None:
+    """It comes when the user's child was waited for already, and before that is counted."""
+    async with Session(python=python) as session:
+        await run(session, "import os, signal, sys; got = []; signal.signal(signal.SIGCHLD, lambda *_: got.append(1))")
+        await run(session, "change = lambda how: signal.pthread_sigmask(how, [signal.SIGCHLD]); change(signal.SIG_BLOCK)")
+        async with session.transaction() as tx:
+            await run(tx, "x = 1")
+        await run(session, ZOMBIE)
+        await until(session, "has_zombie()")
+        code = """
+            children = sys.modules["_pyrepl3.children"]
+            waited = children._waitpid
+            def wait(*arguments):
+                found = waited(*arguments)
+                change(signal.SIG_UNBLOCK)
+                return found
+            children._waitpid = wait
+            try: os.waitpid(os.spawnlp(os.P_NOWAIT, "true", "true"), 0)
+            finally: children._waitpid = waited"""
+        await run(session, textwrap.dedent(code))
+        assert await run(session, "got") == [1]
 
 
 async def test_fork_hooks_of_user_code_run_for_its_own_forks_only(python: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import Iterator
 
@@ -97,8 +98,10 @@ async def test_a_listening_socket_that_is_closed_inside_is_closed(python: str) -
 
 async def test_a_listening_socket_is_lost_and_named(python: str) -> None:
     async with Session(python=python) as session:
+        # Where no other test listens, and no connection can meet itself.
+        host = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}.{random.randint(2, 254)}"
         port = await run(
-            session, "import socket; server = socket.create_server(('127.0.0.1', 0)); server.getsockname()[1]"
+            session, f"import socket; server = socket.create_server(({host!r}, 0)); server.getsockname()[1]"
         )
         made = await session.snapshot()
         assert any("listening socket" in text and "a rollback" in text for text in made.warnings)
@@ -106,9 +109,9 @@ async def test_a_listening_socket_is_lost_and_named(python: str) -> None:
         assert "the listening socket" in back.report
         assert "is closed: listen again" in back.report
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port))
-        await run(session, f"server = socket.create_server(('127.0.0.1', {port}))")
-        with socket.create_connection(("127.0.0.1", port)):
+            socket.create_connection((host, port))
+        await run(session, f"server = socket.create_server(({host!r}, {port}))")
+        with socket.create_connection((host, port)):
             await run(session, "server.accept()[0].close()")
 
 
