@@ -27,6 +27,7 @@ mod patch;
 mod planes;
 mod reader;
 mod retain;
+mod scribe;
 mod source;
 mod store;
 mod sweep;

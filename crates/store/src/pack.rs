@@ -10,14 +10,12 @@
 //!
 //! Numbers are little-endian.
 
-use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::disk::Disk;
-use crate::flush::Flusher;
 use crate::id::ChunkId;
+use crate::scribe::Scribe;
 use crate::{Error, Result};
 
 /// The format of packs that is written. All up to it are read. Format 2 brought the encodings of regrouped numbers.
@@ -155,8 +153,7 @@ pub(crate) struct PackWriter {
     directory: PathBuf,
     name: String,
     /// Made with the first chunk: a checkpoint in which nothing changed has no pack.
-    file: Option<Arc<File>>,
-    flusher: Flusher,
+    file: Option<Scribe>,
     gathered: Vec<u8>,
     /// Where the next byte goes, what is gathered included.
     at: u64,
@@ -173,7 +170,6 @@ impl PackWriter {
             directory: directory.to_owned(),
             name: name.to_owned(),
             file: None,
-            flusher: Flusher::default(),
             gathered: Vec::new(),
             at: 0,
             entries: Vec::new(),
@@ -219,7 +215,9 @@ impl PackWriter {
 
     fn begin(&mut self) -> Result<()> {
         if self.file.is_none() {
-            self.file = Some(Arc::new(self.disk.create(&self.temporary())?));
+            let path = self.temporary();
+            let file = self.disk.create(&path)?;
+            self.file = Some(Scribe::new(&self.disk, path, file));
             let header = header();
             self.append(&header)?;
         }
@@ -237,10 +235,9 @@ impl PackWriter {
         if is_large || self.gathered.len() + bytes.len() > GATHER {
             self.write_gathered()?;
         }
-        if is_large {
-            self.write(bytes)?;
-        } else {
-            self.gathered.extend_from_slice(bytes);
+        match &mut self.file {
+            Some(file) if is_large => file.write(bytes)?,
+            _ => self.gathered.extend_from_slice(bytes),
         }
         self.at = end;
         Ok(())
@@ -250,23 +247,17 @@ impl PackWriter {
         if self.gathered.is_empty() {
             return Ok(());
         }
-        let mut gathered = std::mem::take(&mut self.gathered);
-        self.write(&gathered)?;
-        gathered.clear();
-        self.gathered = gathered;
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.write(&self.gathered)?;
+        self.gathered.clear();
         Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let path = self.temporary();
-        let Some(file) = &self.file else { return Ok(()) };
-        self.disk.write(file, &path, bytes)?;
-        self.flusher.wrote(file, bytes.len()).map_err(|error| Error::io("write to the disk", &path, error))
     }
 
     /// Completes the pack, makes it last, and gives it its name. Answers its size, 0 where no chunk was added and there is no pack.
     pub(crate) fn publish(mut self) -> Result<u64> {
-        let Some(file) = self.file.clone() else { return Ok(0) };
+        if self.file.is_none() {
+            return Ok(0);
+        }
         let mut index = Vec::with_capacity(self.entries.len() * ENTRY + TRAILER);
         for entry in &self.entries {
             index.extend_from_slice(&entry.id.0);
@@ -285,8 +276,9 @@ impl PackWriter {
         self.append(&index)?;
         self.write_gathered()?;
         let temporary = self.temporary();
-        self.flusher.finish().map_err(|error| Error::io("write to the disk", &temporary, error))?;
-        self.disk.sync(&file, &temporary)?;
+        if let Some(file) = &mut self.file {
+            file.finish()?;
+        }
         self.disk.rename(&temporary, &self.directory.join(format!("{}.pack", self.name)))?;
         self.disk.sync_directory(&self.directory)?;
         self.file = None;
@@ -296,9 +288,9 @@ impl PackWriter {
 
 impl Drop for PackWriter {
     fn drop(&mut self) {
-        if self.file.is_some() {
+        if let Some(file) = &mut self.file {
             // Nothing can be told from here. What cannot be removed now is swept by the next start, as after a crash.
-            let _ = self.flusher.finish();
+            file.give_up();
             let _ = self.disk.remove(&self.temporary());
             let _ = self.disk.remove(&self.directory.join(format!("{}.pack", self.name)));
         }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -88,6 +89,21 @@ impl BlobReader {
         }
         let at = std::mem::replace(&mut self.at, self.batch.len());
         Ok(Some(&self.batch[at..]))
+    }
+
+    /// As [`BlobReader::part`], into a buffer of the caller's, which is taken in exchange and used for later parts: so one
+    /// part can be sent while the next one is unpacked. Answers where in the buffer the part is.
+    ///
+    /// # Errors
+    /// As [`BlobReader::part`].
+    pub fn exchange(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Range<usize>>> {
+        if self.at == self.batch.len() && !self.fill()? {
+            return Ok(None);
+        }
+        let part = self.at..self.batch.len();
+        std::mem::swap(&mut self.batch, buffer);
+        self.at = self.batch.len();
+        Ok(Some(part))
     }
 
     fn fill(&mut self) -> Result<bool> {
