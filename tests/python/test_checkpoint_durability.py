@@ -127,7 +127,8 @@ session.checkpoint(on_progress=lambda _: os.kill(os.getpid(), signal.SIGKILL))
 async def test_a_checkpoint_that_is_damaged_says_so_and_the_others_are_good(tmp_path: Path) -> None:
     async with Session(data=tmp_path) as session:
         before = files(tmp_path)
-        await session.execute("import random; x = random.Random(0).randbytes(1 << 20)")
+        text = "import random; x = random.Random(0).randbytes(1 << 20); y = [1]; z = y\ndef f(): return y"
+        await session.execute(text)
         bad = await session.checkpoint("bad")
         pack = max((path for path in files(tmp_path) if path not in before), key=lambda path: path.stat().st_size)
     async with Session(data=tmp_path) as session:
@@ -143,8 +144,12 @@ async def test_a_checkpoint_that_is_damaged_says_so_and_the_others_are_good(tmp_
         with pytest.raises(CheckpointDamaged) as caught:
             await session.restore(bad)
         assert caught.value.code == "checkpoint_damaged"
-        assert bad.checkpoint_id in str(caught.value)
+        assert bad.checkpoint_id in str(caught.value) and "restore it partially" in str(caught.value)
         assert (await session.execute("x")).value == "mine"
+        back = await session.restore(bad, partial=True)
+        (lost,) = back.lost
+        assert lost.name == "x" and "damaged" in lost.reason and bad.checkpoint_id in lost.reason
+        assert (await session.execute("'x' not in dir() and y is z and f() is y")).value is True
         await session.restore(good)
         assert (await session.execute("x")).value == 1
 

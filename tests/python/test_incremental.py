@@ -1,9 +1,11 @@
 """A second checkpoint sends what was written of large memory, and is the same as a whole one."""
 
+import asyncio
+
 import pytest
 
 import pyrepl3
-
+from pyrepl3 import Session
 
 SETUP = """
 import numpy as np
@@ -80,3 +82,17 @@ async def test_threads_that_could_write_meanwhile_are_no_danger(tmp_path):
         await session.restore("two")
         assert await values(session, "ab") == expected
 
+
+
+async def test_memory_that_changes_while_it_is_saved_is_saved_as_it_was() -> None:
+    """Its pages are on their way to the supervisor while the session writes to them."""
+    async with Session() as session:
+        await session.execute("import numpy as np; a = np.zeros(1 << 25); b = a[:10]; small = np.arange(5.0)")
+        saving = asyncio.create_task(session.checkpoint())
+        await session.execute("for n in range(12): a += 1; small += 1")
+        saved = await saving
+        await session.execute("a += 100")
+        await session.restore(saved)
+        look = "[float(n) for n in (a.min(), a.max(), small[0], np.shares_memory(a, b), a[3] == b[3])]"
+        least, most, first, *shared = (await session.execute(look)).value
+        assert least == most == first and least in (0, 12) and shared == [1, 1]

@@ -189,7 +189,7 @@ pub(crate) struct ReplArgs {
     /// Start from a saved session
     #[arg(long, value_name = "ID|NAME")]
     pub(crate) from: Option<String>,
-    /// With --from: where packages are missing, go on without what needs them
+    /// With --from: where packages are missing or bytes are damaged, go on without what needs them
     #[arg(long, requires = "from")]
     pub(crate) partial: bool,
 }
@@ -215,7 +215,7 @@ pub(crate) struct RunArgs {
     /// Start from a saved session
     #[arg(long, value_name = "ID|NAME")]
     pub(crate) from: Option<String>,
-    /// With --from: where packages are missing, go on without what needs them
+    /// With --from: where packages are missing or bytes are damaged, go on without what needs them
     #[arg(long, requires = "from")]
     pub(crate) partial: bool,
     /// Script file, or `-` for standard input; then the script's own arguments

@@ -241,7 +241,7 @@ messages! {
     RestoreRequest = "restore" {
         /// The checkpoint, by id or by name.
         checkpoint_id: String,
-        /// Whether to go on without what needs packages that are missing.
+        /// Whether to go on without what needs packages that are missing, or bytes that are damaged.
         #[serde(default)]
         partial: bool,
     }

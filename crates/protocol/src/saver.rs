@@ -3,6 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+/// A part of a session: its kind (`name`, `unit` for a definition, `context`), and what it is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part(pub String, pub String);
+
 /// What the engine tells a process that writes the state down.
 #[derive(Debug, Clone, Serialize)]
 pub struct SaveRequest<'a> {
@@ -11,6 +15,9 @@ pub struct SaveRequest<'a> {
     /// What the checkpoint before has of large memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<SaveBase<'a>>,
+    /// What to leave out, and to name as lost: earlier processes ended over it.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub leave_out: &'a [Part],
 }
 
 /// Large memory that a checkpoint has already.
@@ -44,6 +51,10 @@ pub enum SaverEvent {
         /// Where it is in the session's memory; 0 where that does not matter.
         #[serde(default)]
         at: u64,
+        /// Whether its bytes come on the pipe that was sent with the request, and are to be acknowledged by a byte: it
+        /// is the memory itself that is in the pipe, not a copy.
+        #[serde(default)]
+        spliced: bool,
     },
     /// A blob of memory that is that of the checkpoint before, but for some ranges, whose bytes follow.
     Reuse {
@@ -64,6 +75,11 @@ pub enum SaverEvent {
         total: u64,
         /// The name that comes next.
         name: String,
+    },
+    /// What it is about to do may run the session's own code, or that of its libraries.
+    Busy {
+        /// What would have to be left out if it ended there.
+        parts: Vec<Part>,
     },
     /// The description of everything; the last it says.
     Body {
@@ -104,7 +120,7 @@ pub enum LoaderAnswer {
     Body {
         /// Its size.
         n: u64,
-        /// Whether to go on without what needs packages that are missing.
+        /// Whether to go on without what needs packages that are missing, or bytes that are damaged.
         partial: bool,
     },
     /// A blob.

@@ -47,7 +47,10 @@ def restore(keeping, fd):
         )
         report["restored"] = [entry for entry in report["restored"] if not entry["name"].startswith("<")]
         report["packages"] = [{"name": one["name"], "saved": one["saved"], "found": one["here"]} for one in missing]
-        _remember(keeping.sources, body, source)
+        try:
+            _remember(keeping.sources, body, source)
+        except load.Lost as lost:
+            report["lost"].append({"name": "the history of sources", "reason": lost.reason})
         return report
     finally:
         source.socket.close()

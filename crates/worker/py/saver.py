@@ -86,12 +86,13 @@ def run(keeping, present, fd, frozen_channel):
         from .keep import context, save, transport
 
         sock.sendall(transport.frame({"t": "hello"}))
-        request = transport.Receiver(sock).frame()[0]
+        request, fds = transport.Receiver(sock).frame()
         tracker = keeping.tracker if request["tracked"] else None
         base = request.get("base")
         known = base["buffers"] if base and tracker is not None and tracker.before == base["generation"] else ()
-        sink = transport.Sink(sock.sendall, tracker, known)
-        options = keeping.options(_before(present), (0, 1, 2, fd, *_of_loops(keeping)))
+        splice = transport.Splicer.of(fds[0] if fds else None, sock)
+        sink = transport.Sink(sock.sendall, tracker, known, splice)
+        options = keeping.options(_before(present), (0, 1, 2, fd, *fds, *_of_loops(keeping)))
         detach(present.inventory)
         context.opened_as({fd: flags for fd, (_identity, _offset, flags) in present.inventory.files.open.items()})
         # What no variable holds, and a variable may share: saved with the variables, under names that none has.
@@ -112,6 +113,7 @@ def run(keeping, present, fd, frozen_channel):
             reducers=context.reducers(),
             context=state,
             originals=context.originals(keeping.baseline),
+            leave_out=frozenset(map(tuple, request.get("leave_out", ()))),
         )
         body["history"] = _history(keeping.sources, sink)
         _hide(body, roots)

@@ -88,8 +88,8 @@ class CheckpointOperations:
         """Brings a checkpoint back, of this session or of another one. Stops what runs, and cancels what is queued.
 
         It succeeds whole, or leaves the session as it was. What did not come back is in the message's `lost`. With
-        `partial` it goes on without what needs packages that are missing; else that is `RestoreFailed`, before
-        anything was changed.
+        `partial` it goes on without what needs packages that are missing, or bytes that are damaged; else that is
+        `RestoreFailed`, before anything was changed, or `CheckpointDamaged`.
 
         Raises `CheckpointNotFound`, `CheckpointDamaged`, `RestoreFailed`, `SnapshotRefused`.
         """

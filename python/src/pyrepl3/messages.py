@@ -378,7 +378,7 @@ class CheckpointCreatedMessage(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreMessage(Message):
-    """Restores a checkpoint. `partial`: also without what needs packages that are missing."""
+    """Restores a checkpoint. `partial`: also without what needs packages that are missing or bytes that are damaged."""
 
     type: ClassVar[MessageType] = MessageType.RESTORE
 

@@ -697,3 +697,40 @@ case("errors with lone surrogates", "class R:\n    def __reduce__(self): raise V
      {"r": "caf? bad"})
 case("keys that are no names", "globals()[7] = 8; globals()['x' * 70000] = 8; globals()['\\ud800'] = 4; ok = 1\n", "assert ok == 1",
      {"globals()[7]": "no string", "x" * 60 + "…": "70,000 characters", "?": "surrogate"})
+
+# ---- dicts that are part of something else ----
+case("namespace", "x = [1]; ns = globals(); holder = {'ns': globals(), 'x': x}\ndef f(where=globals()): return where",
+     "assert ns is globals() is holder['ns'] is f() and holder['x'] is x; ns['y'] = 5; assert y == 5")
+case("namespace in objects", """
+    class Context:
+        def __init__(self): self.names = globals()
+    import collections
+    context = Context(); chain = collections.ChainMap({'own': 1}, globals()); other = [5]
+""", "assert context.names is globals() and chain.maps[1] is globals() and chain['other'] is other and chain['own'] == 1")
+case("contents of a module", "import json, fractions; d = vars(json); held = [vars(fractions)]",
+     "import json; assert d is vars(json) and held[0]['Fraction'](1, 2) + held[0]['Fraction'](1, 2) == 1")
+case("dict of an instance", """
+    class Plain: pass
+    class Slotted:
+        __slots__ = ('a', '__dict__')
+    class Odd:
+        def __getattr__(self, name): raise AttributeError(name)
+    class Sub(list): pass
+    one, two, three, four, five = Plain(), Slotted(), Odd(), Sub([1]), Plain()
+    one.x = 1; two.a = 2; two.x = 2; three.x = 3; four.x = 4
+    dicts = [vars(one), vars(two), vars(three), vars(four), vars(five)]; d = vars(one); alone = Plain(); alone.x = 1
+""", """
+    for obj, own in zip((one, two, three, four, five), dicts): assert vars(obj) is own, obj
+    d['y'] = 9; assert one.y == 9 and d is dicts[0] and two.a == 2 and two.x == 2 and three.x == 3 and four == [1] and four.x == 4
+    five.x = 1; assert dicts[4] == {'x': 1} and vars(alone) == {'x': 1}
+""")
+case("borg", """
+    class Borg:
+        state = {}
+        def __init__(self): self.__dict__ = self.state
+    a, b = Borg(), Borg(); a.x = 1
+""", "assert b.x == 1; b.y = 2; assert a.y == 2 and vars(a) is vars(b) is Borg.state and Borg().x == 1")
+case("objects in two names", """
+    class P: pass
+    p = P(); p.x = [1]; q = [p]; r = {'p': p, 'x': p.x}
+""", "assert q[0] is p is r['p'] and r['x'] is p.x; q[0].y = 2; assert p.y == 2")

@@ -63,6 +63,9 @@ class Directory:
     def progress(self, done, total, name):
         self.told.append((done, total, name))
 
+    def busy(self, parts):
+        pass
+
 
 class _Stream:
     def __init__(self, directory):
@@ -113,6 +116,8 @@ class Digests:
 
     def progress(self, done, total, name):
         pass
+
+    busy = staticmethod(lambda parts: None)
 
 
 def digests(path, number, namespace, sources):

@@ -58,3 +58,48 @@ case("sympy_assumptions", shared="import sympy as sp; x = sp.Symbol('x')",
 case("registered_but_not_to_be_saved", shared="import mimetypes, matplotlib.units",
      change="class Odd:\n    def __reduce__(self): raise TypeError('no way')\nmatplotlib.units.registry[complex] = Odd()",
      check="assert complex not in matplotlib.units.registry", lost={"matplotlib.units.registry": "no way"}, needs=("matplotlib",))
+case("sqlite_adapters", shared="import sqlite3\nclass Point:\n    def __init__(self, x): self.x = x\ndef adapt(p): return f'<{p.x}>'\ndef back(b): return Point(b.decode())",
+     change="sqlite3.register_adapter(Point, adapt); sqlite3.register_converter('point', back)",
+     check="db = sqlite3.connect(':memory:', detect_types=sqlite3.PARSE_DECLTYPES); db.execute('create table t (p point)')\n"
+     "db.execute('insert into t values (?)', (Point(3),)); assert db.execute('select p from t').fetchone()[0].x == '<3>'; db.close()",
+     undone="assert len(sqlite3.adapters) == 2 and sorted(sqlite3.converters) == ['DATE', 'TIMESTAMP']")
+case("archive_formats", shared="import shutil\ndef pack(base_name, base_dir, **more): return 'packed'\ndef unpack(*_): pass",
+     change="shutil.register_archive_format('mine', pack, [('a', 1)], 'of mine'); shutil.register_unpack_format('mine', ['.mine'], unpack)",
+     check="assert ('mine', 'of mine') in shutil.get_archive_formats() and 'mine' in [f[0] for f in shutil.get_unpack_formats()]",
+     undone="assert 'mine' not in [f[0] for f in shutil.get_archive_formats() + shutil.get_unpack_formats()]")
+case("email_charsets", shared="import email.charset as c", change="c.add_charset('utf-8', c.SHORTEST, None, 'utf-8'); c.add_alias('mine', 'utf-8')",
+     check="assert c.CHARSETS['utf-8'] == (c.SHORTEST, None, 'utf-8') and c.ALIASES['mine'] == 'utf-8'",
+     undone="assert c.CHARSETS['utf-8'] == (c.SHORTEST, c.BASE64, 'utf-8') and 'mine' not in c.ALIASES")
+case("codec_aliases", change="import encodings.aliases; encodings.aliases.aliases['mine_8'] = 'utf_8'",
+     check="assert 'ä'.encode('mine_8') == b'\\xc3\\xa4'", undone="import encodings.aliases; assert 'mine_8' not in encodings.aliases.aliases")
+case("url_opener", shared="import urllib.request\nclass Mine(urllib.request.BaseHandler):\n    def mine_open(self, request): return 'opened ' + request.full_url",
+     change="opener = urllib.request.OpenerDirector(); opener.add_handler(Mine()); urllib.request.install_opener(opener); del opener",
+     check="assert urllib.request.urlopen('mine:x') == 'opened mine:x'", undone="assert urllib.request._opener is None")
+case("event_loop_policy", shared="import asyncio\nclass Mine(asyncio.DefaultEventLoopPolicy): pass",
+     change="asyncio.set_event_loop_policy(Mine())", check="assert type(asyncio.get_event_loop_policy()).__name__ == 'Mine'",
+     undone="assert type(asyncio.get_event_loop_policy()).__name__ != 'Mine'")
+case("virtual_subclasses", shared="import collections.abc, numbers\nclass Money: pass\nclass Bag: pass",
+     change="numbers.Number.register(Money)\nfor one in (Bag,): collections.abc.Mapping.register(one)",
+     check="assert isinstance(Money(), numbers.Number) and issubclass(Bag, collections.abc.Mapping) and not isinstance(Bag(), numbers.Number)")
+case("methods_put_in_a_loop", shared="import fractions, pathlib",
+     change="for kind in (fractions.Fraction, pathlib.PurePath): kind.mine = lambda self: 'mine'\ndel kind",
+     check="assert fractions.Fraction(1).mine() == 'mine' and pathlib.Path('a').mine() == 'mine'")
+case("methods_put_by_a_function", shared="import fractions\ndef add(where, name):\n    setattr(where, name, lambda self: 'mine')\ndef plain(where):\n    where.plain = len_of\ndef len_of(self): return 5",
+     change="add(fractions.Fraction, 'mine'); plain(fractions.Fraction)",
+     check="assert fractions.Fraction(1).mine() == 'mine' and fractions.Fraction(1).plain() == 5")
+case("process_settings", change="import os, threading; os.nice(3); threading.stack_size(1 << 20); os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])",
+     check="import os, threading; assert os.nice(0) == 3 and threading.stack_size() == 1 << 20 and len(os.sched_getaffinity(0)) == 1",
+     undone="import os, threading; assert os.nice(0) == 0 and threading.stack_size() == 0")
+case("matplotlib_projections", shared="import matplotlib.pyplot as plt, matplotlib.projections as p, matplotlib.scale as s, matplotlib\nclass Mine(plt.Axes): name = 'mine'\nclass Scale(s.LinearScale): name = 'mine'",
+     change="p.register_projection(Mine); s.register_scale(Scale); matplotlib.color_sequences.register('mine', ['r', 'g'])",
+     check="assert p.get_projection_class('mine') is Mine and s._scale_mapping['mine'] is Scale and matplotlib.color_sequences['mine'] == ['r', 'g']",
+     undone="assert 'mine' not in p.get_projection_names() and 'mine' not in s.get_scale_names() and 'mine' not in matplotlib.color_sequences",
+     needs=("matplotlib",))
+case("pandas_accessors", shared="import pandas as pd\nclass Mine:\n    def __init__(self, obj): self.obj = obj\n    def size(self): return len(self.obj)",
+     change="pd.api.extensions.register_dataframe_accessor('mine')(Mine); pd.api.extensions.register_series_accessor('mine')(Mine)",
+     check="assert pd.DataFrame({'a': [1, 2]}).mine.size() == 2 and pd.Series([1]).mine.size() == 1 and 'mine' in pd.DataFrame._accessors",
+     undone="assert not hasattr(pd.DataFrame, 'mine') and 'mine' not in pd.Series._accessors", needs=("pandas",))
+case("image_formats", shared="from PIL import Image\ndef accept(start): return start[:4] == b'MINE'\ndef opened(file, name): return Image.new('1', (2, 3))",
+     change="Image.register_open('MINE', opened, accept); Image.register_extension('MINE', '.mine'); Image.register_mime('MINE', 'x/mine')",
+     check="import io; assert Image.open(io.BytesIO(b'MINE' * 9)).size == (2, 3) and Image.EXTENSION['.mine'] == 'MINE' and Image.MIME['MINE'] == 'x/mine'",
+     undone="assert 'MINE' not in Image.OPEN and '.mine' not in Image.EXTENSION", needs=("PIL",))

@@ -46,6 +46,9 @@ class Keeper:
     def __init__(self, reducers, originals):
         self.reducers, self.originals = reducers, originals
 
+    def begin(self, kind):
+        pass
+
     def dump(self, thing):
         keeper, file = self, io.BytesIO()
 

@@ -66,7 +66,7 @@ def test_connection(name: str, python: str, tmp_path: Path) -> None:
     begin = ["run", f"import sqlite3; PATH = {path!r}"]
     kept, lost, _items, lost_context = steps(python, begin, ["run", made], ["save", ["c"]])[2]
     assert lost == {}
-    found = {each: reason for each, reason in named(lost_context).items() if each.startswith("sqlite")}
+    found = {each: reason for each, reason in named(lost_context).items() if each.startswith("sqlite ")}
     assert list(found) == [each.replace("PATH", path) for each in expected]
     assert all(part in reason for part, reason in zip(expected.values(), found.values()))
     steps(python, begin, ["load", kept], ["run", check])

@@ -38,6 +38,7 @@ sys.stdout = capture = io.StringIO(); print("x", end="")
 roots = context.shared_roots(began)
 assert list(roots) == ["<sys.stdout>"] and roots["<sys.stdout>"] is capture
 class Keeper:
+    def begin(self, kind): pass
     def dump(self, value): raise ValueError("not to be asked")
 items, lost = context.capture(began, Keeper(), context.Options(shared=roots))
 assert ([item["kind"] for item in items if item["kind"] != "random"], lost) == (["stream"], []), (items, lost)
@@ -52,13 +53,15 @@ assert [each["name"] for each in lost] == ["sys.stdout"] and sys.stdout is sys._
 def test_figures_are_offered() -> None:
     pytest.importorskip("matplotlib")
     code = """
+class Keeper:
+    def begin(self, kind): pass
 import matplotlib.pyplot as plt
 from _pyrepl3.keep import context, baseline
 began = baseline.take().session_started()
 figure = plt.figure(4)
 (number, root), = context.shared_roots(began)["<figures>"]
 assert number == 4 and root is figure
-items, lost = context.capture(began, None, context.Options(shared=["<figures>"]))
+items, lost = context.capture(began, Keeper(), context.Options(shared=["<figures>"]))
 plt.figure(9)
 assert context.restore([i for i in items if i["kind"] == "figures"], None, began, roots={"<figures>": [(7, figure)]}) == []
 assert plt.get_fignums() == [7] and plt.gcf() is figure and figure.number == 7

@@ -1,15 +1,17 @@
 //! Checkpoints, seen from the engine: the store of the data directory, what a saver writes into it, what a worker that
 //! restores takes out of it. Everything here is opaque bytes.
 
+mod deaths;
 mod extra;
 mod journal;
 mod save;
 mod serve;
 
+pub(crate) use deaths::Deaths;
 pub(crate) use extra::Extra;
 pub(crate) use journal::{Journal, take as take_journal};
-pub(crate) use save::{Base, Canceller, Note, Saved, Saver, SaverTask};
-pub(crate) use serve::serve;
+pub(crate) use save::{Base, Canceller, Note, Saved, Saver, SaverTask, Unsaved};
+pub(crate) use serve::{mapped, serve};
 
 use pyrepl3_protocol::message::{Checkpoint, Difference, Lost, Variable};
 use pyrepl3_protocol::{Code, Failure};

@@ -1,12 +1,12 @@
 //! The supervisor's side of a saver: reads what it says, and writes its blobs into the store, whole and unread.
 
 use super::{Extra, Shelf, failure};
-use crate::process::{Process, connected_pair, receive_with_peer};
+use crate::process::{Process, connected_pair, read_within, receive_with_peer, send_blocking};
 use pyrepl3_protocol::frame::{Decoder, encode};
-use pyrepl3_protocol::saver::{SaveBase, SaveRequest, SaverEvent};
+use pyrepl3_protocol::saver::{Part, SaveBase, SaveRequest, SaverEvent};
 use pyrepl3_protocol::{Code, Failure};
 use pyrepl3_store::{CheckpointId, LineageId, Manifest, Meta, Writer};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream as Blocking;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ const BODY: u64 = 256 << 20;
 const BUFFERS: usize = 4096;
 /// Bytes that are read at a time: what the store likes to get.
 const PIECE: usize = 1 << 20;
+/// Bytes that a pipe may hold on their way.
+const IN_FLIGHT: usize = 1 << 20;
 /// Progress is told at most so often.
 const PACE: Duration = Duration::from_millis(50);
 
@@ -63,8 +65,23 @@ pub(crate) struct SaverTask {
     /// Whether the process was frozen for this checkpoint.
     pub(crate) tracked: bool,
     pub(crate) base: Option<Arc<Base>>,
+    /// What earlier processes ended over.
+    pub(crate) leave_out: Vec<Part>,
     pub(crate) notes: Option<mpsc::UnboundedSender<Note>>,
     pub(crate) canceller: Canceller,
+}
+
+/// Why there is no checkpoint. `over`: what the process was at when it ended, if that is why.
+#[derive(Debug)]
+pub(crate) struct Unsaved {
+    pub(crate) failure: Failure,
+    pub(crate) over: Vec<Part>,
+}
+
+impl From<Failure> for Unsaved {
+    fn from(failure: Failure) -> Self {
+        Unsaved { failure, over: Vec::new() }
+    }
 }
 
 /// A checkpoint that is on disk.
@@ -91,17 +108,17 @@ impl Saver {
     }
 
     /// Waits until the process has said that it is there. `born` is told its pid.
-    pub(crate) async fn save(self, task: SaverTask, born: impl FnOnce(i32)) -> Result<Saved, Failure> {
+    pub(crate) async fn save(self, task: SaverTask, born: impl FnOnce(i32)) -> Result<Saved, Unsaved> {
         let cancelled = || Failure::new(Code::Interrupted, "the checkpoint was given up", "a client cancelled it", "");
         let canceller = task.canceller.clone();
         let hello = tokio::time::timeout(HELLO_LIMIT, self.hello());
         let process = tokio::select! {
             process = hello => match process {
                 Ok(Ok(process)) => process,
-                Ok(Err(error)) => return Err(died(&error.to_string())),
-                Err(_) => return Err(died("it did not answer in time")),
+                Ok(Err(error)) => return Err(died(&error.to_string()).into()),
+                Err(_) => return Err(died("it did not answer in time").into()),
             },
-            () = canceller.0.notified() => return Err(cancelled()),
+            () = canceller.0.notified() => return Err(cancelled().into()),
         };
         born(process.pid());
         let stream = self.stream.into_std().map_err(|error| died(&error.to_string()))?;
@@ -114,7 +131,7 @@ impl Saver {
                 // It ends with the process; what it wrote goes with it.
                 return match work.await {
                     Ok(Ok(saved)) => Ok(saved),
-                    _ => Err(cancelled()),
+                    _ => Err(cancelled().into()),
                 };
             }
         };
@@ -160,44 +177,56 @@ fn died(why: &str) -> Failure {
 }
 
 impl SaverTask {
-    fn take_in(self, stream: Blocking) -> Result<Saved, Failure> {
-        let io = |error: io::Error| died(&error.to_string());
-        stream.set_nonblocking(false).map_err(io)?;
-        stream.set_read_timeout(Some(SILENCE)).map_err(io)?;
+    fn take_in(mut self, stream: Blocking) -> Result<Saved, Unsaved> {
         let mut intake = Intake {
             stream,
             piece: Vec::new(),
             note: Note::default(),
-            notes: self.notes,
+            notes: self.notes.take(),
             told: None,
             base: None,
             buffers: Vec::new(),
             generation: None,
+            over: Vec::new(),
+            is_silent: false,
+            pipe: None,
         };
+        self.store(&mut intake)
+            .map_err(|failure| Unsaved { failure, over: if intake.is_silent { intake.over } else { Vec::new() } })
+    }
+
+    fn store(self, intake: &mut Intake) -> Result<Saved, Failure> {
+        let io = |error: io::Error| died(&error.to_string());
+        intake.stream.set_nonblocking(false).map_err(io)?;
+        intake.stream.set_read_timeout(Some(SILENCE)).map_err(io)?;
         let store = self.shelf.store()?;
         let full = |error: pyrepl3_store::Error| failure(&error);
         let request = |base: Option<&Base>| {
             let base = base.map(|base| SaveBase { generation: &base.generation, buffers: &base.buffers });
-            let request = SaveRequest { tracked: self.tracked, base };
+            let request = SaveRequest { tracked: self.tracked, base, leave_out: &self.leave_out };
             let request = serde_json::to_vec(&request).map_err(|error| died(&error.to_string()))?;
             encode(&request).map_err(|error| died(&error.to_string()))
         };
+        let theirs = intake.open_pipe();
+        let fds: Vec<BorrowedFd<'_>> = theirs.iter().map(AsFd::as_fd).collect();
         let known = self.base.is_some();
         if !known {
             // It begins while the directories of a new lineage are made to last, which takes several turns of the disk.
-            intake.stream.write_all(&request(None)?).map_err(io)?;
+            send_blocking(&intake.stream, &request(None)?, &fds).map_err(io)?;
         }
         let mut writer = store.begin(&self.lineage, self.meta).map_err(full)?;
         if known {
             // It cannot go away any more: the writer has its lineage locked.
             intake.base = self.base.filter(|base| store.find(base.checkpoint.as_str(), Some(&self.lineage)).is_ok());
-            intake.stream.write_all(&request(intake.base.as_deref())?).map_err(io)?;
+            send_blocking(&intake.stream, &request(intake.base.as_deref())?, &fds).map_err(io)?;
         }
+        // Else its end would not be seen.
+        drop(theirs);
         let body = intake.blobs(&mut writer)?;
         let body = self.extra.put_into(&body).map_err(|error| died(&error.to_string()))?;
         let manifest = writer.commit(body).map_err(full)?;
-        let (buffers, checkpoint) = (intake.buffers, manifest.id.clone());
-        let base = intake.generation.map(|generation| Arc::new(Base { checkpoint, generation, buffers }));
+        let (buffers, checkpoint) = (std::mem::take(&mut intake.buffers), manifest.id.clone());
+        let base = intake.generation.take().map(|generation| Arc::new(Base { checkpoint, generation, buffers }));
         Ok(Saved { manifest, base })
     }
 }
@@ -211,6 +240,12 @@ struct Intake {
     base: Option<Arc<Base>>,
     buffers: Vec<(u64, u64, u32)>,
     generation: Option<String>,
+    /// What it is at.
+    over: Vec<Part>,
+    /// Whether it ended, or said nothing for too long.
+    is_silent: bool,
+    /// Where large memory comes from.
+    pipe: Option<OwnedFd>,
 }
 
 impl Intake {
@@ -229,9 +264,13 @@ impl Intake {
                     }
                     blob.finish().map_err(|error| failure(&error))?;
                 }
-                SaverEvent::Buffer { n, at } => {
+                SaverEvent::Buffer { n, at, spliced } => {
                     let mut blob = writer.buffer();
-                    self.copy(n, |bytes| blob.write(bytes))?;
+                    let from = if spliced { Self::read_pipe } else { Self::read };
+                    self.copy_from(from, n, |bytes| blob.write(bytes))?;
+                    if spliced {
+                        self.stream.write_all(&[1]).map_err(|error| died(&error.to_string()))?;
+                    }
                     let blob = blob.finish().map_err(|error| failure(&error))?;
                     self.know(at, n, blob);
                 }
@@ -242,7 +281,7 @@ impl Intake {
                 SaverEvent::Body { n, generation } if n <= BODY => {
                     self.generation = generation.filter(|name| name.len() <= 100);
                     let mut body = vec![0; usize::try_from(n).unwrap_or(0)];
-                    self.stream.read_exact(&mut body).map_err(|error| silent(&error, &self.note.name))?;
+                    self.read(&mut body)?;
                     return String::from_utf8(body).map_err(|_| died("its description is not UTF-8"));
                 }
                 SaverEvent::Body { n, .. } => return Err(died(&format!("its description has {n} bytes"))),
@@ -278,7 +317,12 @@ impl Intake {
             SaverEvent::Progress { done, total, name } => {
                 (self.note.done, self.note.total) = (done, total);
                 self.note.name = name.chars().filter(|c| !c.is_control()).take(200).collect();
+                self.over = vec![Part("name".into(), name)];
                 self.tell(done == total);
+                Ok(())
+            }
+            SaverEvent::Busy { parts } => {
+                self.over = parts;
                 Ok(())
             }
             SaverEvent::Failed { why } => Err(died(&why.chars().take(1000).collect::<String>())),
@@ -295,26 +339,66 @@ impl Intake {
         }
     }
 
+    fn read(&mut self, into: &mut [u8]) -> Result<(), Failure> {
+        let done = self.stream.read_exact(into);
+        self.heard(done)
+    }
+
+    fn read_pipe(&mut self, into: &mut [u8]) -> Result<(), Failure> {
+        let done = match &self.pipe {
+            Some(pipe) => read_within(pipe, into, SILENCE),
+            None => Err(io::Error::other("it sends memory through a pipe that it was not given")),
+        };
+        self.heard(done)
+    }
+
+    fn heard(&mut self, done: io::Result<()>) -> Result<(), Failure> {
+        done.map_err(|error| {
+            self.is_silent = true;
+            silent(&error, self.over.first().map_or("", |part| &part.1))
+        })
+    }
+
+    /// A pipe for large memory, and the saver's end. What cannot be had is done without.
+    fn open_pipe(&mut self) -> Option<OwnedFd> {
+        let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).ok()?;
+        // What a user may have in pipes is limited: then fewer pages are on their way at once.
+        _ = rustix::pipe::fcntl_setpipe_size(&ours, IN_FLIGHT);
+        self.pipe = Some(ours);
+        Some(theirs)
+    }
+
     fn event(&mut self) -> Result<SaverEvent, Failure> {
         let mut head = [0; 4];
-        self.stream.read_exact(&mut head).map_err(|error| silent(&error, &self.note.name))?;
+        self.read(&mut head)?;
         let size = u32::from_be_bytes(head) as usize;
         if size > FRAME {
             return Err(died("it announces a frame that is too large"));
         }
         let mut json = vec![0; size];
-        self.stream.read_exact(&mut json).map_err(|error| silent(&error, &self.note.name))?;
+        self.read(&mut json)?;
         serde_json::from_slice(&json).map_err(|error| died(&format!("it said what makes no sense: {error}")))
     }
 
-    fn copy(&mut self, count: u64, mut write: impl FnMut(&[u8]) -> pyrepl3_store::Result<()>) -> Result<(), Failure> {
+    fn copy(&mut self, count: u64, write: impl FnMut(&[u8]) -> pyrepl3_store::Result<()>) -> Result<(), Failure> {
+        self.copy_from(Self::read, count, write)
+    }
+
+    fn copy_from(
+        &mut self,
+        from: fn(&mut Self, &mut [u8]) -> Result<(), Failure>,
+        count: u64,
+        mut write: impl FnMut(&[u8]) -> pyrepl3_store::Result<()>,
+    ) -> Result<(), Failure> {
         let mut left = count;
         while left > 0 {
             let size = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
             if self.piece.len() < size {
                 self.piece.resize(size, 0);
             }
-            self.stream.read_exact(&mut self.piece[..size]).map_err(|error| silent(&error, &self.note.name))?;
+            let mut piece = std::mem::take(&mut self.piece);
+            from(self, &mut piece[..size])?;
+            self.piece = piece;
             write(&self.piece[..size]).map_err(|error| failure(&error))?;
             left -= size as u64;
             self.note.bytes += size as u64;
@@ -326,6 +410,7 @@ impl Intake {
 
 /// Why a saver is not heard any more. `name` is what it was busy with, as far as it said.
 fn silent(error: &io::Error, name: &str) -> Failure {
+    let name: String = name.chars().take(200).collect();
     let over =
         if name.is_empty() { String::new() } else { format!(", perhaps over {name:?}: see how that is pickled") };
     match error.kind() {

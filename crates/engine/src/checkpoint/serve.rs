@@ -1,24 +1,29 @@
 //! Gives a checkpoint to a worker that restores it: blob by blob, as bytes or as files to map.
 
+use crate::process::send_blocking;
 use pyrepl3_protocol::frame::encode;
 use pyrepl3_protocol::saver::{LoaderAnswer, LoaderRequest};
 use pyrepl3_store::{Error, Extent, Place, Reader};
 use rustix::fd::{AsFd, BorrowedFd};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use std::fs::File;
-use std::io::{self, IoSlice, Read, Write};
-use std::mem::MaybeUninit;
+use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::mpsc::{channel, sync_channel};
+use std::thread;
 
 /// Blobs below this are copied: a mapping costs more.
 const WORTH_MAPPING: u64 = 1 << 20;
 /// Files that one answer carries; what is in others is copied.
 const FILES: usize = 64;
+/// To send less takes less time than to begin a thread for it.
+const WORTH_A_THREAD: u64 = 4 << 20;
 /// The largest request.
 const REQUEST: usize = 4096;
 
-/// Serves until the worker closes its end.
+/// Serves until the worker closes its end. `partial`: a blob that cannot be read is refused by itself, and the worker
+/// goes on without what needs it.
 ///
 /// # Errors
 /// What the store said, where that is why the worker cannot go on.
@@ -35,6 +40,18 @@ pub(crate) fn serve(mut stream: UnixStream, reader: &Reader, partial: bool) -> R
         }
         Ok(()) => Ok(()),
     }
+}
+
+/// The blobs of which a worker maps something. All else is checked when it is read.
+pub(crate) fn mapped(reader: &Reader) -> Result<Vec<u32>, Error> {
+    let mut found = Vec::new();
+    for blob in 0..reader.manifest().blobs() {
+        let large = reader.manifest().blob(blob).is_some_and(|(_, size)| size >= WORTH_MAPPING);
+        if large && reader.extents(blob)?.iter().any(|extent| matches!(extent.place, Place::Raw { .. })) {
+            found.push(blob);
+        }
+    }
+    Ok(found)
 }
 
 enum Ended {
@@ -71,6 +88,10 @@ impl Serving<'_> {
                 self.answer(&LoaderAnswer::Error { error: format!("the checkpoint has no blob {blob}") }, &[])?;
                 continue;
             };
+            if partial && let Err(error) = self.check(blob, size) {
+                self.answer(&LoaderAnswer::Error { error: error.to_string() }, &[])?;
+                continue;
+            }
             match request {
                 LoaderRequest::Get { .. } => {
                     self.answer(&LoaderAnswer::Blob { n: size }, &[])?;
@@ -79,6 +100,13 @@ impl Serving<'_> {
                 LoaderRequest::Map { .. } => self.map(blob, size)?,
             }
         }
+        Ok(())
+    }
+
+    /// Reads a blob to its end, before a word of it is given: what has begun cannot be refused any more.
+    fn check(&self, blob: u32, size: u64) -> Result<(), Error> {
+        let mut bytes = self.reader.read_range(blob, 0, size)?;
+        while bytes.part()?.is_some() {}
         Ok(())
     }
 
@@ -132,24 +160,46 @@ impl Serving<'_> {
         Ok(())
     }
 
+    /// Sends a range. A part of it is on its way while the next one is unpacked.
     fn copy(&mut self, blob: u32, offset: u64, length: u64) -> Result<(), Ended> {
         let mut bytes = self.reader.read_range(blob, offset, length)?;
-        while let Some(part) = bytes.part()? {
-            self.stream.write_all(part)?;
+        if length < WORTH_A_THREAD {
+            while let Some(part) = bytes.part()? {
+                self.stream.write_all(part)?;
+            }
+            return Ok(());
         }
-        Ok(())
+        let (parts, sending) = sync_channel::<(Vec<u8>, Range<usize>)>(1);
+        let (back, empty) = channel();
+        let stream = &mut *self.stream;
+        thread::scope(|scope| {
+            let sender = scope.spawn(move || {
+                for (buffer, part) in sending {
+                    stream.write_all(&buffer[part])?;
+                    // Nobody takes the last ones back.
+                    _ = back.send(buffer);
+                }
+                Ok::<_, io::Error>(())
+            });
+            let unpacked = (|| {
+                let mut buffer = Vec::new();
+                while let Some(part) = bytes.exchange(&mut buffer)? {
+                    if parts.send((std::mem::take(&mut buffer), part)).is_err() {
+                        break; // it has ended, and says why
+                    }
+                    buffer = empty.try_recv().unwrap_or_default();
+                }
+                Ok::<_, Error>(())
+            })();
+            drop(parts);
+            sender.join().unwrap_or_else(|_| Err(io::Error::other("the thread that sends has panicked")))?;
+            Ok(unpacked?)
+        })
     }
 
     fn answer(&mut self, answer: &LoaderAnswer, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let json = serde_json::to_vec(answer)?;
         let frame = encode(&json).map_err(io::Error::other)?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(64))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
-            return Err(io::Error::other("too many files in one answer"));
-        }
-        let sent =
-            rustix::net::sendmsg(self.stream.as_fd(), &[IoSlice::new(&frame)], &mut control, SendFlags::NOSIGNAL)?;
-        self.stream.write_all(&frame[sent..])
+        send_blocking(self.stream, &frame, fds)
     }
 }

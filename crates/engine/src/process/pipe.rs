@@ -1,8 +1,10 @@
 //! Output pipes: how much they hold, and text from bytes that are cut anywhere.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use std::io;
+use std::time::Duration;
 use tokio::net::unix::pipe::Receiver;
 
 /// Bytes read at a time while output streams, and the size to which a pipe grows then.
@@ -36,6 +38,26 @@ pub(crate) fn output_pipe() -> io::Result<(Output, OwnedFd)> {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&read, true)?;
     Ok((Output { fd: read, watch: None, tail: Vec::new(), size: RESTING, ended: false }, write))
+}
+
+/// Reads exactly so many bytes from a pipe that is not watched. It may be silent for `limit`.
+pub(crate) fn read_within(pipe: &OwnedFd, mut into: &mut [u8], limit: Duration) -> io::Result<()> {
+    let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
+    while !into.is_empty() {
+        match poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&limit)) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        match rustix::io::read(pipe, &mut *into) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => into = &mut into[count..],
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 impl Output {

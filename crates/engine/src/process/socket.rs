@@ -56,6 +56,21 @@ pub(crate) async fn send_raw(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedF
     Ok(())
 }
 
+/// The same, on a stream that waits.
+pub(crate) fn send_blocking(
+    mut stream: &std::os::unix::net::UnixStream,
+    bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(64))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+        return Err(io::Error::other("too many descriptors in one message"));
+    }
+    let sent = rustix::net::sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?;
+    io::Write::write_all(&mut stream, &bytes[sent..])
+}
+
 /// Reads once without waiting, and says who wrote. None at `WouldBlock`; an empty read is end-of-file.
 ///
 /// `awaited`: the stream was waited for. Else this asks the system, as the runtime may not have heard yet that something

@@ -102,7 +102,8 @@ impl Session {
     }
 
     /// Stops what runs, cancels what waits, and brings a checkpoint back: by its id, the beginning of that, or its name.
-    /// It succeeds whole, or leaves the session as it was. `partial`: go on without what needs packages that are missing.
+    /// It succeeds whole, or leaves the session as it was. `partial`: go on without what needs packages
+    /// that are missing, or bytes that are damaged.
     ///
     /// # Errors
     /// `checkpoint_not_found`, `checkpoint_damaged`, `restore_failed`, `snapshot_refused`, `unsupported`,

@@ -27,6 +27,7 @@ class Said:
         self.patched = {}  # what `mock.patch("a.b")` names, as such paths
         self.calls = {}  # dotted name of a function -> names and constants that it was called with first
         self.dynamic = False  # whether attributes are set whose names only the running code knows
+        self.loose = False  # whether attributes are set of what only the running code knows
 
 
 def read(options):
@@ -35,7 +36,7 @@ def read(options):
     if found is None:
         found = options.said = Said()
         for source in options.sources.values():
-            if type(source) is str and _is_worth_reading(source, options.namespace):
+            if type(source) is str and _is_worth_reading(source, options.namespace, found):
                 try:
                     tree = ast.parse(source)
                 except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -44,7 +45,7 @@ def read(options):
     return found
 
 
-def _is_worth_reading(source, namespace):
+def _is_worth_reading(source, namespace, said):
     if _CALLS.search(source) or _DELETE.search(source):
         return True
     seen = set()
@@ -58,6 +59,8 @@ def _is_worth_reading(source, namespace):
             return True
         if value is None and (base in sys.modules or re.search(rf"\b(?:import|as)\b[^\n]*\b{base}\b", source)):
             return True
+        # A parameter, or the variable of a loop.
+        said.loose = said.loose or base not in namespace
     return False
 
 

@@ -12,7 +12,7 @@ import sys
 import types
 import weakref
 
-from .pickling import HOOKS, state_of
+from .reducing import HOOKS, state_of
 from .registry import package
 from .remains import NotSaved
 from .words import module_of, name_of, type_name

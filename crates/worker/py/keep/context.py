@@ -21,6 +21,7 @@ from . import (
     variables,
 )
 from .situation import Capture, Options, Restore, clean, end_load, why
+from .words import Lost
 
 __all__ = [
     "Options", "capture", "describe_file", "look_before_fork", "open_file", "opened_as", "originals", "reducers",
@@ -69,8 +70,11 @@ def _capture(here):
     items = []
     for kind in KINDS:
         try:
+            here.keeper.begin(kind.name)
             for item in kind.capture(here):
                 items.append({"kind": kind.name, **item})
+        except Lost as lost:
+            here.lose(kind.label, lost.reason)
         except (Exception, SystemExit) as error:
             here.lose(kind.label, f"it could not be looked at: {why(error)}")
     return items, here.lost

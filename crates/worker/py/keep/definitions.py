@@ -13,7 +13,7 @@ import sys
 import types
 import typing
 
-from . import pickling
+from . import pickling, reducing, references
 from .words import Lost, name_of, of_error
 
 _type_dict = type.__dict__["__dict__"].__get__
@@ -23,7 +23,7 @@ _SKIPPED = frozenset(
     ("__dict__", "__weakref__", "__slots__", "_abc_impl", "__module__", "__qualname__")
     + ("__slotnames__",)  # copyreg keeps what it found: pickling an instance puts it there
 )
-_SHAPE = frozenset((types.FunctionType, property, classmethod, staticmethod, functools.cached_property, pickling.LRU))
+_SHAPE = frozenset((types.FunctionType, property, classmethod, staticmethod, functools.cached_property, reducing.LRU))
 # Set on a class these would change the class itself: they have to be there when it is made.
 _EARLY = frozenset(("__class__", "__name__", "__bases__", "__mro__", "__base__", "__subclasses__"))
 # What cannot refer to anything is there when the class is made: a library's __init_subclass__ may look at it.
@@ -106,10 +106,10 @@ class _Key:
 
 def _reduce_key(pickler, obj):
     pickler.units[obj.key] = True
-    return pickling.references.unit, (obj.key,)
+    return references.unit, (obj.key,)
 
 
-pickling._HANDLERS[_Key] = _reduce_key
+reducing.HANDLERS[_Key] = _reduce_key
 
 
 def _globals(registry, function):

@@ -3,9 +3,9 @@
 import reprlib
 import sys
 
-from . import limits, pickling
+from . import reducing
 from .situation import clean
-from .words import name_of
+from .words import name_of, type_name
 
 PREVIEW = 200  # characters of a lost value
 
@@ -66,17 +66,33 @@ def by_reference(registry, obj):
     pandas = sys.modules.get("pandas.core.dtypes.base")
     if pandas is not None and isinstance(obj, pandas.ExtensionDtype):
         return True
-    return name_of(kind) in ("cython_function_or_method", "ufunc", "NewType") or issubclass(kind, tuple(pickling._TYPING))
+    return name_of(kind) in ("cython_function_or_method", "ufunc", "NewType") or issubclass(kind, tuple(reducing.TYPING))
 
 
-def preview(obj, deadline):
-    """What a lost value looked like. A repr may be the user's code: it fails or takes long without harm."""
-    if not any(type(obj) is kind for kind in (list, dict, tuple, set, str, bytes)):
+class _Short(reprlib.Repr):
+    """Runs nobody's code: of what is no value of Python's own, the type is shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.maxstring = self.maxother = PREVIEW // 2
+
+    def repr1(self, x, level):
+        return super().repr1(x, level) if _is_one_of(x, _SHOWN) else f"<{type_name(x)}>"
+
+
+_SHOWN = (list, dict, tuple, set, frozenset, str, bytes, int, float, complex, bool, type(None))
+
+
+def _is_one_of(obj, kinds):
+    """Without asking its metaclass whether it is equal to something."""
+    return any(type(obj) is kind for kind in kinds)
+
+
+def preview(obj):
+    """What a lost value looked like, where it is a container or a text."""
+    if not _is_one_of(obj, (list, dict, tuple, set, str, bytes)):
         return {}
-    short = reprlib.Repr()
-    short.maxstring = short.maxother = PREVIEW // 2
     try:
-        with limits.within(deadline and min(deadline, 1.0)):
-            return {"preview": clean(short.repr(obj)[:PREVIEW])}
-    except BaseException:  # there is no preview, then
+        return {"preview": clean(_Short().repr(obj)[:PREVIEW])}
+    except Exception:  # keys whose comparison fails, say: there is no preview, then
         return {}

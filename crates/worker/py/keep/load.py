@@ -43,6 +43,16 @@ class _Reader(_Unpickler):
             raise
 
 
+    def persistent_load(self, found):
+        """A dict that is part of something else."""
+        kind, name = found
+        if kind == "namespace":
+            return self.loader.namespace
+        if kind == "module":
+            return vars(self.loader.module(name))
+        return self.loader.unit(name)
+
+
 class _Gone:
     """Whose only instance is never kept: for weak references to what is gone."""
 
@@ -56,7 +66,7 @@ class Loader:
         self.made, self.failed, self.later, self.heads = {}, {}, {}, {}
         self.classes = set()  # ids of the classes that were made here
         self.words = {name: getattr(self, name) for name in references.WORDS if hasattr(self, name)}
-        self.words.update(fill=_fill_instance, chain=_chain)
+        self.words.update(fill=_fill_instance, adopt=_adopt, chain=_chain)
         self.words.update(array=arrays.load_array, permuted=arrays.load_permuted, view=arrays.load_view)
         self.words.update(subclass=arrays.load_subclass, sharing=frames.load_sharing, shared=frames.load_shared)
 
@@ -200,11 +210,17 @@ class Loader:
 
 
 def _fill_instance(made, state):
-    own, slots = state
-    if own is not None:
+    own, slots, *shared = state
+    if shared:
+        _adopt(made, own)
+    elif own is not None:
         object.__getattribute__(made, "__dict__").update(own)
     for name, value in slots.items():
         object.__setattr__(made, name, value)
+
+
+def _adopt(made, own):
+    object.__setattr__(made, "__dict__", own)
 
 
 def _chain(made, state):
@@ -358,11 +374,11 @@ def load(body, source, namespace, *, only=None, sources=None, files=None, contex
 
 def _load(body, source, namespace, only, sources, files):
     session_modules.offer(body.get("modules", ()), sources)
-    texts = {} if body.get("texts") is None else pickle.loads(source.stream(body["texts"]))
-    kept = {} if body.get("skeletons") is None else pickle.loads(source.stream(body["skeletons"]))
+    lost = [entry for entry in body["lost"] if only is None or entry["name"] in only]
+    texts = _table(body, "texts", source, "the sources of definitions", lost)
+    kept = _table(body, "skeletons", source, "definitions", lost)
     loader = Loader(namespace, kept, texts, _add_texts(texts, sources), files)
     restore, seen = _Restore(body, source, loader), set()
-    lost = [entry for entry in body["lost"] if only is None or entry["name"] in only]
     restored, before = [], dict(namespace)
     # Imports and definitions first, and each bound at once: what is loaded may call code that uses them.
     groups = sorted(body["groups"], key=lambda group: _ORDER.get(group["tier"], len(_ORDER)))
@@ -402,6 +418,17 @@ def _load(body, source, namespace, only, sources, files):
 
 
 _ORDER = {"import": 0, "source": 1}
+
+
+def _table(body, which, source, label, lost):
+    """A table that all groups have in common. What needs it is named one by one, where the store cannot give it."""
+    if body.get(which) is None:
+        return {}
+    try:
+        return pickle.loads(source.stream(body[which]))
+    except Lost as failure:
+        lost.append({"name": label, "reason": failure.reason})
+        return {}
 
 
 def _add_texts(texts, sources):

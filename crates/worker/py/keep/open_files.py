@@ -336,7 +336,7 @@ def _difference(before, after, window):
 
 def open_file(description):
     """The file that `describe_file` described."""
-    kind, mode = description["kind"], description["mode"]
+    kind = description["kind"]
     if description["closed"]:
         file = _made(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC), description)
         file.close()

@@ -12,7 +12,7 @@ import sys
 import types
 
 from . import assigned
-from .situation import is_of_session, is_of_worker, is_plain, text, untext
+from .situation import is_of_session, is_of_worker, is_plain, subclasses, text, untext
 
 _MISSING = object()
 _UNKNOWN = object()
@@ -30,6 +30,8 @@ _ELSEWHERE = {
     "warnings": frozenset("filters _filters_version onceregistry _onceregistry _defaultaction defaultaction".split()),
     "tempfile": frozenset(["tempdir", "_name_sequence"]),
     "os": frozenset(["environ"]),
+    "asyncio.events": frozenset(["_event_loop_policy"]),
+    "urllib.request": frozenset(["_opener"]),
     "decimal": frozenset(["DefaultContext", "BasicContext", "ExtendedContext"]),
     "logging": frozenset(["root", "_loggerClass", "_logRecordFactory"]),
 }
@@ -50,9 +52,10 @@ class Patch:
 
 def _found(baseline, options, changed):
     said = assigned.read(options)
-    patches, targets = {}, set()
+    patches, targets, loose = {}, set(), said.loose or said.dynamic
     for path, by_name in [*((path, False) for path in said.targets), *((path, True) for path in said.patched)]:
         owner, module, inner = _resolve(path, options.namespace)
+        loose = loose or owner is None and path[0] not in options.namespace
         if owner is None or (module not in baseline.modules and vars(sys.modules[module]).get("__spec__") is None):
             continue  # made up by the session, and kept as such
         attribute = path[-1]
@@ -79,7 +82,41 @@ def _found(baseline, options, changed):
         for attribute, value in list(vars(module).items()):
             if is_of_session(value) and not _is_own(module, value) and not _is_elsewhere(name, attribute, value):
                 patches.setdefault(f"{name}.{attribute}", Patch(name, (attribute,), module, value, _UNKNOWN))
+    for patch in _on_classes(options.namespace) if loose else ():
+        patches.setdefault(patch.name, patch)
     return list(patches.values())
+
+
+def _on_classes(namespace):
+    """What the session's code has put onto classes of libraries, whatever way that went: all of them are looked at."""
+    for cls in subclasses(object):
+        module = type.__getattribute__(cls, "__module__")
+        if type(module) is not str or module == "__main__" or module.startswith("_pyrepl3"):
+            continue
+        for attribute, value in list(_contents(cls).items()):
+            kind = type(value)
+            if kind in _NEVER:
+                continue
+            inner = value.fget if kind is property else value.__func__ if kind in (staticmethod, classmethod) else value
+            if type(inner) is types.FunctionType and inner.__globals__ is not namespace or not is_of_session(inner):
+                continue
+            if _is_found(cls, module):
+                yield Patch(module, (*cls.__qualname__.split("."), attribute), cls, value, _UNKNOWN)
+
+
+_contents = type.__dict__["__dict__"].__get__
+_NEVER = frozenset((str, int, float, bool, bytes, tuple, dict, list, type(None), types.BuiltinFunctionType)) | {
+    types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType, types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+}  # fmt: skip
+
+
+def _is_found(cls, module):
+    """Whether it is where it says that it is."""
+    found = sys.modules.get(module)
+    for name in cls.__qualname__.split("."):
+        found = vars(found).get(name) if type(found) is _Module or issubclass(type(found), type) else None
+    return found is cls
 
 
 def _is_own(module, value):

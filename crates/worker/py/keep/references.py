@@ -30,6 +30,7 @@ WORDS = (
     "weak",  # a weak reference
     "dead",  # a weak reference whose object is gone
     "new",  # an instance, without a call of its class
+    "adopt",  # the dict of an instance, which something else has as well
     "fill",  # the state of an instance, without a call of its __setattr__
     "keys",  # a view of a dict: of its keys, values or items
     "chain",  # the state of an exception, with its cause and its context

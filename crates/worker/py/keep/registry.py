@@ -47,6 +47,16 @@ class Registry:
         streams = {name: getattr(sys, name, None) for name in reversed(_STANDARD)}
         self.standard = {id(one): name for name, one in streams.items() if one and id(one) not in replaced}
         self.used = {}
+        # Dicts that are part of something else: where they are found again (pickling.Pointing).
+        self.points = {id(namespace): ("namespace", "")}
+        self.seen = {}  # id of an instance's dict -> how many picklers have it in their memo
+
+    def point_at(self, obj):
+        """Notes a dict that is the contents of a module."""
+        name = obj.get("__name__")
+        module = module_named(name) if type(name) is str else None
+        if module is not None and vars(module) is obj and self.real_module(name) is module:
+            self.points[id(obj)] = "module", name
 
     def key_of(self, obj):
         """The key of a definition that is known already, or None."""

@@ -12,10 +12,11 @@ import sys
 import types
 import warnings
 
-from . import bytecode, definitions, graph, limits, pickling, references, session_modules
+from . import bytecode, definitions, graph, limits, pickling, reducing, references, session_modules
 from .groups import Group, by_reference, needs, preview
 from .registry import Registry, package, version_of
 from .remains import CONTAINERS, Remains
+from .situation import clean
 from .verify import Verifier
 from .words import Lost, of_error, type_name, unfit_name
 
@@ -24,6 +25,7 @@ OWN = frozenset(("__builtins__", "__name__", "__package__", "__loader__", "__spe
 _ATOMS = (int, float, str, bytes, bool, complex, type(None))
 # C's pickler recurses on the C stack: beyond this depth the one that does not takes over.
 DEPTH = 2000
+DEADLY = "to save it ended the process that did so, twice: see how it is pickled and loaded"
 
 
 class _Probe:
@@ -41,17 +43,24 @@ class Keeper:
     Lost = Lost
 
     def __init__(self, saver):
-        self.saver = saver
+        self.saver, self.part = saver, ("context", "")
+
+    def begin(self, kind):
+        """Raises Lost where this kind of context is to be left out."""
+        self.part = "context", kind
+        if self.part in self.saver.leave_out:
+            raise Lost(DEADLY)
 
     def dump(self, obj):
         """The entry to load it by; raises Lost."""
+        self.saver.sink.busy((self.part,))
         return self.saver.dump(obj)
 
 
 class _Saver:
-    def __init__(self, namespace, sink, skip, verify_bytes, deadline, texts, options):
+    def __init__(self, namespace, sink, skip, leave_out, verify_bytes, deadline, texts, options):
         self.registry = Registry(namespace, texts, **options)
-        self.sink, self.skip, self.verify_bytes = sink, skip, verify_bytes
+        self.sink, self.skip, self.leave_out, self.verify_bytes = sink, skip, leave_out, verify_bytes
         self.deadline = deadline if limits.prepare() else None
         self.passes, self.payloads, self.lost, self.reasons = {}, {}, {}, {}
         self.imports, self.bind, self.sizes = {}, {}, {}
@@ -70,6 +79,9 @@ class _Saver:
             elif name not in OWN and name not in self.skip and (name != "__doc__" or namespace[name] is not None):
                 names.append(name)
         for done, name in enumerate(names):
+            if ("name", name) in self.leave_out:
+                self.lost[name] = DEADLY
+                continue
             self.sink.progress(done, len(names), name)
             try:
                 self._name(name, namespace[name])
@@ -101,6 +113,8 @@ class _Saver:
             else:
                 self.imports[name] = what
             return
+        if type(obj) is dict:
+            self.registry.point_at(obj)
         self._pass(part, obj)
         if issubclass(type(obj), BaseException) and BaseException.__traceback__.__get__(obj) is not None:
             self.notes[f"{name}.__traceback__"] = "a traceback holds frames, which Python cannot save: keep its text"
@@ -109,7 +123,7 @@ class _Saver:
         """("unit", key), ("import", (module, attribute)), or None: it has to be pickled."""
         kind = type(obj)
         if kind is types.ModuleType or isinstance(obj, types.ModuleType) and issubclass(kind, types.ModuleType):
-            word, arguments = pickling._module(probe, obj)
+            word, arguments = reducing.reduce_module(probe, obj)
             return ("unit", arguments[0]) if word is references.unit else ("import", (arguments[0], None))
         if issubclass(kind, type) or kind is types.FunctionType:
             place = self.registry.place(obj)
@@ -118,9 +132,9 @@ class _Saver:
         elif kind is types.BuiltinFunctionType:
             place = self.registry.place(obj)
             return None if place is None else ("import", place)
-        elif kind not in (pickling.LRU, *pickling._TYPING, types.CellType):
+        elif kind not in (reducing.LRU, *reducing.TYPING, types.CellType):
             return None
-        handler = pickling._find(self.registry, kind)
+        handler = reducing.find(self.registry, kind)
         word = handler(probe, obj) if handler is not None else NotImplemented
         if word is not NotImplemented and word[0] is references.unit:
             return "unit", word[1][0]
@@ -160,6 +174,12 @@ class _Saver:
         registry = self.registry
         while registry.pending:
             unit = registry.pending.popleft()
+            part = "unit", clean(unit.key)
+            self.sink.busy((part,))
+            if part in self.leave_out:
+                unit.error = DEADLY
+                self.described.append(unit)
+                continue
             with limits.within(self.deadline):
                 definitions.describe(registry, unit)
             self.described.append(unit)
@@ -167,9 +187,10 @@ class _Saver:
                 self._pass(("unit", unit.key), unit.payload)
 
     def foreign_globals(self):
-        """A dict that functions have for their globals is a definition; a name for it is bound to that. Inside of
-        another object it would come back as a copy: that object is lost."""
+        """A dict that functions have for their globals is a definition; a name for it is bound to that, and other
+        objects that hold it refer to it."""
         foreign = {id(unit.obj): unit for unit in self.described if unit.kind == "globals"}
+        self.registry.points.update((one, ("unit", unit.key)) for one, unit in foreign.items())
         for part, one in list(self.passes.items()) if foreign else ():
             if one.atomic or one.error is not None:
                 continue
@@ -178,7 +199,7 @@ class _Saver:
                 del self.passes[part]
                 self.bind[part[1]] = unit.key
             elif one.among(foreign):
-                one.error = "it holds the dict of a function's globals, which can be shared under a name of its own only"
+                self._pass(part, self.payloads[part][0])
 
     # ---- what is lost, and what that takes along ----
 
@@ -257,6 +278,7 @@ class _Saver:
         else:
             tiers = {one.tier for one in passes}
             tier = tier or next(tier for tier in ("data", "cloudpickle", "pickle") if tier in tiers)
+            self._busy(group)
             group.done = self._run(group.payload, tier, group.shared)
             if group.done.error is None and self.registry.pending:
                 group.done.error = "its pickling gives something else each time"
@@ -286,6 +308,7 @@ class _Saver:
         verifier = Verifier(self.registry, self.skeletons(), entries, streams, buffers)
         for unit in self.described:
             if unit.key not in self.reasons and not unit.verified:
+                self.sink.busy((("unit", unit.key),))
                 with limits.within(self.deadline):
                     reason = verifier.definition(unit)
                 if reason is not None:
@@ -300,6 +323,7 @@ class _Saver:
                 if budget < 0:
                     group.verified = False
                     continue
+                self._busy(group)
                 with limits.within(self.deadline):
                     reason, part = verifier.group(entry, group.done, group.payload, group.labels(), group.shared)
                 if reason is not None:
@@ -311,6 +335,13 @@ class _Saver:
         if failed:
             self._drop()
         return failed
+
+    def _busy(self, group):
+        """Only what is more than Python's own containers and values runs anybody's code."""
+        parts = [part for part in group.parts if not self.passes[part].is_plain()]
+        with_hooks = [part for part in parts if self.passes[part].pickler.suspects]
+        if parts:
+            self.sink.busy(with_hooks or parts)
 
     def _demote(self, group, reason, part):
         """The next tier for a group that does not come back. `part`: which of its parts differs, if that is known: then
@@ -438,7 +469,7 @@ class _Saver:
                 reason = f"it holds {count:,} placeholders for what an earlier checkpoint could not keep"
                 notes.append({"name": f"placeholders in {name}", "reason": reason})
         namespace = self.registry.namespace
-        lost = [{"name": n, "reason": r} | preview(namespace.get(n), self.deadline) for n, r in self.lost.items()]
+        lost = [{"name": n, "reason": r} | preview(namespace.get(n)) for n, r in self.lost.items()]
         names = pickling.packages(self.modules)
         variables.sort(key=lambda entry: order[entry["name"]])
         return {
@@ -497,21 +528,23 @@ class _Saver:
 
 def save(
     namespace, sink, *, skip=frozenset(), verify_bytes=64 << 20, deadline=10.0, sources=None, context=None, files=None,
-    reducers=None, directory=None, originals=None,
+    reducers=None, directory=None, originals=None, leave_out=frozenset(),
 ):
     """Saves `namespace` to `sink` and returns the body of the manifest (docs/design/checkpoints.md).
 
     `skip`: names to leave out. `verify_bytes`: how much of the streams is loaded back. `deadline`: seconds for each
     group. `sources`: texts of executions (source.Sources). `context(keeper)`: (items, lost) of what is no variable.
     `files(obj)`: describes an open file, or raises Lost. `reducers`: type -> function as in copyreg. `directory`: where
-    the session's own modules lie. `originals`: id -> (module, name) of what the session replaced there. A name that fails is in the body's "lost"; only the sink's errors are raised."""
+    the session's own modules lie. `originals`: id -> (module, name) of what the session replaced there. `leave_out`: parts,
+    as `sink.busy` names them, that ended earlier processes. A name that fails is in the body's "lost"; only the sink's
+    errors are raised."""
     gc.disable()
     # A list of its own: the session's may be one of its variables.
     warnings.filters = [("ignore", None, Warning, None, 0)]
     warnings._filters_mutated()
     sys.setrecursionlimit(min(sys.getrecursionlimit(), DEPTH))
     options = {"reducers": reducers, "files": files, "directory": directory, "originals": originals}
-    saver = _Saver(namespace, sink, skip, verify_bytes, deadline, getattr(sources, "texts", {}), options)
+    saver = _Saver(namespace, sink, skip, leave_out, verify_bytes, deadline, getattr(sources, "texts", {}), options)
     saver.names()
     saver.foreign_globals()
     saver.propagate()

@@ -2,6 +2,7 @@
 
 import _locale
 import _signal
+import _thread
 import gc
 import os
 import resource
@@ -150,6 +151,9 @@ def _all():
         yield _locales(category)
     for name, which in _LIMITS.items():
         yield Setting(f"resource limit {name}", lambda which=which: _soft(which), _write_soft(which))
+    yield Setting("nice", lambda: os.getpriority(os.PRIO_PROCESS, 0), lambda value: os.setpriority(os.PRIO_PROCESS, 0, value))
+    yield Setting("cpu affinity", lambda: sorted(os.sched_getaffinity(0)), lambda value: os.sched_setaffinity(0, value))
+    yield Setting("threading.stack_size", _thread.stack_size, _thread.stack_size)
     yield Setting("tempfile.tempdir", _temporary_directory, _write_temporary_directory, "tempfile")
     yield Setting("socket timeout", lambda: sys.modules["_socket"].getdefaulttimeout(), _write_timeout, "_socket")
     yield Setting("csv field size limit", _csv_limit, _write_csv_limit, "_csv", _CSV_LIMIT)

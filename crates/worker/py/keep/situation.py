@@ -123,6 +123,17 @@ def modules():
     return [(name, module) for name, module in list(sys.modules.items()) if type(name) is str]
 
 
+def subclasses(base):
+    """All classes below, each once."""
+    seen, todo = {base}, [base]
+    while todo:
+        for one in type.__subclasses__(todo.pop()):
+            if one not in seen:
+                seen.add(one)
+                todo.append(one)
+                yield one
+
+
 def clean(value):
     """A string for people, and for every reader of JSON: lone surrogates, of file names say, become question marks."""
     return str(value).encode("utf-8", "replace").decode()

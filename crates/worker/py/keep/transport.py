@@ -9,13 +9,16 @@ it back: that is how named values leave a failed execution.
 
 import array
 import ctypes
+import errno
 import mmap
 import os
 import socket
 import struct
 
 from ..codec import decode, encode
+from .situation import clean
 from .tracker import LARGE, address
+from .words import Lost
 
 _CMSG, _SPACE = socket.MSG_CMSG_CLOEXEC, socket.CMSG_SPACE
 _write, _close, _fstat = os.write, os.close, os.fstat
@@ -26,6 +29,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _map = _libc.mmap
 _map.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_longlong]
 _map.restype = ctypes.c_void_p
+_vmsplice = _libc.vmsplice
+_vmsplice.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint]
+_vmsplice.restype = ctypes.c_ssize_t
 # Buffers below this are read: a mapping costs more.
 _WORTH_MAPPING = 1 << 20
 # Whether the kernel has huge pages to ask for.
@@ -36,6 +42,10 @@ _PACKS = 64
 _PIECE = 16 << 20
 # Pieces of a buffer that are written anew; beyond that it is written whole.
 _PATCHES = 2000
+# Names in one frame, in characters.
+_ROOM = 30_000
+# Below this, to wait for the other side costs more than a copy.
+_WORTH_SPLICING = 1 << 20
 # Pieces of a stream are gathered up to this.
 _GATHERED = 256 << 10
 
@@ -48,10 +58,10 @@ def frame(message, more=b""):
 class Sink:
     """Where `save` writes."""
 
-    def __init__(self, write, tracker=None, base=None):
+    def __init__(self, write, tracker=None, base=None, splice=None):
         """`write` takes bytes-like objects and writes all of them. `base`: the buffers of the checkpoint before, as
-        (address, size, number of the blob), if the tracker tells what was written since."""
-        self._write = write
+        (address, size, number of the blob), if the tracker tells what was written since. `splice`: a `Splicer`."""
+        self._write, self._splice = write, splice
         self._tracker = tracker
         self._base = {(address, size): blob for address, size, blob in base or ()}
         self._blobs = 0
@@ -83,12 +93,27 @@ class Sink:
                     for offset, length in patches:
                         self._write(view[offset : offset + length])
                     return number
-        self._write(frame({"t": "buffer", "n": size, "at": at}))
-        self._write(view)
+        if self._splice is not None and size >= _WORTH_SPLICING and address(view):
+            self._write(frame({"t": "buffer", "n": size, "at": at, "spliced": True}))
+            self._splice(view)
+        else:
+            self._write(frame({"t": "buffer", "n": size, "at": at}))
+            self._write(view)
         return number
 
     def progress(self, done, total, name):
         self._write(frame({"t": "progress", "done": done, "total": total, "name": name}))
+
+    def busy(self, parts):
+        """Before what may end this process: `parts`, pairs of kind and name, are then left out by the next one."""
+        said, room = [], _ROOM
+        for kind, name in parts:
+            name = clean(name)
+            room -= len(encode(name))
+            if room < 0:
+                break
+            said.append([kind, name])
+        self._write(frame({"t": "busy", "parts": said}))
 
     def body(self, body):
         text = encode(body).encode()
@@ -97,6 +122,37 @@ class Sink:
 
     def failed(self, why):
         self._write(frame({"t": "failed", "why": why}))
+
+
+class _Part(ctypes.Structure):
+    """struct iovec."""
+
+    _fields_ = [("base", ctypes.c_void_p), ("size", ctypes.c_size_t)]
+
+
+class Splicer:
+    """Puts memory itself into a pipe, so that it is copied once, when the other side takes it out."""
+
+    def __init__(self, fd, sock):
+        self.fd, self.socket = fd, sock
+
+    @staticmethod
+    def of(fd, sock):
+        """None where the system refuses it."""
+        return None if fd is None or _vmsplice(fd, None, 0, 0) < 0 else Splicer(fd, sock)
+
+    def __call__(self, view):
+        part = _Part(address(view), view.nbytes)
+        while part.size:
+            done = _vmsplice(self.fd, ctypes.byref(part), 1, 0)
+            if done < 0:
+                if ctypes.get_errno() != errno.EINTR:
+                    raise OSError(ctypes.get_errno(), "memory cannot be put into the pipe")
+                continue
+            part.base, part.size = part.base + done, part.size - done
+        # Until it was taken out, it must stay as it is.
+        if not self.socket.recv(1):
+            raise Closed("the connection to the supervisor ended")
 
 
 class _Stream:
@@ -221,7 +277,7 @@ class SocketSource(Receiver):
     @staticmethod
     def _check(answer):
         if "error" in answer:
-            raise Closed(answer["error"])
+            raise Lost(f"the store cannot give it: {answer['error']}")
 
 
 class FileSource:

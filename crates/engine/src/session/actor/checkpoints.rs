@@ -9,7 +9,7 @@
 
 use super::operations::PendingOperation;
 use super::{Actor, Outcome, Reply};
-use crate::checkpoint::{self, Canceller, Extra, Note, Saver, SaverTask};
+use crate::checkpoint::{self, Canceller, Deaths, Extra, Note, Saver, SaverTask, Unsaved};
 use crate::session::machine::{Event, State, Token, Verdict};
 use crate::session::messages;
 use crate::session::past::Past;
@@ -80,13 +80,21 @@ pub(super) enum SavingNews {
 #[derive(Debug)]
 pub(super) struct SavingEnd {
     saving: u64,
+    job: SavingJob,
+    result: Result<checkpoint::Saved, Unsaved>,
+    count: u64,
+}
+
+/// A checkpoint on its way. It may take several savers: the session's own code, which they run, can end them.
+#[derive(Debug)]
+struct SavingJob {
     mark: Mark,
-    purpose: Purpose,
-    result: Result<checkpoint::Saved, Failure>,
+    request: CheckpointRequest,
+    reply: Reply<Outcome>,
     asked: Instant,
     pause: Duration,
-    count: u64,
-    reply: Reply<Outcome>,
+    tracked: bool,
+    deaths: Deaths,
 }
 
 /// What is known of a restore on its way.
@@ -116,65 +124,68 @@ impl Actor {
         asked: Instant,
         sent: Option<Instant>,
     ) {
-        let failed = |why: &str| {
-            Failure::new(Code::CheckpointFailed, "the checkpoint could not be made", why, "the session is as it was")
-        };
         let confirmed = match self.frozen.get_mut(&mark) {
             Some(frozen) => frozen.confirm().await.is_ok(),
             None => false,
         };
         let pause = sent.map_or(Duration::ZERO, |sent| sent.elapsed());
-        let begun = match self.frozen.get_mut(&mark).filter(|_| confirmed) {
-            None => Err(failed("the process of its snapshot ended before it was ready")),
-            Some(frozen) => {
-                frozen.resume();
-                match Saver::new() {
-                    Err(error) => Err(failed(&error.to_string())),
-                    Ok((saver, theirs)) => match frozen.send(FrozenRequest::Save {}, vec![theirs]).await {
-                        Err(error) => Err(failed(&error.to_string())),
-                        Ok(()) => Ok((saver, frozen.past.clone())),
-                    },
-                }
-            }
-        };
-        let (saver, past) = match begun {
-            Ok(begun) => begun,
+        let job = SavingJob { mark, request, reply, asked, pause, tracked: sent.is_some(), deaths: Deaths::default() };
+        if confirmed {
+            return self.attempt_saving(job).await;
+        }
+        _ = job.reply.send(Err(not_made("the process of its snapshot ended before it was ready")));
+        self.later.push_back(Event::Release(mark));
+    }
+
+    async fn attempt_saving(&mut self, job: SavingJob) {
+        let (saver, past) = match self.fork_saver(job.mark).await {
+            Ok(forked) => forked,
             Err(failure) => {
-                _ = reply.send(Err(failure));
-                return self.later.push_back(Event::Release(mark));
+                _ = job.reply.send(Err(failure));
+                return self.later.push_back(Event::Release(job.mark));
             }
         };
         self.next_saving += 1;
         let saving = self.next_saving;
-        let canceller = request.canceller.clone();
-        self.savings.insert(saving, Saving { pid: None, canceller: canceller.clone() });
+        self.savings.insert(saving, Saving { pid: None, canceller: job.request.canceller.clone() });
         let count = past.last().unwrap_or(0);
         let task = SaverTask {
             shelf: self.place.origin.shelf.clone(),
             lineage: self.store_lineage.clone(),
             meta: Meta {
                 session: self.place.shared.id.clone(),
-                name: request.name,
+                name: job.request.name.clone(),
                 parent: self.parent.as_ref().and_then(|id| pyrepl3_store::CheckpointId::parse(id).ok()),
             },
             extra: Extra {
                 execution_count: count,
                 past: past.numbers().to_vec(),
                 session_name: self.place.setup.options.name.clone(),
-                automatic: request.purpose == Purpose::Automatic,
+                automatic: job.request.purpose == Purpose::Automatic,
             },
-            tracked: sent.is_some(),
+            tracked: job.tracked,
             base: self.base.clone(),
-            notes: request.notes,
-            canceller,
+            leave_out: job.deaths.left_out().to_vec(),
+            notes: job.request.notes.clone(),
+            canceller: job.request.canceller.clone(),
         };
-        let (news, purpose) = (self.news.clone(), request.purpose);
+        let news = self.news.clone();
         tokio::spawn(async move {
             let born = news.clone();
             let result = saver.save(task, move |pid| _ = born.send(SavingNews::Born { saving, pid })).await;
-            let end = SavingEnd { saving, mark, purpose, result, asked, pause, count, reply };
-            _ = news.send(SavingNews::Ended(Box::new(end)));
+            _ = news.send(SavingNews::Ended(Box::new(SavingEnd { saving, job, result, count })));
         });
+    }
+
+    /// A channel to a fork of a frozen process, and the executions that it is after.
+    async fn fork_saver(&mut self, mark: Mark) -> Result<(Saver, Past), Failure> {
+        let Some(frozen) = self.frozen.get_mut(&mark) else {
+            return Err(not_made("the process of its snapshot has ended"));
+        };
+        frozen.resume();
+        let (saver, theirs) = Saver::new().map_err(|error| not_made(&error.to_string()))?;
+        frozen.send(FrozenRequest::Save {}, vec![theirs]).await.map_err(|error| not_made(&error.to_string()))?;
+        Ok((saver, frozen.past.clone()))
     }
 
     /// The pids of savers: they outlive a rollback.
@@ -200,16 +211,21 @@ impl Actor {
             SavingNews::Ended(end) => *end,
         };
         self.savings.remove(&end.saving);
-        self.feed(Event::Release(end.mark)).await;
-        let stored = end.result.and_then(|saved| {
+        let SavingEnd { mut job, result, count, .. } = end;
+        let result = match result {
+            Err(unsaved) if job.deaths.note(&unsaved.over) && self.up => return self.attempt_saving(job).await,
+            result => result.map_err(|unsaved| unsaved.failure),
+        };
+        self.feed(Event::Release(job.mark)).await;
+        let stored = result.and_then(|saved| {
             let (variables, lost) = checkpoint::contents(&saved.manifest)?;
             let manifest = saved.manifest;
             let message = messages::checkpoint_created(
                 &self.place.shared.id,
                 &manifest,
                 (variables, lost),
-                (end.pause, end.asked.elapsed()),
-                end.count,
+                (job.pause, job.asked.elapsed()),
+                count,
             );
             Ok((Stored { message, manifest }, saved.base))
         });
@@ -220,15 +236,15 @@ impl Actor {
         }
         let stored = stored.map(|(stored, _)| stored);
         if let Ok(stored) = &stored
-            && end.purpose != Purpose::Comparison
+            && job.request.purpose != Purpose::Comparison
         {
             self.parent = Some(stored.message.checkpoint_id.clone());
             self.journal_saved(stored.message.execution_count);
         }
-        if end.purpose == Purpose::Automatic {
+        if job.request.purpose == Purpose::Automatic {
             self.saved_by_itself(&stored);
         }
-        _ = end.reply.send(stored.map(|stored| Outcome::Stored(Box::new(stored))));
+        _ = job.reply.send(stored.map(|stored| Outcome::Stored(Box::new(stored))));
     }
 
     /// A thread that gives a checkpoint to the worker, and the worker's end of its channel.
@@ -290,7 +306,12 @@ impl Actor {
         match (verdict, state, pending.restoring.recovered.take()) {
             (Verdict::Reported, State::Kept, Some(recovered)) => Ok(self.restored(request, recovered, pending.asked)),
             // The store knows better why than the worker, who only lost its connection.
-            _ if served.is_err() => served.map(|()| Outcome::Done),
+            _ if served.is_err() => served.map(|()| Outcome::Done).map_err(|mut failure| {
+                if failure.code == Code::CheckpointDamaged {
+                    failure.how = "restore it partially: what needs the damaged bytes is then lost, and named".into();
+                }
+                failure
+            }),
             (Verdict::Reported, ..) => {
                 Err(not_restored("the worker's answer made no sense".into(), String::new(), state))
             }
@@ -356,11 +377,7 @@ impl Actor {
             let checked = shelf
                 .with({
                     let manifest = manifest.clone();
-                    move |store| {
-                        let large = (0..manifest.blobs())
-                            .filter(|blob| manifest.blob(*blob).is_some_and(|(_, size)| size >= 1 << 20));
-                        store.verify_blobs(&manifest, large)
-                    }
+                    move |store| store.verify_blobs(&manifest, checkpoint::mapped(&store.reader(&manifest)?)?)
                 })
                 .await;
             if let Ok(report) = checked
@@ -376,6 +393,10 @@ impl Actor {
             }
         });
     }
+}
+
+fn not_made(why: &str) -> Failure {
+    Failure::new(Code::CheckpointFailed, "the checkpoint could not be made", why, "the session is as it was")
 }
 
 fn not_restored(why: String, how: String, state: State) -> Failure {
