@@ -387,7 +387,8 @@ async fn unsuitable_environments_are_refused_in_words() {
     let isolated = SessionOptions { isolation: Some("strict".into()), ..SessionOptions::default() };
     assert_eq!(start(isolated).await.code, Code::Unsupported);
     let cwd = SessionOptions { cwd: Some("/nonexistent".into()), ..SessionOptions::default() };
-    assert!(start(cwd).await.to_string().contains("nonexistent"));
+    let failure = start(cwd).await;
+    assert!(failure.to_string().contains("nonexistent"), "{failure}");
     engine.shutdown().await;
 }
 

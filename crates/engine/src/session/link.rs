@@ -147,8 +147,12 @@ impl WorkerLink {
     }
 
     fn adopt(&mut self, peer: Peer) -> Result<(), String> {
-        let process = Process::open(peer).map_err(|error| format!("no pidfd for the worker: {error}"))?;
-        self.process = Some(process);
+        match Process::open(peer) {
+            Ok(process) => self.process = Some(process),
+            // It has said why it cannot begin, and is gone. What it said counts; its exit comes from session init.
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => return Ok(()),
+            Err(error) => return Err(format!("no pidfd for the worker: {error}")),
+        }
         // From now on frames are read without asking who wrote them.
         _ = rustix::net::sockopt::set_socket_passcred(&self.control, false);
         Ok(())
