@@ -349,7 +349,7 @@ async def test_a_restore_in_a_transaction_belongs_to_it() -> None:
 # ---- what is refused -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["", "x" * 257, "ä" * 129, "a\nb", "\x1b[31m", "\0"], ids=repr)
+@pytest.mark.parametrize("name", ["", "x" * 257, "ä" * 129, "a\nb", "\x1b[31m", "\0", "ckp_0a", "a\u202eb"], ids=repr)
 async def test_a_bad_name_is_refused(name: str) -> None:
     async with Session() as session:
         with pytest.raises(pyrepl3.BadValue, match="name"):

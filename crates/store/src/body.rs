@@ -132,12 +132,14 @@ impl Manifest {
         })
     }
 
-    /// The names that need a blob, and the other ones, each sorted. Both are empty where the worker's part cannot be read.
+    /// The names that need a blob, and the other ones, each sorted: those of variables, not those in angle brackets under
+    /// which the context has something to share. Both are empty where the worker's part cannot be read.
     pub(crate) fn names_by(&self, damaged: &[u32]) -> (Vec<String>, Vec<String>) {
         let (mut bad, mut good) = (Vec::new(), Vec::new());
         for group in self.view().map(|body| body.groups).unwrap_or_default() {
             let needs = group.stream.iter().chain(&group.buffers).any(|blob| damaged.contains(blob));
-            if needs { &mut bad } else { &mut good }.extend(group.names);
+            let names = group.names.into_iter().filter(|name| !name.starts_with('<'));
+            if needs { &mut bad } else { &mut good }.extend(names);
         }
         bad.sort_unstable();
         good.sort_unstable();

@@ -54,6 +54,7 @@ modules! {
     "_pyrepl3.keep.prints" => "keep/prints.py",
     "_pyrepl3.keep.references" => "keep/references.py",
     "_pyrepl3.keep.registries" => "keep/registries.py",
+    "_pyrepl3.keep.entries" => "keep/entries.py",
     "_pyrepl3.keep.told_python" => "keep/told_python.py",
     "_pyrepl3.keep.told_packages" => "keep/told_packages.py",
     "_pyrepl3.keep.place" => "keep/place.py",

@@ -734,3 +734,10 @@ case("objects in two names", """
     class P: pass
     p = P(); p.x = [1]; q = [p]; r = {'p': p, 'x': p.x}
 """, "assert q[0] is p is r['p'] and r['x'] is p.x; q[0].y = 2; assert p.y == 2")
+case("dict of an instance, after a first try failed", """
+    import threading
+    class Plain: pass
+    one = Plain(); one.x = 1; held = [one, vars(one), threading.Lock()]
+    two = Plain(); two.x = lambda: 5; both = [two, vars(two)]
+""", "assert held[0] is one and held[1] is vars(one) and both[0] is two and both[1] is vars(two) and two.x() == 5",
+     {"held[2]": "lock"})

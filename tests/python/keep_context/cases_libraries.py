@@ -87,9 +87,9 @@ case("methods_put_in_a_loop", shared="import fractions, pathlib",
 case("methods_put_by_a_function", shared="import fractions\ndef add(where, name):\n    setattr(where, name, lambda self: 'mine')\ndef plain(where):\n    where.plain = len_of\ndef len_of(self): return 5",
      change="add(fractions.Fraction, 'mine'); plain(fractions.Fraction)",
      check="assert fractions.Fraction(1).mine() == 'mine' and fractions.Fraction(1).plain() == 5")
-case("process_settings", change="import os, threading; os.nice(3); threading.stack_size(1 << 20); os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])",
-     check="import os, threading; assert os.nice(0) == 3 and threading.stack_size() == 1 << 20 and len(os.sched_getaffinity(0)) == 1",
-     undone="import os, threading; assert os.nice(0) == 0 and threading.stack_size() == 0")
+case("process_settings", change="import os, threading; os.setpriority(os.PRIO_PROCESS, 0, 19); threading.stack_size(1 << 20); os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])",
+     check="import os, threading; assert os.nice(0) == 19 and threading.stack_size() == 1 << 20 and len(os.sched_getaffinity(0)) == 1",
+     undone="import os, threading; assert os.nice(0) < 19 and threading.stack_size() == 0")
 case("matplotlib_projections", shared="import matplotlib.pyplot as plt, matplotlib.projections as p, matplotlib.scale as s, matplotlib\nclass Mine(plt.Axes): name = 'mine'\nclass Scale(s.LinearScale): name = 'mine'",
      change="p.register_projection(Mine); s.register_scale(Scale); matplotlib.color_sequences.register('mine', ['r', 'g'])",
      check="assert p.get_projection_class('mine') is Mine and s._scale_mapping['mine'] is Scale and matplotlib.color_sequences['mine'] == ['r', 'g']",
@@ -103,3 +103,7 @@ case("image_formats", shared="from PIL import Image\ndef accept(start): return s
      change="Image.register_open('MINE', opened, accept); Image.register_extension('MINE', '.mine'); Image.register_mime('MINE', 'x/mine')",
      check="import io; assert Image.open(io.BytesIO(b'MINE' * 9)).size == (2, 3) and Image.EXTENSION['.mine'] == 'MINE' and Image.MIME['MINE'] == 'x/mine'",
      undone="assert 'MINE' not in Image.OPEN and '.mine' not in Image.EXTENSION", needs=("PIL",))
+case("entries_of_containers", shared="import http.client, keyword, html.entities\nclass Mine: pass\ndef mine(): return 5",
+     change="http.client.responses[999] = mine; keyword.kwlist.append(mine); html.entities.html5[mine] = 'x'; http.client.responses[998] = Mine()",
+     check="assert http.client.responses[999]() == 5 and keyword.kwlist[-1]() == 5 and list(html.entities.html5)[-1]() == 5 and type(http.client.responses[998]).__name__ == 'Mine'",
+     undone="assert 999 not in http.client.responses and keyword.kwlist[-1] == 'yield' and mine not in html.entities.html5")

@@ -65,6 +65,20 @@ impl Checkpointing {
     }
 }
 
+/// Why a checkpoint cannot have this name.
+fn unfit(name: &str) -> Option<String> {
+    // Such marks make a list of names look like another one.
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if name.is_empty() || name.len() > NAME || name.chars().any(|c| c.is_control() || turns(c)) {
+        return Some(format!(
+            "a name has 1 to {NAME} bytes, no control characters, and no marks that turn text around"
+        ));
+    }
+    let digits = name.strip_prefix("ckp_").unwrap_or_default();
+    let is_beginning = !digits.is_empty() && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_beginning.then(|| "it looks like the id of a checkpoint, or the beginning of one".to_owned())
+}
+
 impl Session {
     /// Saves the session to the data directory. It pauses for a fork and goes on while that is written. Waits its turn;
     /// where code runs, and there is a snapshot of the state before it, that state is saved at once.
@@ -81,11 +95,11 @@ impl Session {
     /// # Errors
     /// `bad_request`, `session_closed`.
     pub fn begin_checkpoint(&self, name: Option<&str>) -> Result<Checkpointing, Failure> {
-        if name.is_some_and(|name| name.is_empty() || name.len() > NAME || name.chars().any(char::is_control)) {
+        if let Some(why) = name.and_then(unfit) {
             return Err(Failure::new(
                 Code::BadRequest,
                 "the checkpoint's name cannot be used",
-                format!("a name has 1 to {NAME} bytes, and no control characters"),
+                why,
                 "choose another, or none",
             ));
         }

@@ -7,6 +7,7 @@ is named, and the rest goes on. The kinds are listed at the end of this file.
 
 from . import (
     databases,
+    entries,
     environment,
     hooks,
     interpreter,
@@ -163,4 +164,5 @@ KINDS = (
     Kind("leftover", "threads, processes and loops", leftovers.capture, _name_only),
     Kind("module", "sys.modules", patches.capture_modules, patches.restore_modules),
     Kind("patch", "patched modules", patches.capture, patches.restore),
+    Kind("entry", "containers of libraries", entries.capture, entries.restore),
 )

@@ -95,7 +95,7 @@ def _on_classes(namespace):
             continue
         for attribute, value in list(_contents(cls).items()):
             kind = type(value)
-            if kind in _NEVER:
+            if id(kind) in _NEVER:
                 continue
             inner = value.fget if kind is property else value.__func__ if kind in (staticmethod, classmethod) else value
             if type(inner) is types.FunctionType and inner.__globals__ is not namespace or not is_of_session(inner):
@@ -105,10 +105,15 @@ def _on_classes(namespace):
 
 
 _contents = type.__dict__["__dict__"].__get__
-_NEVER = frozenset((str, int, float, bool, bytes, tuple, dict, list, type(None), types.BuiltinFunctionType)) | {
-    types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType, types.GetSetDescriptorType,
-    types.MemberDescriptorType,
-}  # fmt: skip
+# By id: a metaclass of the user's may have a hash of its own.
+_NEVER = frozenset(
+    map(
+        id,
+        (str, int, float, bool, bytes, tuple, dict, list, type(None), types.BuiltinFunctionType)
+        + (types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType)
+        + (types.GetSetDescriptorType, types.MemberDescriptorType),
+    )
+)
 
 
 def _is_found(cls, module):

@@ -166,11 +166,12 @@ def _ordinary(pickler, obj):
 
 
 def _is_shared(pickler, own):
-    """Whether an instance's dict is referred to by more than the instance, and the memos of earlier picklers."""
-    seen = pickler.registry.seen
-    earlier = seen.get(id(own), 0)
-    seen[id(own)] = earlier + 1
-    return getrefcount(own) > _USUAL + earlier
+    """Whether an instance's dict is referred to by more than the instance. Asked when it is first come to: later, the
+    memos of picklers refer to it, too. What shared it did so before the fork, so that its id is nobody else's."""
+    shared = pickler.registry.shared.get(id(own))
+    if shared is None:
+        shared = pickler.registry.shared[id(own)] = getrefcount(own) > _USUAL
+    return shared
 
 
 class _Sample:

@@ -10,6 +10,12 @@ from .situation import is_plain
 KNOWN = (*told_python.KNOWN, *told_packages.KNOWN)
 
 
+def containers():
+    """Ids of the containers that these places are about."""
+    loaded = ((each, each.loaded()) for each in KNOWN)
+    return {id(each.now(module)) for each, module in loaded if module is not None}
+
+
 def capture(here):
     for each in KNOWN:
         module = each.loaded()

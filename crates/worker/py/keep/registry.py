@@ -49,7 +49,7 @@ class Registry:
         self.used = {}
         # Dicts that are part of something else: where they are found again (pickling.Pointing).
         self.points = {id(namespace): ("namespace", "")}
-        self.seen = {}  # id of an instance's dict -> how many picklers have it in their memo
+        self.shared = {}  # id of an instance's dict -> whether something else refers to it
 
     def point_at(self, obj):
         """Notes a dict that is the contents of a module."""
