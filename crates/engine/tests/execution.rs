@@ -409,3 +409,17 @@ async fn cwd_environment_and_limits() {
     assert_eq!(run(&session, "1").await.value(), "1");
     engine.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_loop_that_is_stopped_goes_on() {
+    let (engine, session) = session().await;
+    let stopped =
+        "import asyncio\nloop = asyncio.get_running_loop()\nloop.call_soon(loop.stop)\nawait asyncio.sleep(0.01)\n5";
+    assert_eq!(run(&session, stopped).await.value(), "5");
+    // Between executions, too.
+    let later = "seen = []\nloop.call_later(0.01, lambda: (loop.stop(), seen.append(1)))\nawait asyncio.sleep(0)";
+    run(&session, later).await.ok();
+    while run(&session, "len(seen)").await.value() == "0" {}
+    assert_eq!(run(&session, "await asyncio.sleep(0, 7)").await.value(), "7");
+    engine.shutdown().await;
+}

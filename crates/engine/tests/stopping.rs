@@ -58,8 +58,10 @@ async fn what_python_can_stop_is_stopped_and_the_state_stays() {
             ("KeyboardInterrupt", EndStatus::Interrupted, Some(StopStep::Interrupt)),
             "{code}: {error:#?}"
         );
-        assert!(!error.session_lost);
-        assert_eq!(run(&session, "kept").await.value(), "1", "{code}");
+        assert!(!error.session_lost, "{code}: {error:#?}");
+        let after = run(&session, "kept").await;
+        assert!(after.error.is_none(), "{code}: {after:#?}");
+        assert_eq!(after.value(), "1", "{code}");
     }
     assert_eq!(run(&session, "cleaned").await.value(), "true");
     // One that swallows it and completes is a success; one that turns it into something else was still interrupted.

@@ -42,7 +42,7 @@ class Loop:
         try:
             while not outcome:
                 try:
-                    self.loop.run_until_complete(self.main)
+                    self._complete(self.main)
                 except KeyboardInterrupt:
                     # It was raised into another task's step; the execution is what it was meant for.
                     self.interrupted = True
@@ -61,6 +61,16 @@ class Loop:
         if self.interrupted and isinstance(value, _cancelled):
             raise KeyboardInterrupt().with_traceback(value.__traceback__) from None
         raise value
+
+    def _complete(self, future):
+        """`run_until_complete`, whoever stops the loop meanwhile: user code, or a callback of an earlier call that an
+        interrupt has left in the loop."""
+        while True:
+            try:
+                return self.loop.run_until_complete(future)
+            except RuntimeError:
+                if future.done() or not self.usable():
+                    raise
 
     def _note_context(self):
         # Before 3.11 a task cannot run in a given context, only in a copy of it: what it set is copied back.
@@ -105,7 +115,7 @@ class Loop:
                     return request
                 loop.add_reader(channel.fd, ready)
                 self.guard.mode = stop.IDLE
-                loop.run_until_complete(wake)
+                self._complete(wake)
             except (KeyboardInterrupt, SystemExit):
                 pass  # a task of the user's ended by it; its own exception says so
             finally:
@@ -122,6 +132,6 @@ class Loop:
         for task in tasks:
             task.cancel()
         if tasks:
-            loop.run_until_complete(asyncio.wait(tasks, timeout=1))
-        loop.run_until_complete(loop.shutdown_asyncgens())
+            self._complete(loop.create_task(asyncio.wait(tasks, timeout=1)))
+        self._complete(loop.create_task(loop.shutdown_asyncgens()))
         loop.close()

@@ -63,7 +63,7 @@ impl Ran {
     pub fn ok(&self) -> &ResultMessage {
         match (&self.result, &self.error) {
             (Some(result), None) => result,
-            (_, error) => panic!("no result, but {error:#?}"),
+            (_, error) => panic!("no result, but {error:#?}; on stderr: {}", self.stderr),
         }
     }
 
