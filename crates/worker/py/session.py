@@ -15,6 +15,8 @@ from . import system
 
 # Exit statuses remembered of children that nobody has asked for yet.
 STATUSES = 1000
+# Seconds to wait for what a rollback ended, whose memory may be large.
+GONE_LIMIT = 1.0
 
 
 class Member:
@@ -165,6 +167,9 @@ class Init:
             named = [(pid, system.name(pid)) for pid in young]
             names += [f"{name} (process {pid})" for pid, name in named if name not in (system.FROZEN, "?")]
             system.kill(young)
+        # Until they are gone they hold what they have open: a port, a lock, the place of a writer who waits for room.
+        # What takes longest is to take their memory apart; the new worker is woken meanwhile.
+        system.await_ends([pid for pid in (old, *seen) if pid is not None], GONE_LIMIT)
         member.send({"t": "swept", "ended": names[:20]})
         if new in self.statuses:
             member.tell_exit(self.statuses.pop(new))

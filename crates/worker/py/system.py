@@ -3,7 +3,9 @@
 import ctypes
 import os
 import resource
+import select
 import sys
+import time
 from os import close as _close
 from os import kill as _kill
 from os import listdir as _listdir
@@ -170,6 +172,28 @@ def kill(pids):
         except (ProcessLookupError, PermissionError):
             pass
 
+
+def await_ends(pids, seconds):
+    """Waits until these processes are gone, or zombies: all of their threads, and what they have open. Not longer."""
+    poll, left, end = select.poll(), set(), time.monotonic() + seconds
+    try:
+        for pid in pids:
+            fd = _libc.syscall(_PIDFD_OPEN, pid, 0)
+            if fd >= 0:
+                left.add(fd)
+                poll.register(fd, select.POLLIN)
+        while left and (rest := end - time.monotonic()) > 0:
+            for fd, _events in poll.poll(rest * 1000):
+                poll.unregister(fd)
+                left.discard(fd)
+                _close(fd)
+    finally:
+        for fd in left:
+            _close(fd)
+
+
+# Python has it under a name only where it was built on a system that had it.
+_PIDFD_OPEN = 434
 
 
 def _stat(pid):
