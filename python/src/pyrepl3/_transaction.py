@@ -201,6 +201,10 @@ class Transaction:
             # Else somebody has to hear of it: what was done may still be there, or a fresh namespace in its place.
             if not isinstance(error, NoTransaction) and not self._session.closed:
                 raise
+        else:
+            # Their ends come each in the order of its own messages, and may be behind the answer.
+            if waiters:
+                await asyncio.wait(waiters)
         finally:
             for waiter in waiters:
                 waiter.cancel()
