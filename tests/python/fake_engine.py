@@ -240,6 +240,14 @@ class Peer:
             self.state(request).transaction = None
             self.rolled_back(request, reason="rollback")
 
+    def on_cancel(self, request: Json) -> None:
+        """Ends what waits: the real engine ends whatever it stops."""
+        ended = [one for one in self.waiting if one.get("id") == request["execution_id"]]
+        self.waiting = [one for one in self.waiting if one not in ended]
+        for one in ended:
+            self.answer(one)
+        self.on_other(request)
+
     def on_savepoint(self, request: Json) -> None:
         if self.in_transaction(request):
             self.freeze(request, "savepoint")

@@ -20,6 +20,9 @@ from .parts import Snapshot
 if TYPE_CHECKING:
     from .session import Session
 
+_ENDS_LIMIT = 10.0
+"""Seconds to wait for the ends of executions that a rollback has stopped."""
+
 SnapshotRef = Union[str, SnapshotCreatedMessage, Snapshot]
 """A snapshot: its id, or what has one."""
 
@@ -204,7 +207,7 @@ class Transaction:
         else:
             # Their ends come each in the order of its own messages, and may be behind the answer.
             if waiters:
-                await asyncio.wait(waiters)
+                await asyncio.wait(waiters, timeout=_ENDS_LIMIT)
         finally:
             for waiter in waiters:
                 waiter.cancel()
