@@ -218,7 +218,14 @@ async fn a_worker_that_dies_gives_one_typed_end() {
     assert_eq!(session.status().await.unwrap().incarnation, 6);
     // While nothing runs: the next request learns it before anything runs on a fresh namespace.
     let mut events = session.events();
-    run(&session, "x = 1\nimport threading, os\nthreading.Timer(0.01, os._exit, [7]).start()").await;
+    let gate = tempfile::tempdir().unwrap();
+    let gate = gate.path().join("gate");
+    let dies = format!(
+        "x = 1\nimport threading, os, time\ndef die():\n    while not os.path.exists({gate:?}): time.sleep(0.005)\n    \
+         os._exit(7)\nthreading.Thread(target=die).start()"
+    );
+    run(&session, dies).await.ok();
+    std::fs::File::create(&gate).unwrap();
     loop {
         match events.next().await.unwrap() {
             Message::SessionLost(lost) if lost.reason.contains("while nothing ran") => break,
