@@ -304,10 +304,18 @@ async def test_background_output_is_the_sessions() -> None:
     assert [event async for event in events if not isinstance(event, pyrepl3.OutputMessage)] == []
 
 
-async def test_a_worker_that_dies_while_idle_is_told() -> None:
+async def test_a_worker_that_dies_while_idle_is_told(tmp_path: Path) -> None:
     async with Session() as session:
-        events = session.events()
-        await session.execute("x = 1\nimport os, threading\nthreading.Timer(0.05, os._exit, [3]).start()")
+        events, gate = session.events(), tmp_path / "gate"
+        dies = f"""
+import os, threading, time
+x = 1
+def die():
+    while not os.path.exists({str(gate)!r}): time.sleep(0.005)
+    os._exit(3)
+threading.Thread(target=die).start()"""
+        await session.execute(dies)
+        gate.touch()
         message = await anext(events)
         assert isinstance(message, pyrepl3.SessionLostMessage)
         assert message.recovered
