@@ -19,6 +19,8 @@ _Buffered = (io.BufferedWriter, io.BufferedReader, io.BufferedRandom)
 _GONE = "the session was rolled back or branched, and the threads and processes of this pool are gone: make a new one"
 
 
+_LOST = "the session was rolled back or branched, and the thread that was at this task is gone: submit it again"
+
 # Python's own, and those of joblib and loky.
 _TRACKERS = (
     "multiprocessing.resource_tracker",
@@ -92,7 +94,11 @@ def mend(threads, branched):
     if not threads:
         return []
     found, kinds = [], _kinds()
+    item, items, queued = getattr(sys.modules.get("concurrent.futures.thread"), "_WorkItem", None), [], set()
     for one in _objects():
+        if type(one) is item:
+            items.append(one)
+            continue
         for kind, action in kinds:
             # Not `isinstance`, which asks the object itself: a proxy raises when what it stands for is gone.
             if issubclass(type(one), kind):
@@ -102,8 +108,39 @@ def mend(threads, branched):
                     text = f"a {type(one).__name__} is gone with its threads ({type(error).__name__}: {error})"
                 if text:
                     found.append(text)
+                if action is _mend_threads:
+                    queued.update(_queued(one))
                 break
+    for one in items:
+        if id(one) not in queued:
+            _give_up(one.future)
     return found
+
+
+def _queued(executor):
+    """Ids of the tasks that an executor has not begun: its new threads will."""
+    tasks, ids = [], set()
+    try:
+        while True:
+            tasks.append(executor._work_queue.get_nowait())
+    except Exception:  # it is empty
+        pass
+    for task in tasks:
+        executor._work_queue.put(task)
+        ids.add(id(task))
+    return ids
+
+
+def _give_up(future):
+    """A task that a lost thread was at, or was about to begin: who waits for it would wait for ever."""
+    if future.done():
+        return
+    if not future._condition.acquire(blocking=False):
+        future._condition = threading.Condition()  # the lost thread had it
+    else:
+        future._condition.release()
+    if future.set_running_or_notify_cancel() if future._state == "PENDING" else True:
+        future.set_exception(sys.modules["concurrent.futures.thread"].BrokenThreadPool(_LOST))
 
 
 def _kinds():

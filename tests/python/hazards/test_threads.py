@@ -201,6 +201,7 @@ async def test_queues_events_and_executors_go_on(python: str) -> None:
                 executor = concurrent.futures.ThreadPoolExecutor(2)
                 first = executor.submit(pow, 2, 3).result()
                 done = executor.submit(int, "7")
+                concurrent.futures.wait([done])
             """),
         )
         made = await session.snapshot()
@@ -212,6 +213,27 @@ async def test_queues_events_and_executors_go_on(python: str) -> None:
         assert await run(session, "tasks.put(1); tasks.get(timeout=10)") == 1
         assert await run(session, "simple.put(2); simple.get(timeout=10)") == 2
         assert await run(session, "event.set(); event.wait(10)") is True
+        await run(session, "executor.shutdown()")
+
+
+async def test_a_task_that_a_lost_thread_was_at_says_so(python: str) -> None:
+    """Who waits for it would wait for ever. Tasks that nobody had begun run."""
+    async with Session(python=python) as session:
+        await run(
+            session,
+            dedent("""
+                import concurrent.futures, threading
+                begun, never = threading.Event(), threading.Event()
+                executor = concurrent.futures.ThreadPoolExecutor(1)
+                running = executor.submit(lambda: begun.set() or never.wait())
+                queued = executor.submit(pow, 2, 3)
+                begun.wait()
+            """),
+        )
+        made = await session.snapshot()
+        await session.rollback_to(made)
+        assert await run(session, "type(running.exception(10)).__name__") == "BrokenThreadPool"
+        assert await run(session, "executor.submit(pow, 3, 2).result(10), queued.result(10)") == "(9, 8)"
         await run(session, "executor.shutdown()")
 
 
