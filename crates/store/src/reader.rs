@@ -223,6 +223,16 @@ impl Reader {
         Ok(BlobReader { source, parts, batch: Vec::new(), at: 0, skip: offset - passed, left, _lock: lock })
     }
 
+    /// Reads a blob to its end, which checks it.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn check(&self, blob: u32) -> Result<()> {
+        let mut bytes = self.read(blob)?;
+        while bytes.part()?.is_some() {}
+        Ok(())
+    }
+
     pub(crate) fn source(&self, blob: u32) -> Result<(Source, Parts)> {
         let parts = Parts::new(&self.manifest, blob)?;
         Ok((Source::new(self.store.disk(), &self.index, Arc::clone(&self.manifest), blob), parts))

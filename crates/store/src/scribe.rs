@@ -2,7 +2,7 @@
 //! meanwhile.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
@@ -46,9 +46,7 @@ impl Scribe {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.written += bytes.len() as u64;
         if self.thread.is_none() && self.written < ALONE {
-            self.disk.write(&self.file, &self.path, bytes)?;
-            let flushed = self.flusher.wrote(&self.file, bytes.len());
-            return flushed.map_err(|error| Error::io("write to the disk", &self.path, error));
+            return put(&self.disk, &self.path, &self.file, &mut self.flusher, bytes);
         }
         let thread = self.thread.get_or_insert_with(|| {
             Thread::begin(self.disk.clone(), self.path.clone(), self.file.clone(), std::mem::take(&mut self.flusher))
@@ -90,9 +88,7 @@ impl Thread {
         let (back, empty) = channel();
         let work = std::thread::spawn(move || {
             for piece in waiting {
-                disk.write(&file, &path, &piece)?;
-                let flushed = flusher.wrote(&file, piece.len());
-                flushed.map_err(|error| Error::io("write to the disk", &path, error))?;
+                put(&disk, &path, &file, &mut flusher, &piece)?;
                 // Nobody takes it back at the end.
                 let _ = back.send(piece);
             }
@@ -100,4 +96,9 @@ impl Thread {
         });
         Thread { pieces, empty, work }
     }
+}
+
+fn put(disk: &Disk, path: &Path, file: &Arc<File>, flusher: &mut Flusher, bytes: &[u8]) -> Result<()> {
+    disk.write(file, path, bytes)?;
+    flusher.wrote(file, bytes.len()).map_err(|error| Error::io("write to the disk", path, error))
 }

@@ -42,11 +42,7 @@ impl Store {
         let reader = self.reader(manifest)?;
         let mut report = Report::default();
         for blob in blobs {
-            let read = reader.read(blob).and_then(|mut bytes| {
-                while bytes.part()?.is_some() {}
-                Ok(())
-            });
-            match read {
+            match reader.check(blob) {
                 Ok(()) => {}
                 Err(Error::Damaged { what, .. }) => report.damaged.push((blob, what)),
                 Err(error) => return Err(error),

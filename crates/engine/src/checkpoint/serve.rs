@@ -88,7 +88,8 @@ impl Serving<'_> {
                 self.answer(&LoaderAnswer::Error { error: format!("the checkpoint has no blob {blob}") }, &[])?;
                 continue;
             };
-            if partial && let Err(error) = self.check(blob, size) {
+            // Before a word of it is given: what has begun cannot be refused any more.
+            if partial && let Err(error) = reader.check(blob) {
                 self.answer(&LoaderAnswer::Error { error: error.to_string() }, &[])?;
                 continue;
             }
@@ -100,13 +101,6 @@ impl Serving<'_> {
                 LoaderRequest::Map { .. } => self.map(blob, size)?,
             }
         }
-        Ok(())
-    }
-
-    /// Reads a blob to its end, before a word of it is given: what has begun cannot be refused any more.
-    fn check(&self, blob: u32, size: u64) -> Result<(), Error> {
-        let mut bytes = self.reader.read_range(blob, 0, size)?;
-        while bytes.part()?.is_some() {}
         Ok(())
     }
 
