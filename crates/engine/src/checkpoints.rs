@@ -1,15 +1,16 @@
 //! The checkpoints of a data directory, without a session.
 
 use crate::Engine;
-use crate::checkpoint::{Extra, contents, differences, failure, summary};
+use crate::checkpoint::{SessionMetadata, contents, differences, failure, summary};
 use pyrepl3_protocol::message::{Checkpoint, Difference, Lost, Variable};
 use pyrepl3_protocol::{Code, Failure};
 use pyrepl3_store::{Manifest, Untrusted};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, BufReader, BufWriter, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 pub use pyrepl3_store::Retention;
@@ -181,30 +182,38 @@ impl Engine {
     pub async fn export_checkpoint(&self, checkpoint: &str, file: &Path) -> Result<(Checkpoint, u64), Failure> {
         let manifest = self.shelf().find(checkpoint).await?;
         let line = summary(&manifest)?;
-        let target = Target::begin(file).map_err(|error| unusable("write", file, &error))?;
+        let path = file.to_owned();
+        // Its syncs wait for the disk as the writing does.
         let exported = self.shelf().with(move |store| {
+            let target = match Target::begin(&path) {
+                Ok(target) => target,
+                Err(error) => return Ok(Err(error)),
+            };
             let written = store.export(&manifest, BufWriter::new(&target.open))?;
-            Ok((target, written))
+            Ok(target.complete().map(|()| written))
         });
-        let (target, written) = exported.await?;
-        target.complete().map_err(|error| unusable("write", file, &error))?;
+        let written = exported.await?.map_err(|error| unusable("write", file, &error))?;
         Ok((line, written))
     }
 
-    /// Takes in a checkpoint that was exported, under a new id. Restoring it will run code that is in it: by calling this, the caller answers for where it is from. That it is whole is checked.
+    /// Takes in a checkpoint that was exported, under a new id. No session goes on from it by itself, whatever its name: it is restored where somebody asks for it. Restoring it will run code that is in it: by calling this, the caller answers for where it is from. That it is whole is checked.
     ///
     /// # Errors
     /// `checkpoint_damaged`, `storage_full`, `unsupported`; `bad_request` where the file cannot be read.
     pub async fn import_trusted_checkpoint(&self, file: &Path) -> Result<Checkpoint, Failure> {
-        let open = File::open(file).map_err(|error| unusable("read", file, &error))?;
-        let taken = self.shelf().with(move |store| store.import(Untrusted::new(BufReader::new(open)).accept()));
-        summary(&taken.await?)
+        let path = file.to_owned();
+        // To open what is no ordinary file may wait, too.
+        let taken = self.shelf().with(move |store| match File::open(&path) {
+            Ok(open) => store.import(Untrusted::new(BufReader::new(open)).accept()).map(Ok),
+            Err(error) => Ok(Err(error)),
+        });
+        summary(&taken.await?.map_err(|error| unusable("read", file, &error))?)
     }
 }
 
 fn details(manifest: &Manifest) -> Result<CheckpointDetails, Failure> {
     let body = manifest.view().map_err(|error| failure(&error))?;
-    let extra = Extra::of(manifest);
+    let extra = SessionMetadata::of(manifest);
     let (variables, lost) = contents(manifest)?;
     Ok(CheckpointDetails {
         summary: summary(manifest)?,
@@ -225,6 +234,9 @@ fn details(manifest: &Manifest) -> Result<CheckpointDetails, Failure> {
     })
 }
 
+/// An export holds a session's state: it is its owner's alone, until that one gives it away.
+const EXPORT_MODE: u32 = 0o600;
+
 /// A file that gets its name when all of it is on the disk.
 struct Target {
     open: File,
@@ -241,8 +253,11 @@ impl Target {
         let mut passing = name.as_os_str().to_owned();
         passing.push(format!(".{}.part", std::process::id()));
         let passing = PathBuf::from(passing);
-        let open = OpenOptions::new().write(true).create_new(true).open(&passing)?;
-        Ok(Target { open, passing, name: name.to_owned(), complete: false })
+        let open = OpenOptions::new().write(true).create_new(true).mode(EXPORT_MODE).open(&passing)?;
+        let target = Target { open, passing, name: name.to_owned(), complete: false };
+        // A umask can take rights away from the owner, too.
+        target.open.set_permissions(Permissions::from_mode(EXPORT_MODE))?;
+        Ok(target)
     }
 
     fn complete(mut self) -> io::Result<()> {

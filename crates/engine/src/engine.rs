@@ -1,6 +1,6 @@
 //! The engine: zygotes, sessions and pools of one program.
 
-use crate::checkpoint::Shelf;
+use crate::checkpoint::CheckpointStore;
 use crate::pool::Pool;
 use crate::session::{Origin, Roster, Script, Session, start};
 use crate::zygote::{Environment, Zygotes};
@@ -44,7 +44,7 @@ pub(crate) struct Inner {
     found: tokio::sync::Mutex<Option<PathBuf>>,
     pub(crate) zygotes: Zygotes,
     pub(crate) alive: Arc<Roster>,
-    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) shelf: Arc<CheckpointStore>,
 }
 
 /// Runs Python sessions. Clones share it. Needs a tokio runtime with I/O and time.
@@ -60,7 +60,7 @@ impl Engine {
     /// An engine that has started nothing yet.
     pub fn new(config: EngineConfig) -> Self {
         let alive = Arc::new(Roster::new(config.snapshots.unwrap_or(SNAPSHOTS)));
-        let shelf = Shelf::new(config.data.clone(), config.checkpoint_bytes);
+        let shelf = CheckpointStore::new(config.data.clone(), config.checkpoint_bytes);
         let inner = Inner { config, found: tokio::sync::Mutex::default(), zygotes: Zygotes::default(), alive, shelf };
         Engine { inner: Arc::new(inner) }
     }
@@ -140,7 +140,7 @@ impl Engine {
 }
 
 impl Engine {
-    pub(crate) fn shelf(&self) -> &Arc<Shelf> {
+    pub(crate) fn shelf(&self) -> &Arc<CheckpointStore> {
         &self.inner.shelf
     }
 }

@@ -28,6 +28,8 @@
 mod checkpoint;
 mod checkpoints;
 mod engine;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod pool;
 mod process;
 mod session;

@@ -275,3 +275,89 @@ async fn no_process_is_left_of_a_checkpoint() {
     assert_eq!(seen.repr(), "'none'");
     engine.shutdown().await;
 }
+
+fn named() -> SessionOptions {
+    let autosave = Some(Autosave { seconds: Some(1e6), ..Autosave::default() });
+    SessionOptions { autosave, name: Some("mine".into()), ..SessionOptions::default() }
+}
+
+async fn restored(session: &Session) -> pyrepl3_engine::protocol::message::Restored {
+    match event(&mut session.events(), |message| matches!(message, Message::Restored(_))).await {
+        Message::Restored(restored) => restored,
+        _ => unreachable!(),
+    }
+}
+
+#[tokio::test]
+async fn each_session_of_a_name_is_told_what_the_one_before_it_did_not_save() {
+    let data = tempfile::tempdir().unwrap();
+    let engine = engine_on(data.path());
+    let session = engine.start(named()).await.unwrap();
+    run(&session, "x = 1").await.ok();
+    session.checkpoint(None).await.unwrap();
+    run(&session, "x = 2").await.ok();
+    engine.shutdown().await;
+    // Of those that follow none is saved, so all go on from the first one's checkpoint.
+    for (lines, missing) in [(2, vec![2]), (0, vec![2, 3]), (0, vec![])] {
+        let engine = engine_on(data.path());
+        let session = engine.start(named()).await.unwrap();
+        assert_eq!(restored(&session).await.undone, missing);
+        for _ in 0..lines {
+            run(&session, "x += 10").await.ok();
+        }
+        engine.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn an_import_is_resumed_by_nobody_and_restored_by_whoever_asks() {
+    let (data, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let engine = engine_on(elsewhere.path());
+    let session = engine.start(named()).await.unwrap();
+    run(&session, "x = 'theirs'").await.ok();
+    let saved = session.checkpoint(None).await.unwrap();
+    let file = elsewhere.path().join("exported");
+    engine.export_checkpoint(&saved.checkpoint_id, &file).await.unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    engine.shutdown().await;
+
+    let engine = engine_on(data.path());
+    let imported = engine.import_trusted_checkpoint(&file).await.unwrap();
+    let session = engine.start(named()).await.unwrap();
+    assert_eq!(run(&session, "'x' in globals()").await.repr(), "False");
+    session.restore(&imported.checkpoint_id, false).await.unwrap();
+    assert_eq!(run(&session, "x").await.repr(), "'theirs'");
+    // What is saved after that is the session's own.
+    let own = session.checkpoint(None).await.unwrap();
+    engine.import_trusted_checkpoint(&file).await.unwrap();
+    engine.shutdown().await;
+    let engine = engine_on(data.path());
+    let session = engine.start(named()).await.unwrap();
+    assert_eq!(restored(&session).await.checkpoint_id, own.checkpoint_id);
+    engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_process_that_is_forked_while_it_loads_holds_nothing_up() {
+    let data = tempfile::tempdir().unwrap();
+    let (engine, session) = started(data.path()).await;
+    let forks = "
+import os, signal
+class Forks:
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if os.fork() == 0:
+            signal.pause()
+            os._exit(0)
+forks = Forks()
+forks.x = 1
+";
+    run(&session, forks).await.ok();
+    let saved = session.checkpoint(None).await.unwrap();
+    let restored = session.restore(&saved.checkpoint_id, false).await.unwrap();
+    assert!(restored.lost.is_empty(), "{:?}", restored.lost);
+    assert_eq!(run(&session, "forks.x").await.repr(), "1");
+    // What it holds up, the end would wait for.
+    engine.shutdown().await;
+}

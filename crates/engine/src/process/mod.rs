@@ -3,7 +3,7 @@
 mod pipe;
 mod socket;
 
-pub(crate) use pipe::{Output, output_pipe, read_within};
+pub(crate) use pipe::{Output, output_pipe, read_beside};
 pub(crate) use socket::{FrameWriter, Peer, connected_pair, receive_with_peer, send_blocking, send_raw, send_with_fds};
 
 use rustix::fd::OwnedFd;

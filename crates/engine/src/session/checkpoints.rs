@@ -2,12 +2,12 @@
 
 use super::actor::{CheckpointRequest, Command, Operation, Outcome, Purpose, RestoreRequest, Stored};
 use super::handle::{Session, closed};
-use crate::checkpoint::{self, Canceller, Extra, Note, take_journal};
+use crate::checkpoint::{self, Canceller, ProgressReceiver, SessionMetadata, UnsavedExecutions};
 use pyrepl3_protocol::message::{Checkpoint, CheckpointCreated, Difference, Message, Restored};
 use pyrepl3_protocol::{Code, Failure};
 use pyrepl3_store::Manifest;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// Bytes of a checkpoint's name.
 const NAME: usize = 256;
@@ -28,16 +28,16 @@ pub struct CheckpointNote {
 /// A checkpoint that is being made. Dropping it does not give it up.
 #[derive(Debug)]
 pub struct Checkpointing {
-    notes: mpsc::UnboundedReceiver<Note>,
+    progress: ProgressReceiver,
     answer: oneshot::Receiver<Result<Outcome, Failure>>,
     canceller: Canceller,
     session: String,
 }
 
 impl Checkpointing {
-    /// How far it is; None when it has ended, well or not.
+    /// How far it is, the latest that was not seen yet; None when it has ended, well or not.
     pub async fn progress(&mut self) -> Option<CheckpointNote> {
-        let note = self.notes.recv().await?;
+        let note = self.progress.next().await?;
         Some(CheckpointNote { bytes: note.bytes, done: note.done, total: note.total, name: note.name })
     }
 
@@ -107,12 +107,12 @@ impl Session {
     }
 
     fn save(&self, name: Option<String>, purpose: Purpose) -> Result<Checkpointing, Failure> {
-        let (note, notes) = mpsc::unbounded_channel();
+        let (sender, progress) = checkpoint::progress();
         let (reply, answer) = oneshot::channel();
         let canceller = Canceller::default();
-        let request = CheckpointRequest { name, purpose, notes: Some(note), canceller: canceller.clone() };
+        let request = CheckpointRequest { name, purpose, progress: Some(sender), canceller: canceller.clone() };
         self.send(Command::Operate { operation: Operation::Checkpoint(request), reply })?;
-        Ok(Checkpointing { notes, answer, canceller, session: self.id().to_owned() })
+        Ok(Checkpointing { progress, answer, canceller, session: self.id().to_owned() })
     }
 
     /// Stops what runs, cancels what waits, and brings a checkpoint back: by its id, the beginning of that, or its name.
@@ -158,23 +158,25 @@ impl Session {
         let options = self.options();
         let wanted = options.autosave.as_ref().is_some_and(|wanted| wanted.recover.unwrap_or(true));
         let Some(name) = options.name.clone().filter(|_| wanted) else { return Ok(()) };
-        let newest = self.shelf().with(move |store| {
-            for summary in store.list()? {
-                if let Ok(manifest) = store.find(summary.id.as_str(), Some(&summary.lineage))
-                    && Extra::of(&manifest).session_name.as_deref() == Some(&name)
-                {
-                    return Ok(Some(manifest));
-                }
-            }
-            Ok(None)
-        });
-        if let Some(manifest) = newest.await? {
-            let (data, session) = (self.shelf().data().map(std::path::Path::to_owned), manifest.session.clone());
-            let count = Extra::of(&manifest).execution_count;
-            let missing = self.shelf().with(move |_| Ok(data.map(|data| take_journal(&data, &session, count)))).await?;
+        let found = {
+            let (data, name) = (self.shelf().data().map(std::path::Path::to_owned), name.clone());
+            self.shelf().with(move |store| {
+                let newest = store.newest_of_session(&name)?;
+                let (session, count) = newest.as_ref().map_or((String::new(), u64::MAX), |newest| {
+                    (newest.session.clone(), SessionMetadata::of(newest).execution_count)
+                });
+                Ok((
+                    newest,
+                    data.map(|data| UnsavedExecutions::read(&data, &name, &session, count)).unwrap_or_default(),
+                ))
+            })
+        };
+        let (newest, unsaved) = found.await?;
+        if let Some(manifest) = newest {
+            let missing = unsaved.executions.clone();
             let reason = "a session of this name was started again, and its last checkpoint came back by itself";
             let id = manifest.id.clone();
-            let brought = self.bring_back(manifest, true, reason.to_owned(), Some(missing.unwrap_or_default())).await;
+            let brought = self.bring_back(manifest, true, reason.to_owned(), Some(missing)).await;
             brought.map_err(|mut failure| {
                 failure.how = format!(
                     "its checkpoint {id} is kept: mend the cause and start it again, start it from an earlier checkpoint under \
@@ -182,6 +184,10 @@ impl Session {
                 );
                 failure
             })?;
+        }
+        // They are told by now; where there was nothing to come back to, they are of no use to anybody.
+        if let Err(error) = self.shelf().with(move |_| Ok(unsaved.forget())).await? {
+            tracing::warn!(%error, "the list of executions that are missing could not be removed");
         }
         Ok(())
     }
@@ -217,7 +223,7 @@ impl Session {
             .await
     }
 
-    fn shelf(&self) -> &Arc<checkpoint::Shelf> {
+    fn shelf(&self) -> &Arc<checkpoint::CheckpointStore> {
         &self.shared.shelf
     }
 }

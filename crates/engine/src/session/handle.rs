@@ -3,7 +3,7 @@
 use super::actor::{Command, Query};
 use super::execution::Execution;
 use super::outbox::Outbox;
-use crate::checkpoint::Shelf;
+use crate::checkpoint::CheckpointStore;
 use pyrepl3_protocol::id::{self, Kind};
 use pyrepl3_protocol::message::{Message, PythonInfo, SessionOptions, TransactionPolicy};
 use pyrepl3_protocol::{Code, Failure, JsonText};
@@ -155,7 +155,7 @@ pub(crate) struct Shared {
     pub(crate) room: Arc<Notify>,
     pub(crate) python: Mutex<Option<PythonInfo>>,
     pub(crate) lineage: Option<Lineage>,
-    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) shelf: Arc<CheckpointStore>,
 }
 
 /// Where a branch comes from.

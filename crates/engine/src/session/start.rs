@@ -5,7 +5,7 @@ use super::handle::{Lineage, Script, Session, Shared};
 use super::link::{InitLink, WorkerLink};
 use super::outbox::Outbox;
 use super::roster::Roster;
-use crate::checkpoint::Shelf;
+use crate::checkpoint::CheckpointStore;
 use crate::zygote::ForkServer;
 use pyrepl3_protocol::id::{self, Kind};
 use pyrepl3_protocol::message::{Autosave, SessionOptions};
@@ -44,7 +44,7 @@ impl Setup {
 pub(crate) struct Origin {
     pub(crate) server: Arc<ForkServer>,
     pub(crate) alive: Arc<Roster>,
-    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) shelf: Arc<CheckpointStore>,
 }
 
 fn mode(script: &Script) -> Mode {

@@ -4,7 +4,7 @@ use super::Journal;
 use super::checkpoints::{CheckpointRequest, Purpose, RestoreRequest, Stored};
 use super::operations::PendingOperation;
 use super::{Actor, Operation, Outcome, Pending};
-use crate::checkpoint::{Canceller, Extra};
+use crate::checkpoint::{Canceller, SessionMetadata};
 use crate::session::machine::{Kind, Task};
 use crate::session::messages;
 use pyrepl3_protocol::Failure;
@@ -18,6 +18,8 @@ use tokio::sync::oneshot;
 const KEEP: u32 = 3;
 /// After one that failed, how long until the next is tried.
 const PAUSE: Duration = Duration::from_secs(30);
+/// How long the end of an execution, or of the session, waits until what is noted is written.
+const NOTING: Duration = Duration::from_secs(1);
 
 /// Says when. Pure: it is told what happens, and when that is.
 #[derive(Debug)]
@@ -81,8 +83,12 @@ impl Actor {
 
     pub(super) async fn save_by_itself(&mut self) {
         self.autosave.begun(Instant::now());
-        let request =
-            CheckpointRequest { name: None, purpose: Purpose::Automatic, notes: None, canceller: Canceller::default() };
+        let request = CheckpointRequest {
+            name: None,
+            purpose: Purpose::Automatic,
+            progress: None,
+            canceller: Canceller::default(),
+        };
         let (reply, answer) = oneshot::channel();
         self.operate(Operation::Checkpoint(request), reply).await;
         // What was refused at once never comes to its end.
@@ -128,7 +134,7 @@ impl Actor {
                 while let Some((id, (lineage, parent))) = at.take().and_then(|id| mine.remove_entry(&id)) {
                     at = parent;
                     let Ok(manifest) = store.find(&id, Some(&lineage)) else { continue };
-                    if Extra::of(&manifest).automatic {
+                    if SessionMetadata::of(&manifest).automatic {
                         kept += 1;
                         if kept > keep {
                             store.delete(&manifest.id)?;
@@ -143,38 +149,46 @@ impl Actor {
         });
     }
 
-    /// An execution begins.
+    /// An execution begins. A warning says where that cannot be noted.
     pub(super) fn journal(&mut self, execution: u64) {
         let options = &self.place.setup.options;
-        if options.autosave.is_none() || options.name.is_none() {
-            return;
-        }
+        let (Some(_), Some(name)) = (&options.autosave, &options.name) else { return };
         if self.journal.is_none()
             && let Some(data) = self.place.origin.shelf.data()
         {
-            self.journal = Journal::open(data, &self.place.shared.id).ok();
+            let (events, id) = (self.place.shared.events.clone(), self.id());
+            let failed = move |error: &std::io::Error| {
+                let text = format!(
+                    "Executions cannot be noted: {error}. If the engine dies before the session is saved, they are not told as missing"
+                );
+                events.push(Message::Warning(messages::warning(&id, text)), !events.is_heard());
+            };
+            self.journal = Some(Journal::new(data, name, &self.place.shared.id, failed));
         }
-        if let Some(journal) = &mut self.journal
-            && let Err(error) = journal.note(execution)
-        {
-            tracing::warn!(%error, "an execution could not be noted");
+        if let Some(journal) = &self.journal {
+            journal.begun(execution);
+        }
+    }
+
+    /// An execution ends: whoever is told so can rely on that it is noted.
+    pub(super) async fn journal_written(&self) {
+        if let Some(journal) = &self.journal {
+            // A disk that does not answer holds up no end for longer; a failure was told.
+            _ = tokio::time::timeout(NOTING, journal.written()).await;
         }
     }
 
     /// A checkpoint was made that has these executions.
     pub(super) fn journal_saved(&mut self, up_to: u64) {
-        let left: Vec<u64> = self.past.numbers().iter().copied().filter(|one| *one > up_to).collect();
-        if let Some(journal) = &mut self.journal
-            && let Err(error) = journal.saved(&left)
-        {
-            tracing::warn!(%error, "the list of executions could not be shortened");
+        if let Some(journal) = &self.journal {
+            journal.saved(self.past.numbers().iter().copied().filter(|one| *one > up_to).collect());
         }
     }
 
     /// The session ends. What it leaves unsaved is told to whoever starts it again.
-    pub(super) fn close_journal(&mut self) {
+    pub(super) async fn close_journal(&mut self) {
         if let Some(journal) = self.journal.take() {
-            journal.close();
+            _ = tokio::time::timeout(NOTING, journal.close()).await;
         }
     }
 

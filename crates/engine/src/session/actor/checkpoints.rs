@@ -9,7 +9,9 @@
 
 use super::operations::PendingOperation;
 use super::{Actor, Outcome, Reply};
-use crate::checkpoint::{self, Canceller, Deaths, Extra, Note, Saver, SaverTask, Unsaved};
+use crate::checkpoint::{
+    self, Canceller, ProgressSender, RestoreService, SaveError, Saver, SaverCrashes, SaverTask, SessionMetadata,
+};
 use crate::session::machine::{Event, State, Token, Verdict};
 use crate::session::messages;
 use crate::session::past::Past;
@@ -21,7 +23,6 @@ use pyrepl3_store::{Manifest, Meta};
 use rustix::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
 
 /// What a checkpoint is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub(crate) enum Purpose {
 pub(crate) struct CheckpointRequest {
     pub(crate) name: Option<String>,
     pub(crate) purpose: Purpose,
-    pub(crate) notes: Option<mpsc::UnboundedSender<Note>>,
+    pub(crate) progress: Option<ProgressSender>,
     pub(crate) canceller: Canceller,
 }
 
@@ -81,7 +82,7 @@ pub(super) enum SavingNews {
 pub(super) struct SavingEnd {
     saving: u64,
     job: SavingJob,
-    result: Result<checkpoint::Saved, Unsaved>,
+    result: Result<checkpoint::Saved, SaveError>,
     count: u64,
 }
 
@@ -94,13 +95,13 @@ struct SavingJob {
     asked: Instant,
     pause: Duration,
     tracked: bool,
-    deaths: Deaths,
+    deaths: SaverCrashes,
 }
 
 /// What is known of a restore on its way.
 #[derive(Debug, Default)]
 pub(super) struct Restoring {
-    serving: Option<tokio::task::JoinHandle<Result<(), Failure>>>,
+    serving: Option<RestoreService>,
     recovered: Option<Recovered>,
     why: Option<(String, String)>,
 }
@@ -129,7 +130,8 @@ impl Actor {
             None => false,
         };
         let pause = sent.map_or(Duration::ZERO, |sent| sent.elapsed());
-        let job = SavingJob { mark, request, reply, asked, pause, tracked: sent.is_some(), deaths: Deaths::default() };
+        let job =
+            SavingJob { mark, request, reply, asked, pause, tracked: sent.is_some(), deaths: SaverCrashes::default() };
         if confirmed {
             return self.attempt_saving(job).await;
         }
@@ -150,14 +152,14 @@ impl Actor {
         self.savings.insert(saving, Saving { pid: None, canceller: job.request.canceller.clone() });
         let count = past.last().unwrap_or(0);
         let task = SaverTask {
-            shelf: self.place.origin.shelf.clone(),
+            store: self.place.origin.shelf.clone(),
             lineage: self.store_lineage.clone(),
             meta: Meta {
                 session: self.place.shared.id.clone(),
                 name: job.request.name.clone(),
                 parent: self.parent.as_ref().and_then(|id| pyrepl3_store::CheckpointId::parse(id).ok()),
             },
-            extra: Extra {
+            extra: SessionMetadata {
                 execution_count: count,
                 past: past.numbers().to_vec(),
                 session_name: self.place.setup.options.name.clone(),
@@ -166,7 +168,7 @@ impl Actor {
             tracked: job.tracked,
             base: self.base.clone(),
             leave_out: job.deaths.left_out().to_vec(),
-            notes: job.request.notes.clone(),
+            progress: job.request.progress.clone(),
             canceller: job.request.canceller.clone(),
         };
         let news = self.news.clone();
@@ -249,15 +251,13 @@ impl Actor {
 
     /// A thread that gives a checkpoint to the worker, and the worker's end of its channel.
     pub(super) fn serve_checkpoint(&mut self, token: Token) -> std::io::Result<OwnedFd> {
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-        let shelf = self.place.origin.shelf.clone();
-        if let Some((request, restoring)) = self.restore_of(token) {
-            let (manifest, partial) = (request.manifest.clone(), request.partial);
-            restoring.serving = Some(tokio::spawn(async move {
-                shelf.with(move |store| checkpoint::serve(ours, &store.reader(&manifest)?, partial)).await
-            }));
-        }
-        Ok(theirs.into())
+        let store = self.place.origin.shelf.clone();
+        let Some((request, restoring)) = self.restore_of(token) else {
+            return Err(std::io::Error::other("nothing is being restored"));
+        };
+        let (serving, theirs) = RestoreService::start(&store, request.manifest.clone(), request.partial)?;
+        restoring.serving = Some(serving);
+        Ok(theirs)
     }
 
     fn restore_of(&mut self, token: Token) -> Option<(&RestoreRequest, &mut Restoring)> {
@@ -296,10 +296,8 @@ impl Actor {
         state: State,
     ) -> Result<Outcome, Failure> {
         let served = match pending.restoring.serving.take() {
-            Some(serving) => match serving.await {
-                Ok(served) => served,
-                Err(error) => Err(Failure::new(Code::Internal, "the checkpoint was not given", error.to_string(), "")),
-            },
+            // The worker has answered, or is gone: a process that it left may have its end of the channel all the same.
+            Some(serving) => serving.finish().await,
             None => Ok(()),
         };
         let returned = self.last_return.take_if(|_| state == State::Undone);
@@ -330,7 +328,7 @@ impl Actor {
 
     fn restored(&mut self, request: &RestoreRequest, recovered: Recovered, asked: Instant) -> Outcome {
         let manifest = &request.manifest;
-        let extra = Extra::of(manifest);
+        let extra = SessionMetadata::of(manifest);
         let past = Past::of(extra.past);
         // Numbers of another session's executions say nothing of this one's.
         let undone = if manifest.session == self.place.shared.id {

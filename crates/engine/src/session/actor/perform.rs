@@ -54,7 +54,10 @@ impl Actor {
                         process.kill();
                     }
                 }
-                Action::End(token, verdict, state) => self.end(token, verdict, state).await,
+                Action::End(token, verdict, state) => {
+                    self.journal_written().await;
+                    self.end(token, verdict, state).await;
+                }
                 Action::Lost { running } => self.lost(running),
                 Action::Respawn => self.respawn().await,
                 // `run` leaves its loop and does it.
@@ -373,7 +376,7 @@ impl Actor {
     /// Ends every process of the session.
     pub(super) async fn teardown(&mut self) {
         self.give_up_saving();
-        self.close_journal();
+        self.close_journal().await;
         let busy = self.machine.current().is_some();
         if let Some((code, join)) = self.leave.filter(|_| self.up && !busy && !self.init_gone && self.count > 0) {
             self.tell(&Request::Exit { code, join });

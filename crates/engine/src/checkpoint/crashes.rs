@@ -8,13 +8,13 @@ const MOST: usize = 24;
 /// What savers of one checkpoint ended over. A part over which two of them ended is left out from then on: one end alone
 /// may have come from outside.
 #[derive(Debug, Default)]
-pub(crate) struct Deaths {
+pub(crate) struct SaverCrashes {
     count: usize,
     suspected: Vec<Part>,
     left_out: Vec<Part>,
 }
 
-impl Deaths {
+impl SaverCrashes {
     /// Parts that the next one is to leave out.
     pub(crate) fn left_out(&self) -> &[Part] {
         &self.left_out
@@ -35,7 +35,7 @@ impl Deaths {
 
 #[cfg(test)]
 mod tests {
-    use super::{Deaths, MOST, Part};
+    use super::{MOST, Part, SaverCrashes};
 
     fn parts(names: &[&str]) -> Vec<Part> {
         names.iter().map(|name| Part("name".into(), (*name).into())).collect()
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn what_two_ended_over_is_left_out() {
-        let mut deaths = Deaths::default();
+        let mut deaths = SaverCrashes::default();
         assert!(deaths.note(&parts(&["a"])) && deaths.left_out().is_empty());
         assert!(deaths.note(&parts(&["b", "c"])) && deaths.left_out().is_empty());
         assert!(deaths.note(&parts(&["a"])) && deaths.left_out() == parts(&["a"]));
@@ -54,8 +54,8 @@ mod tests {
 
     #[test]
     fn it_is_given_up_in_the_end() {
-        assert!(!Deaths::default().note(&[]), "nobody knows over what");
-        let mut deaths = Deaths::default();
+        assert!(!SaverCrashes::default().note(&[]), "nobody knows over what");
+        let mut deaths = SaverCrashes::default();
         let attempts = (0..100).take_while(|n| deaths.note(&parts(&[&(n / 2).to_string()]))).count();
         assert_eq!(attempts, MOST - 1);
     }

@@ -18,7 +18,7 @@ const WAITING: usize = 4;
 
 /// The writing end of one file.
 #[derive(Debug)]
-pub(crate) struct Scribe {
+pub(crate) struct FileWriter {
     disk: Disk,
     path: PathBuf,
     file: Arc<File>,
@@ -35,11 +35,11 @@ struct Thread {
     work: JoinHandle<Result<()>>,
 }
 
-impl Scribe {
+impl FileWriter {
     /// For a file that was made at `path`, and is empty.
-    pub(crate) fn new(disk: &Disk, path: PathBuf, file: File) -> Scribe {
+    pub(crate) fn new(disk: &Disk, path: PathBuf, file: File) -> FileWriter {
         let file = Arc::new(file);
-        Scribe { disk: disk.clone(), path, file, written: 0, flusher: Flusher::default(), thread: None }
+        FileWriter { disk: disk.clone(), path, file, written: 0, flusher: Flusher::default(), thread: None }
     }
 
     /// Appends. An error may be that of an earlier piece; the file is of no use then.
@@ -77,7 +77,7 @@ impl Scribe {
     }
 
     /// Stops. Whatever is in the file is of no use.
-    pub(crate) fn give_up(&mut self) {
+    pub(crate) fn abandon(&mut self) {
         let _ = self.settle();
     }
 }

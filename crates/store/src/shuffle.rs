@@ -7,12 +7,12 @@
 /// How many numbers one step regroups.
 const STEP: usize = 8;
 
-/// Regroups `plain`, numbers of `W` bytes (at most 8), to `planes`, which has its length. What is behind the last whole step stays as it is.
-pub(crate) fn split<const W: usize>(plain: &[u8], planes: &mut [u8]) {
+/// Regroups `plain`, numbers of `W` bytes (at most 8), to `shuffle`, which has its length. What is behind the last whole step stays as it is.
+pub(crate) fn split<const W: usize>(plain: &[u8], shuffle: &mut [u8]) {
     let (numbers, rest) = plain.split_at(regrouped::<W>(plain.len()));
-    let (planes, rest_of_planes) = planes.split_at_mut(numbers.len());
+    let (shuffle, rest_of_planes) = shuffle.split_at_mut(numbers.len());
     let plane = numbers.len() / W / STEP;
-    let (planes, _) = planes.as_chunks_mut::<STEP>();
+    let (shuffle, _) = shuffle.as_chunks_mut::<STEP>();
     for (step, numbers) in steps::<W>(numbers).iter().enumerate() {
         let mut rows = [0; STEP];
         for (row, number) in rows.iter_mut().zip(numbers) {
@@ -22,22 +22,22 @@ pub(crate) fn split<const W: usize>(plain: &[u8], planes: &mut [u8]) {
         }
         let columns = transposed(rows);
         for (at, column) in columns.iter().enumerate().take(W) {
-            planes[at * plane + step] = column.to_le_bytes();
+            shuffle[at * plane + step] = column.to_le_bytes();
         }
     }
     rest_of_planes.copy_from_slice(rest);
 }
 
 /// The reverse of [`split`].
-pub(crate) fn join<const W: usize>(planes: &[u8], plain: &mut [u8]) {
-    let (numbers, rest) = plain.split_at_mut(regrouped::<W>(planes.len()));
-    let (planes, rest_of_planes) = planes.split_at(numbers.len());
+pub(crate) fn join<const W: usize>(shuffle: &[u8], plain: &mut [u8]) {
+    let (numbers, rest) = plain.split_at_mut(regrouped::<W>(shuffle.len()));
+    let (shuffle, rest_of_planes) = shuffle.split_at(numbers.len());
     let plane = numbers.len() / W / STEP;
-    let (planes, _) = planes.as_chunks::<STEP>();
-    let planes: [&[[u8; STEP]]; W] = std::array::from_fn(|at| &planes[at * plane..(at + 1) * plane]);
+    let (shuffle, _) = shuffle.as_chunks::<STEP>();
+    let shuffle: [&[[u8; STEP]]; W] = std::array::from_fn(|at| &shuffle[at * plane..(at + 1) * plane]);
     for (step, numbers) in numbers.as_chunks_mut::<W>().0.as_chunks_mut::<STEP>().0.iter_mut().enumerate() {
         let mut rows = [0; STEP];
-        for (row, plane) in rows.iter_mut().zip(planes) {
+        for (row, plane) in rows.iter_mut().zip(shuffle) {
             *row = u64::from_le_bytes(plane[step]);
         }
         for (number, column) in numbers.iter_mut().zip(transposed(rows)) {
@@ -85,21 +85,21 @@ mod tests {
     #[test]
     fn the_like_are_side_by_side() {
         let plain: Vec<u8> = (0..16_u32).flat_map(|number| (0xAABB_CC00 + number).to_le_bytes()).collect();
-        let mut planes = vec![0; plain.len()];
-        split::<4>(&plain, &mut planes);
+        let mut shuffle = vec![0; plain.len()];
+        split::<4>(&plain, &mut shuffle);
         let digits: Vec<u8> = (0..16).collect();
-        assert_eq!(planes, [digits, vec![0xCC; 16], vec![0xBB; 16], vec![0xAA; 16]].concat());
+        assert_eq!(shuffle, [digits, vec![0xCC; 16], vec![0xBB; 16], vec![0xAA; 16]].concat());
     }
 
     proptest! {
         #[test]
         fn what_is_split_is_joined(plain in prop::collection::vec(any::<u8>(), 0..700)) {
-            let (mut planes, mut joined) = (vec![0; plain.len()], vec![0; plain.len()]);
-            split::<4>(&plain, &mut planes);
-            join::<4>(&planes, &mut joined);
+            let (mut shuffle, mut joined) = (vec![0; plain.len()], vec![0; plain.len()]);
+            split::<4>(&plain, &mut shuffle);
+            join::<4>(&shuffle, &mut joined);
             prop_assert_eq!(&joined, &plain);
-            split::<8>(&plain, &mut planes);
-            join::<8>(&planes, &mut joined);
+            split::<8>(&plain, &mut shuffle);
+            join::<8>(&shuffle, &mut joined);
             prop_assert_eq!(&joined, &plain);
         }
     }

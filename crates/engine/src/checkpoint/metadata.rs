@@ -11,7 +11,7 @@ const KEY: &str = "session";
 /// The session's own count of what it has done.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Extra {
+pub(crate) struct SessionMetadata {
     /// Number of the last execution in the state, 0 for none.
     pub(crate) execution_count: u64,
     /// Numbers of the executions whose effects are in the state.
@@ -22,7 +22,7 @@ pub(crate) struct Extra {
     pub(crate) automatic: bool,
 }
 
-impl Extra {
+impl SessionMetadata {
     /// The saver's description, with this in it.
     pub(crate) fn put_into(&self, body: &str) -> Result<Box<RawValue>, Error> {
         let bad = |error: serde_json::Error| Error::Misuse(format!("the saver's description is no object: {error}"));
@@ -32,11 +32,11 @@ impl Extra {
     }
 
     /// What stands in a checkpoint; nothing where it was made by something else.
-    pub(crate) fn of(manifest: &Manifest) -> Extra {
+    pub(crate) fn of(manifest: &Manifest) -> SessionMetadata {
         #[derive(Deserialize)]
         struct Outer {
             #[serde(default)]
-            session: Extra,
+            session: SessionMetadata,
         }
         serde_json::from_str::<Outer>(manifest.body().get()).map(|outer| outer.session).unwrap_or_default()
     }
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_saver_cannot_speak_for_the_supervisor() {
-        let extra = Extra { execution_count: 7, past: vec![5, 7], ..Extra::default() };
+        let extra = SessionMetadata { execution_count: 7, past: vec![5, 7], ..SessionMetadata::default() };
         let body =
             extra.put_into(r#"{"session":{"execution_count":99},"big":123456789012345678901234567890}"#).unwrap();
         assert!(body.get().contains("123456789012345678901234567890"));

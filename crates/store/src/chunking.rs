@@ -12,22 +12,22 @@ const STREAM: (usize, usize, usize) = (16 << 10, 64 << 10, MAX_CHUNK);
 /// The two ways to cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum BlobKind {
     /// Pickle bytes: cut by content, compressed.
     Stream,
     /// Memory: cut at fixed places, kept so that it can be mapped unless it compresses well.
     Buffer,
 }
 
-impl Kind {
+impl BlobKind {
     /// How many of these bytes are the first chunk, or 0 where more bytes must be seen first. `last` says that no more come.
     pub(crate) fn cut(self, bytes: &[u8], last: bool) -> usize {
         match self {
-            Kind::Buffer if bytes.len() >= BUFFER_CHUNK => BUFFER_CHUNK,
+            BlobKind::Buffer if bytes.len() >= BUFFER_CHUNK => BUFFER_CHUNK,
             // With less than the largest chunk in sight, a later byte could still move the cut.
-            Kind::Stream if bytes.len() >= MAX_CHUNK => first(&bytes[..MAX_CHUNK]),
-            Kind::Stream if last && !bytes.is_empty() => first(bytes),
-            Kind::Buffer if last => bytes.len(),
+            BlobKind::Stream if bytes.len() >= MAX_CHUNK => first(&bytes[..MAX_CHUNK]),
+            BlobKind::Stream if last && !bytes.is_empty() => first(bytes),
+            BlobKind::Buffer if last => bytes.len(),
             _ => 0,
         }
     }
@@ -44,7 +44,7 @@ mod tests {
 
     use super::*;
 
-    fn cuts(kind: Kind, bytes: &[u8]) -> Vec<usize> {
+    fn cuts(kind: BlobKind, bytes: &[u8]) -> Vec<usize> {
         let (mut at, mut cuts) = (0, Vec::new());
         while at < bytes.len() {
             let length = kind.cut(&bytes[at..], true);
@@ -60,7 +60,7 @@ mod tests {
         let bytes: Vec<u8> = blake3::Hasher::new().finalize_xof_to(2 << 20);
         let mut longer = bytes.clone();
         longer.splice(700_000..700_000, *b"seven");
-        let (before, after) = (cuts(Kind::Stream, &bytes), cuts(Kind::Stream, &longer));
+        let (before, after) = (cuts(BlobKind::Stream, &bytes), cuts(BlobKind::Stream, &longer));
         let kept = before.iter().filter(|cut| after.contains(cut) || after.contains(&(**cut + 5))).count();
         assert!(before.len() > 10 && before.len() - kept <= 2, "{before:?} {after:?}");
     }
@@ -81,7 +81,7 @@ mod tests {
         fn what_comes_later_moves_no_cut(seed: u64, length in 0usize..1_500_000, seen in 0usize..1_500_000) {
             let mut hasher = blake3::Hasher::new();
             let bytes = hasher.update(&seed.to_le_bytes()).finalize_xof_to(length);
-            for kind in [Kind::Stream, Kind::Buffer] {
+            for kind in [BlobKind::Stream, BlobKind::Buffer] {
                 let whole = cuts(kind, &bytes);
                 let part = kind.cut(&bytes[..seen.min(length)], false);
                 prop_assert!(part == 0 || whole[0] == part);
