@@ -1,7 +1,6 @@
 //! What each decoder promises, whatever the bytes: an answer or an error. Where an answer is written again and read back, it is the same.
 
 use std::path::Path;
-use std::sync::OnceLock;
 
 use pyrepl3_protocol::Message;
 use pyrepl3_protocol::frame::Decoder;
@@ -97,16 +96,12 @@ pub fn import(bytes: &[u8]) {
 }
 
 fn take_in(bytes: &[u8]) {
-    static STORE: OnceLock<(tempfile::TempDir, Store)> = OnceLock::new();
-    let (_, store) = STORE.get_or_init(|| {
-        // In memory where that can be had: what is taken in is synced.
-        let memory = Path::new("/dev/shm");
-        let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-        let directory = made.expect("a directory can be made");
-        let config = StoreConfig { max_checkpoint_bytes: 16 << 20, ..StoreConfig::default() };
-        let store = Store::open(directory.path(), config).expect("an empty directory can be opened");
-        (directory, store)
-    });
+    // In memory where that can be had: what is taken in is synced. One for each input, so that none is left.
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    let directory = made.expect("a directory can be made");
+    let config = StoreConfig { max_checkpoint_bytes: 16 << 20, ..StoreConfig::default() };
+    let store = Store::open(directory.path(), config).expect("an empty directory can be opened");
     let Ok(manifest) = store.import(Untrusted::new(bytes).accept()) else { return };
     // What is taken in is whole, whatever it says.
     let report = store.verify(&manifest).expect("what was taken in can be read");
