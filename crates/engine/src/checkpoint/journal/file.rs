@@ -83,7 +83,7 @@ impl JournalFile {
 
     /// Opens a file to append to, locked, by nobody else to be read.
     fn make(&self, path: &Path) -> io::Result<(File, usize)> {
-        for _ in 0..ATTEMPTS {
+        'attempts: for _ in 0..ATTEMPTS {
             for folder in [self.folder.parent(), Some(&self.folder)].into_iter().flatten() {
                 match DirBuilder::new().mode(0o700).create(folder) {
                     // A umask can take rights away from the owner, too.
@@ -93,7 +93,8 @@ impl JournalFile {
                     Err(error) if error.kind() == ErrorKind::NotFound => {
                         let above = folder.parent().unwrap_or(folder);
                         DirBuilder::new().recursive(true).mode(0o700).create(above)?;
-                        DirBuilder::new().mode(0o700).create(folder)?;
+                        // Another session may be making the rest meanwhile.
+                        continue 'attempts;
                     }
                     Err(error) => return Err(error),
                 }
