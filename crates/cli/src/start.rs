@@ -18,7 +18,7 @@ pub(crate) fn engine(common: &Common) -> Engine {
 pub(crate) fn options(common: &Common, preload: &[String]) -> SessionOptions {
     SessionOptions {
         preload: preload.to_vec(),
-        isolation: common.isolation.map(|isolation| isolation.name().to_owned()),
+        isolation: common.isolation.map(|isolation| isolation.name().into()),
         ..SessionOptions::default()
     }
 }

@@ -1,9 +1,9 @@
 //! Processes that serve forks: zygotes, one per environment, and the templates of pools.
 
 use crate::process::{connected_pair, receive_with_peer, send_with_fds};
-use crate::session::link::WorkerFds;
+use crate::session::link::{FIRST_WORKER, WorkerFds};
 use pyrepl3_protocol::frame::{self, Decoder};
-use pyrepl3_protocol::worker::{ZygoteEvent, ZygoteRequest};
+use pyrepl3_protocol::worker::{Cell, ZygoteEvent, ZygoteRequest};
 use pyrepl3_protocol::{Code, Failure};
 use rustix::fd::{AsFd, OwnedFd};
 use std::collections::HashMap;
@@ -128,9 +128,13 @@ impl ForkServer {
     }
 
     /// Asks for a session. That it could not be forked is said on the worker's own channel.
-    pub(crate) async fn session(&self, init: &OwnedFd, worker: &WorkerFds) -> io::Result<()> {
+    pub(crate) async fn session(&self, cell: Cell, init: &OwnedFd, worker: &WorkerFds) -> io::Result<()> {
         let [control, stdout, stderr, stdin] = worker.borrow();
-        self.send(&ZygoteRequest::Session {}, &[init.as_fd(), control, stdout, stderr, stdin]).await
+        self.send(
+            &ZygoteRequest::Session { cell, worker: FIRST_WORKER },
+            &[init.as_fd(), control, stdout, stderr, stdin],
+        )
+        .await
     }
 
     /// Kills what became orphans when a session init was killed.

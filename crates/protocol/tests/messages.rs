@@ -90,7 +90,7 @@ fn options() -> impl Strategy<Value = SessionOptions> {
             cwd: python.clone(),
             python,
             preload,
-            isolation,
+            isolation: isolation.as_deref().map(Isolation::from),
             limits,
             name,
             env,

@@ -4,6 +4,7 @@ One process tree (docs/design/processes.md): a zygote forks session inits, a ses
 worker runs user code. Which module does what:
 
     zygote      imports what the environment preloads, then forks; also the template of a pool
+    launcher    between zygote and session init: who is forked in which order
     session     session init: ancestor, reaper and undertaker of all in one session
     worker      the worker's life: set up, take requests one by one, leave
     channel     frames on a socket, with a single reader

@@ -280,7 +280,6 @@ class _Frozen:
     # ---- another life ----
 
     def wake(self, request, fds):
-        files.note_before(request["before"])
         lost = []
         if request["keep"]:
             # One that stays usable is replaced before it is used up.

@@ -17,27 +17,37 @@ from . import system
 STATUSES = 1000
 # Seconds to wait for what a rollback ended, whose memory may be large.
 GONE_LIMIT = 1.0
+# Descriptors that come with one frame at most.
+FDS = 64
+
+
+class Refused(Exception):
+    """What was asked for is not done: why."""
 
 
 class Member:
     """One session of the family."""
 
-    def __init__(self, channel, worker, number=0):
+    def __init__(self, channel, worker, pid, number=0):
         self.socket = socket.socket(fileno=channel)
-        self.worker = worker
+        self.worker, self.pid = worker, pid  # the worker's number, which the supervisor chose; its process, while it lives
         self.number = number  # of the branch; 0 for the session that there was first
+        self.staying = []  # pids of what the next sweep spares
         self.waits = []  # (number, pid): children whose end the session waits for
 
-    def send(self, message):
+    def send(self, message, fds=()):
         body = json.dumps(message).encode()
+        frame = len(body).to_bytes(4, "big") + body
         try:
-            self.socket.sendall(len(body).to_bytes(4, "big") + body)
+            if fds:
+                frame = frame[socket.send_fds(self.socket, [frame], fds) :]
+            self.socket.sendall(frame)
         except OSError:
             # The supervisor is gone: the next read says so, and ends the session.
             pass
 
     def receive(self):
-        data, fds, _flags, _address = socket.recv_fds(self.socket, 4, 8, socket.MSG_CMSG_CLOEXEC)
+        data, fds, _flags, _address = socket.recv_fds(self.socket, 4, FDS, socket.MSG_CMSG_CLOEXEC)
         while data and len(data) < 4:
             data += self.socket.recv(4 - len(data))
         if not data:
@@ -45,17 +55,30 @@ class Member:
         body = self.socket.recv(int.from_bytes(data, "big"), socket.MSG_WAITALL)
         return json.loads(body), list(fds)
 
+    def tell_spawned(self):
+        """Who the worker is. Where it could not be forked its channel says why."""
+        try:
+            fds = [] if self.pid is None else [system.pidfd(self.pid)]
+        except OSError:
+            fds = []
+        self.send({"t": "spawned", "worker": self.worker, "fds": len(fds)}, fds)
+        for fd in fds:
+            os.close(fd)
+
     def tell_exit(self, status):
-        exit = {"t": "exit", "pid": self.worker}
-        self.worker = None
-        if os.WIFSIGNALED(status):
+        """How the worker ended; without a status it is not known."""
+        exit = {"t": "exit", "worker": self.worker}
+        self.pid = None
+        if status is None:
+            self.send(exit)
+        elif os.WIFSIGNALED(status):
             self.send({**exit, "signal": os.WTERMSIG(status)})
         else:
             self.send({**exit, "code": os.WEXITSTATUS(status)})
 
 
 class Init:
-    def __init__(self, channel, worker):
+    def __init__(self, channel, worker, pid):
         self.members = []
         self.statuses = {}  # how children ended that nobody has asked for yet
         self.wake, self.wake_end = os.pipe()
@@ -65,7 +88,7 @@ class Init:
         signal.set_wakeup_fd(self.wake_end, warn_on_full_buffer=False)
         self.poll = select.poll()
         self.poll.register(self.wake, select.POLLIN)
-        self.join(Member(channel, worker)).send({"t": "up"})
+        self.join(Member(channel, worker, pid)).tell_spawned()
 
     def join(self, member):
         self.members.append(member)
@@ -74,8 +97,8 @@ class Init:
 
     def fork(self, member, fds):
         """Forks another worker; in the child, returns True."""
-        member.worker = fork(fds)
-        if member.worker == 0:
+        member.pid = fork(fds)
+        if member.pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for one in self.members:
@@ -83,9 +106,10 @@ class Init:
             os.close(self.wake)
             os.close(self.wake_end)
             return True
-        if member.worker and member.number:
+        if member.pid and member.number:
             # Before it can lose a child, and before anything else is asked here.
-            system.mark_branch(member.number, member.worker)
+            system.mark_branch(member.number, member.pid)
+        member.tell_spawned()
         return False
 
     # ---- the ends of processes ----
@@ -96,7 +120,7 @@ class Init:
         except BlockingIOError:
             pass
         for pid, status in system.reap():
-            member = next((one for one in self.members if one.worker == pid), None)
+            member = next((one for one in self.members if one.pid == pid), None)
             if member is not None:
                 member.tell_exit(status)
                 continue
@@ -135,12 +159,16 @@ class Init:
             waiter.register(self.wake, select.POLLIN)
             waiter.poll(20)
 
-    def roll_back(self, member, request):
+    def roll_back(self, member, request, fds):
         """A frozen process is the worker now: what is younger than it ends, the worker before it included."""
-        old, new = member.worker, request["worker"]
-        keep = {new, *request["keep"]}
-        member.worker = new
-        born = system.born(new)
+        spared, member.staying = member.staying + system.take_pids(fds), []
+        if len(spared) != 1 + request["keep"] or not fds:
+            # Without room for a descriptor the kernel drops it, and what is spared could not be told from the rest.
+            raise Refused("not all processes that stay were told")
+        old, new = member.pid, spared[-len(fds)]
+        keep = set(spared) - {None}
+        member.worker, member.pid = request["worker"], new
+        born = None if new is None else system.born(new)
         names, seen, quiet = [], set(), 0
         while quiet < 2:
             # Who loses its parent meanwhile becomes a child of this process: so those below the old worker are listed
@@ -171,8 +199,9 @@ class Init:
         # What takes longest is to take their memory apart; the new worker is woken meanwhile.
         system.await_ends([pid for pid in (old, *seen) if pid is not None], GONE_LIMIT)
         member.send({"t": "swept", "ended": names[:20]})
-        if new in self.statuses:
-            member.tell_exit(self.statuses.pop(new))
+        if new is None or new in self.statuses:
+            # It is gone already.
+            member.tell_exit(self.statuses.pop(new, None))
 
     def status(self, member, request):
         """How a child ended that a worker had before it was rolled back."""
@@ -204,35 +233,55 @@ class Init:
                         return fds
 
     def serve(self, member):
+        """Does one thing that the supervisor asks for. Returns the descriptors of a worker in a forked child only."""
         try:
             request, fds = member.receive()
         except OSError:
             request, fds = None, []
-        op = "end" if request is None else request["op"]
-        if op == "end":
-            self.bury(member)
-            if request is not None:
-                member.send({"t": "ended"})
-            if len(self.members) == 1:
-                os._exit(0)
-            self.members.remove(member)
-            self.poll.unregister(member.socket)
-            member.socket.close()
-        elif op == "spawn":
-            self.bury(member)
-            if self.fork(member, fds):
-                return fds
-        elif op == "rolled":
-            self.roll_back(member, request)
-        elif op == "wait":
-            self.status(member, request)
-        elif op == "member":
-            pid = request["worker"]
-            one = self.join(Member(fds[0], pid, request["number"]))
-            one.send({"t": "up"})
-            if pid in self.statuses:
-                one.tell_exit(self.statuses.pop(pid))
+        op = "end" if request is None else request.get("op")
+        try:
+            if op == "end":
+                self.end(member, request is not None)
+            elif op == "spawn":
+                self.bury(member)
+                member.worker = request["worker"]
+                if self.fork(member, fds):
+                    return fds
+            elif op == "rolled":
+                self.roll_back(member, request, fds)
+            elif op == "staying":
+                member.staying += system.take_pids(fds)
+            elif op == "wait":
+                self.status(member, request)
+            elif op == "member":
+                self.take_in(request, fds)
+            else:
+                raise Refused("this session init does not know it")
+        except (Refused, LookupError, TypeError, ValueError) as error:
+            why = str(error) if isinstance(error, Refused) else f"the request is not understood: {error!r}"
+            member.send({"t": "refused", "op": str(op)[:80], "why": why})
         return None
+
+    def end(self, member, is_asked):
+        self.bury(member)
+        if is_asked:
+            member.send({"t": "ended"})
+        if len(self.members) == 1:
+            os._exit(0)
+        self.members.remove(member)
+        self.poll.unregister(member.socket)
+        member.socket.close()
+
+    def take_in(self, request, fds):
+        """A branch joins the family."""
+        if len(fds) != 2:
+            raise Refused("it takes a channel and a process")
+        channel, *pidfds = fds
+        (pid,) = system.take_pids(pidfds)
+        one = self.join(Member(channel, request["worker"], pid, request["number"]))
+        one.send({"t": "up"})
+        if pid is None or pid in self.statuses:
+            one.tell_exit(self.statuses.pop(pid, None))
 
 
 def fork(fds):
@@ -249,15 +298,16 @@ def fork(fds):
     return pid
 
 
-def main(fds):
-    """Session init's life. Returns in a forked worker, with its four descriptors."""
+def main(worker, fds):
+    """Session init's life, `worker` being the number of its first worker. Returns in a forked worker, with its four
+    descriptors."""
     gc.disable()
     os.setsid()
     system.become_subreaper()
     # The worker first: whoever waits for the session waits for it.
     channel, *fds = fds
-    worker = fork(fds)
-    if worker == 0:
+    pid = fork(fds)
+    if pid == 0:
         os.close(channel)
         return fds
-    return Init(channel, worker).run()
+    return Init(channel, worker, pid).run()

@@ -72,6 +72,7 @@ modules! {
     "_pyrepl3.keep.verify" => "keep/verify.py",
     "_pyrepl3.keep.words" => "keep/words.py",
     "_pyrepl3.later" => "later.py",
+    "_pyrepl3.launcher" => "launcher.py",
     "_pyrepl3.libraries" => "libraries.py",
     "_pyrepl3.loops" => "loops.py",
     "_pyrepl3.pools" => "pools.py",

@@ -107,8 +107,8 @@ impl Saver {
         Ok((Saver { stream }, theirs))
     }
 
-    /// Waits until the process has said that it is there. `born` is told its pid.
-    pub(crate) async fn save(self, task: SaverTask, born: impl FnOnce(i32)) -> Result<Saved, Unsaved> {
+    /// Waits until the process has said that it is there. `born` is told its pidfd.
+    pub(crate) async fn save(self, task: SaverTask, born: impl FnOnce(OwnedFd)) -> Result<Saved, Unsaved> {
         let cancelled = || Failure::new(Code::Interrupted, "the checkpoint was given up", "a client cancelled it", "");
         let canceller = task.canceller.clone();
         let hello = tokio::time::timeout(HELLO_LIMIT, self.hello());
@@ -120,7 +120,7 @@ impl Saver {
             },
             () = canceller.0.notified() => return Err(cancelled().into()),
         };
-        born(process.pid());
+        born(process.pidfd().map_err(|error| died(&error.to_string()))?);
         let stream = self.stream.into_std().map_err(|error| died(&error.to_string()))?;
         let work = tokio::task::spawn_blocking(move || task.take_in(stream));
         tokio::pin!(work);

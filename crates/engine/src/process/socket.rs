@@ -1,6 +1,7 @@
 //! Unix sockets that carry frames, descriptors and credentials.
 
 use pyrepl3_protocol::frame;
+use pyrepl3_protocol::worker::MAX_FRAME_FDS;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
@@ -39,7 +40,7 @@ pub(crate) async fn send_raw(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedF
     while sent < bytes.len() {
         stream.writable().await?;
         let now = stream.try_io(Interest::WRITABLE, || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FRAME_FDS))];
             let mut control = SendAncillaryBuffer::new(&mut space);
             if sent == 0 && !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
                 return Err(io::Error::other("too many descriptors in one message"));
@@ -80,24 +81,34 @@ pub(crate) fn receive_with_peer(
     buffer: &mut [u8],
     awaited: bool,
 ) -> Option<io::Result<(usize, Option<Peer>)>> {
+    // Descriptors that a worker sends are closed here, by dropping them.
+    receive(stream, buffer, awaited).map(|received| received.map(|(count, peer, _)| (count, peer)))
+}
+
+/// How many bytes came, who wrote them, and the descriptors that came with them.
+pub(crate) type Received = (usize, Option<Peer>, Vec<OwnedFd>);
+
+/// The same, with the descriptors that came.
+pub(crate) fn receive(stream: &UnixStream, buffer: &mut [u8], awaited: bool) -> Option<io::Result<Received>> {
     let mut receive = || {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1), ScmRights(8))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
         let message = rustix::net::recvmsg(stream.as_fd(), &mut [IoSliceMut::new(buffer)], &mut control, flags)?;
-        let mut peer = None;
+        let (mut peer, mut fds) = (None, Vec::new());
         for ancillary in control.drain() {
-            // Descriptors that a worker sends are closed here, by dropping them.
-            if let RecvAncillaryMessage::ScmCredentials(credentials) = ancillary {
-                peer = Some(Peer { pid: credentials.pid });
+            match ancillary {
+                RecvAncillaryMessage::ScmCredentials(credentials) => peer = Some(Peer { pid: credentials.pid }),
+                RecvAncillaryMessage::ScmRights(given) => fds.extend(given),
+                _ => {}
             }
         }
-        Ok((message.bytes, peer))
+        Ok((message.bytes, peer, fds))
     };
     let received: io::Result<_> = if awaited { stream.try_io(Interest::READABLE, receive) } else { receive() };
     match received {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-        Err(error) if error.raw_os_error() == Some(Errno::CONNRESET.raw_os_error()) => Some(Ok((0, None))),
+        Err(error) if error.raw_os_error() == Some(Errno::CONNRESET.raw_os_error()) => Some(Ok((0, None, Vec::new()))),
         other => Some(other),
     }
 }

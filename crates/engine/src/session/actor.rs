@@ -14,14 +14,14 @@ use super::ends::Report;
 use super::frozen::Frozen;
 use super::handle::{ExecuteRequest, PendingInput, Shared, Status, StatusState};
 use super::keys::{Keys, SeenIds};
-use super::link::{InitLink, WorkerLink};
+use super::link::{FIRST_WORKER, InitLink, WorkerLink};
 use super::machine::{Event, Machine, Phase, Token};
 use super::outbox::Outbox;
 use super::past::Past;
 use super::start::{Origin, Setup};
 use super::timeline::{Bounds, Mark};
 use crate::checkpoint::{Base, Journal};
-use pyrepl3_protocol::message::{ProcessExit, Snapshot};
+use pyrepl3_protocol::message::{ProcessExit, PythonInfo, Snapshot};
 use pyrepl3_protocol::worker::{InitEvent, Request};
 use pyrepl3_protocol::{Code, Failure, JsonText};
 use pyrepl3_store::LineageId;
@@ -196,7 +196,7 @@ pub(crate) struct Actor {
     pub(super) count: u64,
     /// The executions whose effects are in the session's state.
     past: Past,
-    incarnation: u32,
+    incarnation: u64,
     exit: Option<ProcessExit>,
     /// Why the session ends, if not because it was asked to.
     fault: Option<Failure>,
@@ -225,8 +225,8 @@ pub(crate) struct Actor {
     gone: Vec<String>,
     /// What is back since the worker died while nothing ran, as clients were told.
     came_back: Option<String>,
-    /// The process that was woken: who else speaks on its channel is none of ours.
-    expected: Option<i32>,
+    /// What a fresh worker said before session init had handed over its process.
+    greeting: Option<PythonInfo>,
     /// Savers at work, by their numbers, and what their tasks tell.
     savings: HashMap<u64, Saving>,
     next_saving: u64,
@@ -252,7 +252,7 @@ enum Turn {
     Writable,
     Stdout,
     Stderr,
-    Init(Option<InitEvent>),
+    Init(Option<(InitEvent, Option<OwnedFd>)>),
     Saving(SavingNews),
     Autosave,
     Timer,
@@ -297,7 +297,7 @@ impl Actor {
             next_token: 1,
             count: 0,
             past: Past::default(),
-            incarnation: 1,
+            incarnation: FIRST_WORKER,
             exit: None,
             fault: None,
             patience: Some(Instant::now() + HELLO_LIMIT),
@@ -315,7 +315,7 @@ impl Actor {
             no_undo: None,
             came_back: None,
             gone: Vec::new(),
-            expected: None,
+            greeting: None,
             savings: HashMap::new(),
             next_saving: 0,
             news,
@@ -506,7 +506,7 @@ impl Actor {
             queued: self.machine.queued().filter_map(name_of).collect(),
             inputs: self.prompts.values().map(|prompt| prompt.shown.clone()).collect(),
             execution_count: self.count,
-            incarnation: self.incarnation,
+            incarnation: u32::try_from(self.incarnation).unwrap_or(u32::MAX),
             pid: self.worker.process.as_ref().map(crate::process::Process::pid),
             python: self.place.shared.python.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }

@@ -51,18 +51,28 @@ impl Frozen {
         Ok((frozen, theirs))
     }
 
-    /// Waits until it has said that it is there, and returns its pid.
+    /// Waits until it has said that it is there.
     ///
     /// # Errors
     /// It has ended, or did not answer in time.
-    pub(crate) async fn confirm(&mut self) -> io::Result<i32> {
+    pub(crate) async fn confirm(&mut self) -> io::Result<()> {
         if self.process.is_none() {
             tokio::time::timeout(CONFIRM_LIMIT, self.hello())
                 .await
                 .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it did not answer in time"))??;
         }
         let process = self.process.as_ref().filter(|process| process.is_alive());
-        process.map(Process::pid).ok_or_else(|| io::Error::other("it has ended"))
+        process.map(drop).ok_or_else(|| io::Error::other("it has ended"))
+    }
+
+    /// A descriptor of it to hand to session init, once it has said that it is there.
+    pub(crate) fn pidfd(&self) -> Option<OwnedFd> {
+        self.process.as_ref()?.pidfd().ok()
+    }
+
+    /// The process, which is a worker from now on.
+    pub(crate) fn into_process(self) -> Option<Process> {
+        self.process
     }
 
     async fn hello(&mut self) -> io::Result<()> {

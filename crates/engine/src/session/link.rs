@@ -1,12 +1,16 @@
 //! The engine's side of one worker incarnation, and of the session init above it.
 
-use crate::process::{FrameWriter, Output, Peer, Process, connected_pair, output_pipe, receive_with_peer};
+use crate::process::{FrameWriter, Output, Peer, Process, connected_pair, output_pipe, receive, receive_with_peer};
 use pyrepl3_protocol::Failure;
 use pyrepl3_protocol::frame::Decoder;
-use pyrepl3_protocol::worker::{Event, InitEvent, InitRequest, MAX_WORKER_FRAME, Request};
+use pyrepl3_protocol::worker::{Event, InitEvent, InitRequest, MAX_FRAME_FDS, MAX_WORKER_FRAME, Request};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::collections::VecDeque;
 use std::io;
 use tokio::net::UnixStream;
+
+/// The number of a session's first worker; those after it count up. A worker's number is that of its incarnation.
+pub(crate) const FIRST_WORKER: u64 = 1;
 
 /// The channel and the pipes of one worker.
 #[derive(Debug)]
@@ -17,6 +21,7 @@ pub(crate) struct WorkerLink {
     seq: u64,
     pub(crate) stdout: Output,
     pub(crate) stderr: Output,
+    /// Known once session init has handed it over; a branch's, once it has spoken.
     pub(crate) process: Option<Process>,
     /// The channel has closed: nothing more will be said.
     pub(crate) closed: bool,
@@ -115,47 +120,57 @@ impl WorkerLink {
         self.control.writable().await
     }
 
-    /// Reads once without waiting. Notes the process that writes, and the end of the channel. `awaited`: it was waited
-    /// for. False when nothing was there.
+    /// Reads once without waiting. Notes the end of the channel. `awaited`: it was waited for. False when nothing was
+    /// there.
     pub(crate) fn read(&mut self, awaited: bool) -> Result<bool, String> {
+        self.read_with_peer(awaited).map(|(something, _)| something)
+    }
+
+    /// The same, and takes hold of the process that writes: the first word of a branch.
+    pub(crate) fn read_from_branch(&mut self) -> Result<bool, String> {
+        let (something, peer) = self.read_with_peer(true)?;
+        if let (None, Some(peer)) = (&self.process, peer) {
+            match Process::open(peer) {
+                Ok(process) => self.take(process),
+                // It has said why it cannot begin, and is gone.
+                Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {}
+                Err(error) => return Err(format!("no pidfd for the worker: {error}")),
+            }
+        }
+        Ok(something)
+    }
+
+    fn read_with_peer(&mut self, awaited: bool) -> Result<(bool, Option<Peer>), String> {
         if self.closed {
-            return Ok(false);
+            return Ok((false, None));
         }
         let (count, peer) = if self.process.is_none() || !awaited {
             match receive_with_peer(&self.control, &mut self.buffer, awaited) {
-                None => return Ok(false),
-                Some(Ok((count, peer))) => (count, peer),
+                None => return Ok((false, None)),
+                Some(Ok(received)) => received,
                 Some(Err(error)) => return Err(error.to_string()),
             }
         } else {
             match self.control.try_read(&mut self.buffer) {
                 Ok(count) => (count, None),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok((false, None)),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => (0, None),
                 Err(error) => return Err(error.to_string()),
             }
         };
         if count == 0 {
             self.closed = true;
-            return Ok(false);
-        }
-        if let (None, Some(peer)) = (&self.process, peer) {
-            self.adopt(peer)?;
+            return Ok((false, None));
         }
         self.decoder.feed(&self.buffer[..count]);
-        Ok(true)
+        Ok((true, peer))
     }
 
-    fn adopt(&mut self, peer: Peer) -> Result<(), String> {
-        match Process::open(peer) {
-            Ok(process) => self.process = Some(process),
-            // It has said why it cannot begin, and is gone. What it said counts; its exit comes from session init.
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => return Ok(()),
-            Err(error) => return Err(format!("no pidfd for the worker: {error}")),
-        }
+    /// This process is the worker.
+    pub(crate) fn take(&mut self, process: Process) {
+        self.process = Some(process);
         // From now on frames are read without asking who wrote them.
         _ = rustix::net::sockopt::set_socket_passcred(&self.control, false);
-        Ok(())
     }
 
     /// The next frame that has come whole, its order checked.
@@ -181,33 +196,41 @@ pub(crate) struct InitLink {
     control: UnixStream,
     decoder: Decoder,
     process: Option<Process>,
+    /// Descriptors of frames that have not been taken.
+    fds: VecDeque<OwnedFd>,
 }
 
 impl InitLink {
     pub(crate) fn new() -> io::Result<(InitLink, OwnedFd)> {
         let (control, theirs) = connected_pair()?;
-        Ok((InitLink { control, decoder: Decoder::new(64 << 10), process: None }, theirs))
+        Ok((InitLink { control, decoder: Decoder::new(64 << 10), process: None, fds: VecDeque::new() }, theirs))
     }
 
-    /// The next thing that it says; None when it is gone.
-    pub(crate) async fn next(&mut self) -> Option<InitEvent> {
+    /// The next thing that it says, and the pidfd that came with it; None when it is gone.
+    pub(crate) async fn next(&mut self) -> Option<(InitEvent, Option<OwnedFd>)> {
         loop {
             match self.decoder.next_frame() {
-                Ok(Some(json)) => match serde_json::from_slice(json) {
-                    Ok(event) => return Some(event),
-                    Err(_) => return None,
-                },
+                Ok(Some(json)) => {
+                    let event = serde_json::from_slice(json).ok()?;
+                    let comes = matches!(event, InitEvent::Spawned { fds: 1.., .. });
+                    let fd = if comes { self.fds.pop_front() } else { None };
+                    return Some((event, fd));
+                }
                 Ok(None) => {}
                 Err(_) => return None,
             }
             self.control.readable().await.ok()?;
             let mut buffer = [0; 1024];
-            match receive_with_peer(&self.control, &mut buffer, true) {
+            match receive(&self.control, &mut buffer, true) {
                 None => {}
-                Some(Ok((0, _)) | Err(_)) => return None,
-                Some(Ok((count, peer))) => {
+                Some(Ok((0, ..)) | Err(_)) => return None,
+                Some(Ok((count, peer, fds))) => {
                     if let (None, Some(peer)) = (&self.process, peer) {
                         self.process = Process::open(peer).ok();
+                    }
+                    self.fds.extend(fds);
+                    if self.fds.len() > MAX_FRAME_FDS {
+                        return None;
                     }
                     self.decoder.feed(&buffer[..count]);
                 }
@@ -216,8 +239,8 @@ impl InitLink {
     }
 
     /// Asks for another worker.
-    pub(crate) async fn spawn(&self, fds: &WorkerFds) -> Result<(), Failure> {
-        self.send(&InitRequest::Spawn {}, &fds.borrow()).await
+    pub(crate) async fn spawn(&self, worker: u64, fds: &WorkerFds) -> Result<(), Failure> {
+        self.send(&InitRequest::Spawn { worker }, &fds.borrow()).await
     }
 
     /// Asks it to kill all and to end.
@@ -225,14 +248,26 @@ impl InitLink {
         self.send(&InitRequest::End {}, &[]).await
     }
 
-    /// A frozen process is the worker now.
-    pub(crate) async fn rolled(&self, worker: i32, keep: &[i32]) -> Result<(), Failure> {
-        self.send(&InitRequest::Rolled { worker, keep }, &[]).await
+    /// A frozen process is the worker now. The pidfds: its own, then those of processes that stay.
+    pub(crate) async fn rolled(&self, worker: u64, pidfds: &[OwnedFd]) -> Result<(), Failure> {
+        let pidfds: Vec<_> = pidfds.iter().map(AsFd::as_fd).collect();
+        let (last, before) = pidfds.split_at(pidfds.len().min(MAX_FRAME_FDS));
+        for piece in before.chunks(MAX_FRAME_FDS) {
+            self.send(&InitRequest::Staying {}, piece).await?;
+        }
+        let keep = u32::try_from(pidfds.len()).unwrap_or(u32::MAX).saturating_sub(1);
+        self.send(&InitRequest::Rolled { worker, keep }, last).await
     }
 
     /// A branch joins the family: its own channel, and its worker.
-    pub(crate) async fn member(&self, channel: &OwnedFd, worker: i32, number: u32) -> Result<(), Failure> {
-        self.send(&InitRequest::Member { worker, number }, &[channel.as_fd()]).await
+    pub(crate) async fn member(
+        &self,
+        channel: &OwnedFd,
+        worker: u64,
+        pidfd: &OwnedFd,
+        number: u32,
+    ) -> Result<(), Failure> {
+        self.send(&InitRequest::Member { worker, number }, &[channel.as_fd(), pidfd.as_fd()]).await
     }
 
     /// Asks how a process ended.
@@ -240,7 +275,7 @@ impl InitLink {
         self.send(&InitRequest::Wait { number, pid, nohang }, &[]).await
     }
 
-    async fn send(&self, request: &InitRequest<'_>, fds: &[BorrowedFd<'_>]) -> Result<(), Failure> {
+    async fn send(&self, request: &InitRequest, fds: &[BorrowedFd<'_>]) -> Result<(), Failure> {
         let refused = |error: io::Error| Failure::os("session init could not be reached", &error);
         let json = serde_json::to_vec(request).map_err(|error| refused(error.into()))?;
         crate::process::send_with_fds(&self.control, &json, fds).await.map_err(refused)

@@ -8,8 +8,8 @@ use super::roster::Roster;
 use crate::checkpoint::Shelf;
 use crate::zygote::ForkServer;
 use pyrepl3_protocol::id::{self, Kind};
-use pyrepl3_protocol::message::{Autosave, SessionOptions};
-use pyrepl3_protocol::worker::{Mode, Request};
+use pyrepl3_protocol::message::{Autosave, Isolation, SessionOptions};
+use pyrepl3_protocol::worker::{Cell, Mode, Request};
 use pyrepl3_protocol::{Code, Failure};
 use rustix::fd::OwnedFd;
 use std::collections::BTreeMap;
@@ -60,12 +60,12 @@ fn mode(script: &Script) -> Mode {
 
 /// Refuses what this version cannot do, before anything is started.
 pub(crate) fn check(options: &SessionOptions) -> Result<(), Failure> {
-    match options.isolation.as_deref() {
-        None | Some("none") => {}
-        Some(known @ ("strict" | "standard" | "network")) => {
+    match options.isolation.as_ref() {
+        None | Some(Isolation::None) => {}
+        Some(known @ (Isolation::Strict | Isolation::Standard | Isolation::Network)) => {
             return Err(Failure::new(
                 Code::Unsupported,
-                format!("isolation {known:?} is not available"),
+                format!("isolation {:?} is not available", known.name()),
                 "this version has no cells yet: code runs with all rights of your user",
                 "use isolation \"none\", for code that you trust",
             ));
@@ -73,7 +73,7 @@ pub(crate) fn check(options: &SessionOptions) -> Result<(), Failure> {
         Some(other) => {
             return Err(Failure::new(
                 Code::BadRequest,
-                format!("there is no isolation called {other:?}"),
+                format!("there is no isolation called {:?}", other.name()),
                 "",
                 "use \"none\"; \"strict\", \"standard\" and \"network\" come with a later version",
             ));
@@ -160,7 +160,7 @@ pub(crate) async fn start(
     let (init, init_fd) = InitLink::new().map_err(os)?;
     let stdin = setup.stdin.as_ref().map(std::os::fd::AsFd::as_fd);
     let (worker, fds) = WorkerLink::new(&setup.request(), stdin).map_err(os)?;
-    origin.server.session(&init_fd, &fds).await.map_err(os)?;
+    origin.server.session(Cell::None, &init_fd, &fds).await.map_err(os)?;
     drop((init_fd, fds));
     let alive = origin.alive.clone();
     let (session, actor, is_ready) = assemble(setup, origin, None, init, worker);

@@ -361,6 +361,46 @@ pub struct Limits {
     pub snapshots: Option<u32>,
 }
 
+/// What a session's code is kept from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Isolation {
+    /// Nothing: it has all rights of the user. The only one that is available yet.
+    #[default]
+    None,
+    /// Comes with a later version.
+    Strict,
+    /// Comes with a later version.
+    Standard,
+    /// Comes with a later version.
+    Network,
+    /// A word that this version does not know. Kept, so that the refusal can name it.
+    #[serde(untagged)]
+    Unknown(String),
+}
+
+impl Isolation {
+    /// Its word on the wire.
+    pub fn name(&self) -> &str {
+        match self {
+            Isolation::None => "none",
+            Isolation::Strict => "strict",
+            Isolation::Standard => "standard",
+            Isolation::Network => "network",
+            Isolation::Unknown(word) => word,
+        }
+    }
+}
+
+impl From<&str> for Isolation {
+    fn from(word: &str) -> Self {
+        let known = [Isolation::None, Isolation::Strict, Isolation::Standard, Isolation::Network];
+        known.into_iter().find(|one| one.name() == word).unwrap_or_else(|| Isolation::Unknown(word.to_owned()))
+    }
+}
+
 /// What a session is started with. All of it has a default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -373,7 +413,7 @@ pub struct SessionOptions {
     pub preload: Vec<String>,
     /// Isolation. Only `none` is available yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub isolation: Option<String>,
+    pub isolation: Option<Isolation>,
     /// Limits.
     #[serde(default)]
     pub limits: Limits,

@@ -3,7 +3,7 @@
 use super::Actor;
 use crate::session::frozen::Frozen;
 use crate::session::handle::{Lineage, Session};
-use crate::session::link::{InitLink, WorkerFds, WorkerLink};
+use crate::session::link::{FIRST_WORKER, InitLink, WorkerFds, WorkerLink};
 use crate::session::machine::Token;
 use crate::session::start::{Setup, assemble, run_actor};
 use pyrepl3_protocol::message::RandomState;
@@ -73,18 +73,19 @@ impl Actor {
         let os = |error: std::io::Error| Failure::os("a branch could not be taken over", &error);
         while worker.process.is_none() {
             worker.readable().await.map_err(os)?;
-            worker.read(true).map_err(|why| os(std::io::Error::other(why)))?;
+            worker.read_from_branch().map_err(|why| os(std::io::Error::other(why)))?;
             if worker.closed {
                 return Err(os(std::io::Error::other("it ended at once")));
             }
         }
-        let pid = worker.process.as_ref().map_or(0, crate::process::Process::pid);
+        let Some(process) = &worker.process else { return Err(os(std::io::Error::other("it ended at once"))) };
+        let pidfd = process.pidfd().map_err(os)?;
         let (mut init, init_fd) = InitLink::new().map_err(os)?;
-        self.init.member(&init_fd, pid, number).await?;
-        drop(init_fd);
+        self.init.member(&init_fd, FIRST_WORKER, &pidfd, number).await?;
+        drop((init_fd, pidfd));
         // Before it has joined, its parent's end would be its own: nobody else would be known to have it.
         match tokio::time::timeout(JOIN_LIMIT, init.next()).await {
-            Ok(Some(InitEvent::Up {})) => {}
+            Ok(Some((InitEvent::Up {}, _))) => {}
             _ => return Err(os(std::io::Error::other("session init did not take it in"))),
         }
         let setup =

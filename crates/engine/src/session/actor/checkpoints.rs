@@ -66,14 +66,14 @@ pub(crate) struct Stored {
 /// A saver at work.
 #[derive(Debug)]
 pub(super) struct Saving {
-    pid: Option<i32>,
+    pidfd: Option<OwnedFd>,
     canceller: Canceller,
 }
 
 /// What the task of a saver tells.
 #[derive(Debug)]
 pub(super) enum SavingNews {
-    Born { saving: u64, pid: i32 },
+    Born { saving: u64, pidfd: OwnedFd },
     Ended(Box<SavingEnd>),
 }
 
@@ -147,7 +147,7 @@ impl Actor {
         };
         self.next_saving += 1;
         let saving = self.next_saving;
-        self.savings.insert(saving, Saving { pid: None, canceller: job.request.canceller.clone() });
+        self.savings.insert(saving, Saving { pidfd: None, canceller: job.request.canceller.clone() });
         let count = past.last().unwrap_or(0);
         let task = SaverTask {
             shelf: self.place.origin.shelf.clone(),
@@ -172,7 +172,7 @@ impl Actor {
         let news = self.news.clone();
         tokio::spawn(async move {
             let born = news.clone();
-            let result = saver.save(task, move |pid| _ = born.send(SavingNews::Born { saving, pid })).await;
+            let result = saver.save(task, move |pidfd| _ = born.send(SavingNews::Born { saving, pidfd })).await;
             _ = news.send(SavingNews::Ended(Box::new(SavingEnd { saving, job, result, count })));
         });
     }
@@ -188,9 +188,9 @@ impl Actor {
         Ok((saver, frozen.past.clone()))
     }
 
-    /// The pids of savers: they outlive a rollback.
-    pub(super) fn saver_pids(&self) -> impl Iterator<Item = i32> + '_ {
-        self.savings.values().filter_map(|saving| saving.pid)
+    /// The pidfds of savers: they outlive a rollback.
+    pub(super) fn saver_pidfds(&self) -> impl Iterator<Item = OwnedFd> + '_ {
+        self.savings.values().filter_map(|saving| saving.pidfd.as_ref()?.try_clone().ok())
     }
 
     /// The session ends: what is being saved is given up.
@@ -202,9 +202,9 @@ impl Actor {
 
     pub(super) async fn saving_news(&mut self, news: SavingNews) {
         let end = match news {
-            SavingNews::Born { saving, pid } => {
+            SavingNews::Born { saving, pidfd } => {
                 if let Some(saving) = self.savings.get_mut(&saving) {
-                    saving.pid = Some(pid);
+                    saving.pidfd = Some(pidfd);
                 }
                 return;
             }

@@ -1,12 +1,14 @@
 //! What the worker and session init say, and what their silence means.
 
 use super::{Actor, EXIT_LIMIT, Pending, returns};
+use crate::process::Process;
 use crate::session::ends::Report;
 use crate::session::machine::{Event, Phase, Said, Token};
 use crate::session::messages;
 use pyrepl3_protocol::message::{DisplayMessage, Message, ProcessExit};
 use pyrepl3_protocol::worker::{self, InitEvent, Request};
 use pyrepl3_protocol::{Code, Failure, JsonText};
+use rustix::fd::OwnedFd;
 use serde_json::value::RawValue;
 use std::sync::PoisonError;
 use std::time::Instant;
@@ -15,16 +17,19 @@ impl Actor {
     pub(super) async fn worker_event(&mut self, event: worker::Event) {
         match event {
             worker::Event::Hello(hello) => {
-                if self.up || self.returning.is_some() {
+                if self.up || self.returning.is_some() || self.greeting.is_some() {
                     return self.violation("the worker said hello twice".into()).await;
+                }
+                if self.worker.process.is_none() {
+                    // Session init has yet to say which process it is.
+                    self.greeting = Some(hello.python);
+                    return;
                 }
                 self.hello(hello.python).await;
             }
             worker::Event::Awake(awake) => {
                 let branch = self.ready.is_some() && self.place.shared.lineage.is_some();
-                let woken = self.returning.is_some()
-                    && self.worker.process.as_ref().map(crate::process::Process::pid) == self.expected;
-                if self.up || !(branch || woken) {
+                if self.up || !(branch || self.returning.is_some()) {
                     return self.violation("a process woke that nobody had asked to".into()).await;
                 }
                 self.awake(awake).await;
@@ -109,24 +114,45 @@ impl Actor {
         self.feed(Event::Ended { token, said }).await;
     }
 
-    pub(super) async fn init_event(&mut self, event: Option<InitEvent>) {
+    pub(super) async fn init_event(&mut self, event: Option<(InitEvent, Option<OwnedFd>)>) {
         match event {
-            Some(InitEvent::Up {} | InitEvent::Ended {}) => {}
-            Some(InitEvent::Exit { pid, code, signal }) => {
+            Some((InitEvent::Up {} | InitEvent::Ended {}, _)) => {}
+            Some((InitEvent::Spawned { worker, .. }, pidfd)) => {
+                if worker == self.incarnation && self.worker.process.is_none() {
+                    self.spawned(pidfd).await;
+                }
+            }
+            Some((InitEvent::Exit { worker, code, signal }, _)) => {
                 // One that was rolled back is of no interest any more.
-                if self.expected.is_none_or(|expected| expected == pid) {
+                if worker == self.incarnation {
                     self.worker_exited(code, signal).await;
                 }
             }
-            Some(InitEvent::Swept { ended }) => self.swept(ended).await,
-            Some(InitEvent::Status { number, status }) => {
+            Some((InitEvent::Swept { ended }, _)) => self.swept(ended).await,
+            Some((InitEvent::Status { number, status }, _)) => {
                 let status = JsonText::from(status.as_str());
                 self.tell(&Request::Answer { input: number, value: Some(&status) });
             }
+            // What waits for an answer has a limit of its own.
+            Some((InitEvent::Refused { op, why }, _)) => tracing::warn!(%op, %why, "session init refused a request"),
             None => {
                 self.init_gone = true;
                 self.violation("session init was killed".into()).await;
             }
+        }
+    }
+
+    /// Session init has forked a worker: this is its process.
+    async fn spawned(&mut self, pidfd: Option<OwnedFd>) {
+        let Some(process) = pidfd.and_then(|pidfd| Process::from_pidfd(pidfd).ok()) else {
+            // It could not be forked, which its channel says; or it is gone, and its exit comes; or there was no room for
+            // the descriptor, and nobody can be told to end it but session init.
+            self.patience = Some(Instant::now() + EXIT_LIMIT);
+            return;
+        };
+        self.worker.take(process);
+        if let Some(python) = self.greeting.take() {
+            self.hello(python).await;
         }
     }
 

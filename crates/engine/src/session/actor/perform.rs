@@ -347,7 +347,7 @@ impl Actor {
     /// Another worker in the same session. Session init kills first what is left of the last one.
     async fn respawn(&mut self) {
         self.up = false;
-        self.expected = None;
+        self.greeting = None;
         self.killed_by_us = false;
         self.incarnation += 1;
         self.patience = Some(Instant::now() + HELLO_LIMIT);
@@ -355,7 +355,7 @@ impl Actor {
             let stdin = self.place.setup.stdin.as_ref().map(std::os::fd::AsFd::as_fd);
             let os = |error: std::io::Error| Failure::os("the session could not be started again", &error);
             let (worker, fds) = WorkerLink::new(&self.place.setup.request(), stdin).map_err(os)?;
-            self.init.spawn(&fds).await?;
+            self.init.spawn(self.incarnation, &fds).await?;
             Ok(worker)
         };
         match started.await {
@@ -384,7 +384,7 @@ impl Actor {
                 let mut buried = false;
                 // Its channel closes with it. One that was killed has buried nobody.
                 while let Some(event) = self.init.next().await {
-                    buried |= matches!(event, InitEvent::Ended {});
+                    buried |= matches!(event, (InitEvent::Ended {}, _));
                 }
                 buried
             };
@@ -414,7 +414,7 @@ impl Actor {
             tokio::select! {
                 biased;
                 event = self.init.next() => match event {
-                    Some(InitEvent::Exit { code, signal, .. }) => {
+                    Some((InitEvent::Exit { code, signal, .. }, _)) => {
                         self.exit = Some(pyrepl3_protocol::message::ProcessExit { code, signal, out_of_memory: false });
                         self.drain();
                         return;

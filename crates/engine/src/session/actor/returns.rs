@@ -146,7 +146,7 @@ impl Actor {
             self.gone = discarded;
             return self.cannot_return();
         };
-        let Ok(pid) = frozen.confirm().await else {
+        let Ok(()) = frozen.confirm().await else {
             self.place.origin.alive.add_frozen(&self.place.shared.id, -1);
             discarded.extend(Some(frozen.title()).filter(|_| frozen.asked_for));
             self.gone = discarded;
@@ -160,12 +160,14 @@ impl Actor {
             process.kill();
         }
         self.drop_marks(&discard);
-        let mut stays = Vec::new();
+        // First the one that is woken, then those that stay.
+        let mut pidfds: Vec<OwnedFd> = frozen.pidfd().into_iter().collect();
         for frozen in self.frozen.values_mut() {
-            stays.extend(frozen.confirm().await.ok());
+            if frozen.confirm().await.is_ok() {
+                pidfds.extend(frozen.pidfd());
+            }
         }
-        stays.extend(self.saver_pids());
-        let before = self.worker.process.as_ref().map(crate::process::Process::pid);
+        pidfds.extend(self.saver_pidfds());
         let salvage = self.take_salvage();
         let woken = async {
             let mut fds = vec![self.worker.reincarnate()?];
@@ -179,7 +181,7 @@ impl Actor {
                 spare = Some(replacement);
             }
             let salvage = salvage.map(|file| fds.push(file)).is_some();
-            frozen.send(FrozenRequest::Wake { keep, before, salvage }, fds).await?;
+            frozen.send(FrozenRequest::Wake { keep, salvage }, fds).await?;
             Ok::<_, std::io::Error>(spare)
         };
         match woken.await {
@@ -194,7 +196,6 @@ impl Actor {
             }
         }
         self.up = false;
-        self.expected = Some(pid);
         self.killed_by_us = false;
         self.incarnation += 1;
         self.patience = Some(Instant::now() + RETURN_LIMIT);
@@ -211,7 +212,10 @@ impl Actor {
             discarded,
             salvaged: None,
         });
-        if let Err(failure) = self.init.rolled(pid, &stays).await {
+        if let Some(process) = frozen.into_process() {
+            self.worker.take(process);
+        }
+        if let Err(failure) = self.init.rolled(self.incarnation, &pidfds).await {
             tracing::warn!(%failure, "session init could not be told of a rollback");
         }
     }
