@@ -28,8 +28,12 @@ def launch(request, fds, leave):
     if kind != "none":
         # Never without what was asked for.
         raise Refused(f"isolation {kind!r} is not known to this process")
+    lingers = request.get("linger") is not None
+    if lingers:
+        # Here, and not before: it is loaded once for all sessions, and not at all where none lingers.
+        from .adoption import Adoption
     pid = os.fork()
     if pid:
         return pid, None
     leave()
-    return 0, session.main(request["worker"], fds)
+    return 0, session.main(request, fds, Adoption() if lingers else None)

@@ -184,9 +184,10 @@ def pidfd(pid):
 
 
 def take_pids(pidfds):
-    """The pids that processes have here, None for one that is gone. Closes their descriptors."""
+    """The pids that processes have here, None for one that is gone. Closes their descriptors, and empties the list."""
     pids = []
-    for fd in pidfds:
+    while pidfds:
+        fd = pidfds.pop(0)
         about = read(f"/proc/self/fdinfo/{fd}")
         _close(fd)
         pid = int(about.partition(b"\nPid:")[2].split(None, 1)[0])
