@@ -131,7 +131,7 @@ impl ForkServer {
     pub(crate) async fn session(&self, cell: Cell, init: &OwnedFd, worker: &WorkerFds) -> io::Result<()> {
         let [control, stdout, stderr, stdin] = worker.borrow();
         self.send(
-            &ZygoteRequest::Session { cell, worker: FIRST_WORKER },
+            &ZygoteRequest::Session { cell, worker: FIRST_WORKER, linger: None },
             &[init.as_fd(), control, stdout, stderr, stdin],
         )
         .await

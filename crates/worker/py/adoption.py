@@ -4,6 +4,7 @@ Loaded only where a session is to linger. `keeper` is what is held of one sessio
 """
 
 import os
+import resource
 import select
 
 from . import line as _line  # noqa: F401 (workers need it: loaded once for all of them)
@@ -16,12 +17,18 @@ LOOK = 30_000
 ROUND = 64
 # What a process says of prompts that wait.
 _PROMPTS = 1000
+# Descriptors that session init may have, where the system lets it: it holds two for each frozen process that waits.
+_OPEN = 8192
+
+
+_NOFILE = resource.RLIMIT_NOFILE
 
 
 class Adoption:
     def __init__(self):
         self.line, self.line_end = make_line()  # ours, and the end that every worker has
         self.init = self.poll = None
+        self.limit = resource.getrlimit(_NOFILE)  # a worker's is as it was
 
     def keeper(self, listener, linger):
         return Keeper(listener, **linger)
@@ -29,9 +36,14 @@ class Adoption:
     def attach(self, init, poll):
         self.init, self.poll = init, poll
         poll.register(self.line, select.POLLIN)
+        soft, hard = self.limit
+        if 0 <= soft < _OPEN:
+            resource.setrlimit(_NOFILE, (_OPEN if hard < 0 else min(hard, _OPEN), hard))
 
     def take_line(self):
         """In a forked worker: its end of the line, a descriptor. Ours is closed."""
+        if self.init is not None:
+            resource.setrlimit(_NOFILE, self.limit)
         self.line.close()
         return self.line_end.detach()
 
@@ -164,8 +176,7 @@ class Adoption:
         member.send(keeper.inventory(member.worker))
         if member.pid is not None:
             member.tell_spawned()
-        for name, fd in list(keeper.held.items()):
-            member.send({"t": "held", "name": name, "fds": 1}, [fd])
+        keeper.hand_over(member.send)
         self.hand_out(member)
 
 

@@ -120,6 +120,7 @@ class Keeper:
         self.deadline = None  # the end of the grace, while there is no supervisor
         self.note = ""
         self.held = {}  # name -> descriptor
+        self.kept = None  # the first frame that came again after what is held as `control_before`
         self.waiting = {}  # what came over the line and has been handed to nobody: key -> (event, descriptors)
         self.exit = None  # how the worker ended, as the event says it
         self.strangers = []
@@ -151,6 +152,7 @@ class Keeper:
             if CONTROL in self.held:
                 self.release([BEFORE])
                 self.held[BEFORE] = self.held.pop(CONTROL)
+                self.kept = event.get("kept")
             self.held[CONTROL] = os.dup(fds[0])
         close(self.waiting.pop(key, (None, ()))[1])
         if len(self.waiting) >= WAITING:
@@ -164,7 +166,11 @@ class Keeper:
         """Takes in who has connected, if it is of this user. Returns it, and who has to go for it."""
         try:
             connection, _address = self.listener.accept()
+        except BlockingIOError:
+            return None, None
         except OSError:
+            # There is no room for it: it waits, and this must not spin.
+            time.sleep(0.01)
             return None, None
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         connection.setblocking(False)
@@ -175,13 +181,23 @@ class Keeper:
             return None, None
         self.strangers.append(stranger)
         # Those that say nothing must not keep out the one that does.
-        return stranger, self.strangers[0] if len(self.strangers) > STRANGERS else None
+        if len(self.strangers) <= STRANGERS:
+            return stranger, None
+        return stranger, next((one for one in self.strangers if one.request is None), None)
 
     def check(self, request):
         epoch = request.get("epoch")
         if type(epoch) is not int or not self.epoch < epoch < 1 << 64:
             raise Refused(f"the epoch is {epoch!r}, and {self.epoch} is known here: another supervisor came later")
         self.epoch, self.deadline = epoch, None
+
+    def hand_over(self, send):
+        """What is held, one by one, by a function that sends a message with descriptors."""
+        for name, fd in list(self.held.items()):
+            said = {"t": "held", "name": name, "fds": 1}
+            if name == BEFORE and self.kept is not None:
+                said["kept"] = self.kept
+            send(said, [fd])
 
     def inventory(self, worker):
         """The first words to a supervisor that takes over; the descriptors follow in this order."""

@@ -50,7 +50,8 @@ class Member:
                 self.socket.settimeout(FRAME_LIMIT)
             if fds:
                 frame = frame[socket.send_fds(self.socket, [frame], fds) :]
-            self.socket.sendall(frame)
+            if frame:
+                self.socket.sendall(frame)
         except OSError:
             # The supervisor is gone, which the next read says; or it is as good as that.
             if self.keeper is not None:

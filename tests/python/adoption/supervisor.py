@@ -52,7 +52,8 @@ class Channel:
         body = json.dumps(message).encode()
         frame = len(body).to_bytes(4, "big") + body
         sent = socket.send_fds(self.socket, [frame], fds) if fds else 0
-        self.socket.sendall(frame[sent:])
+        if sent < len(frame):
+            self.socket.sendall(frame[sent:])
 
     def read(self, most: int = 65536) -> bool:
         """Reads once. False at the end."""
@@ -86,6 +87,15 @@ class Channel:
             if not self.read():
                 return None
         return message
+
+    def peek(self) -> int:
+        """Waits for a frame, and leaves it there: its size with its head. 0 at the end."""
+        head = b""
+        while len(head) < 4:
+            head = self.socket.recv(4, socket.MSG_PEEK)
+            if not head:
+                return 0
+        return 4 + int.from_bytes(head, "big")
 
     def expect(self, kind: str) -> Message:
         """The next frame of this kind; others before it are passed over."""
@@ -151,6 +161,7 @@ class Supervisor:
         self.done, self.asked, self.epoch = 0, 0, 0
         self.adopted: Message = {}
         self.claims: list[Message] = []
+        self.before: tuple[Channel, int | None] | None = None
         zygote.supervisors.append(self)
 
     # ---- a session begins ----
@@ -288,7 +299,8 @@ class Supervisor:
 
     def die(self) -> None:
         """Without a word: whatever it has is closed."""
-        for one in (self.init, self.control, *(channel for channel, _pidfd in self.frozen.values())):
+        before = self.before[0] if self.before else None
+        for one in (self.init, self.control, before, *(channel for channel, _pidfd in self.frozen.values())):
             if one is not None:
                 one.close()
         for fd in (*self.pipes.values(), self.process, *(pidfd for _channel, pidfd in self.frozen.values())):
@@ -330,6 +342,8 @@ class Supervisor:
                 self.control = Channel(socket.socket(fileno=fds[0]))
             elif name in ("stdout", "stderr"):
                 self.pipes[name] = fds[0]
+            elif name == "control_before":
+                self.before = Channel(socket.socket(fileno=fds[0])), message.get("kept")
             else:
                 os.close(fds[0])
         elif kind == "frozen":
@@ -369,6 +383,16 @@ class Supervisor:
         """Half-closes the old channel, takes the worker's last words from it, and its next channel. The frames that were
         not known; those that come again come on the new channel."""
         assert self.control is not None and self.init is not None
+        words: list[Message] = []
+        if self.before is not None:
+            # The supervisor before had got as far as this, and may not have read it.
+            old, kept = self.before
+            while old.read(1 << 20):
+                pass
+            words += self.last_words(old, kept)
+            self.init.send({"op": "release", "names": ["control_before"]})
+            old.close()
+            self.before = None
         old, ended = self.control, False
         with contextlib.suppress(OSError):
             old.socket.shutdown(socket.SHUT_WR)
@@ -383,17 +407,23 @@ class Supervisor:
                 assert message is not None
                 self.note(message)
         claim = self.claims.pop(0)
-        kept, words = claim.get("kept"), []
+        words += self.last_words(old, claim.get("kept"))
+        old.close()
+        self.take(claim)
+        self.asked = claim["request"]
+        self.said = claim
+        self.init.send({"op": "release", "names": ["control_before"]})
+        return words
+
+    def last_words(self, old: Channel, kept: int | None) -> list[Message]:
+        """The frames on an old channel that are not known, and do not come again."""
+        words: list[Message] = []
         if kept is None or self.done < kept - 1:
             # It begins with a whole frame: all large ones before were read and acknowledged.
             while (message := old.whole()) is not None:
                 if self.done < message["seq"] and (kept is None or message["seq"] < kept):
                     words.append(message)
         self.done += len(words)
-        old.close()
-        self.take(claim)
-        self.asked = claim["request"]
-        self.said = claim
         return words
 
     def end(self) -> None:

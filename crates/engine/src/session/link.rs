@@ -267,7 +267,7 @@ impl InitLink {
         pidfd: &OwnedFd,
         number: u32,
     ) -> Result<(), Failure> {
-        self.send(&InitRequest::Member { worker, number }, &[channel.as_fd(), pidfd.as_fd()]).await
+        self.send(&InitRequest::Member { worker, number, linger: None }, &[channel.as_fd(), pidfd.as_fd()]).await
     }
 
     /// Asks how a process ended.
@@ -275,7 +275,7 @@ impl InitLink {
         self.send(&InitRequest::Wait { number, pid, nohang }, &[]).await
     }
 
-    async fn send(&self, request: &InitRequest, fds: &[BorrowedFd<'_>]) -> Result<(), Failure> {
+    async fn send(&self, request: &InitRequest<'_>, fds: &[BorrowedFd<'_>]) -> Result<(), Failure> {
         let refused = |error: io::Error| Failure::os("session init could not be reached", &error);
         let json = serde_json::to_vec(request).map_err(|error| refused(error.into()))?;
         crate::process::send_with_fds(&self.control, &json, fds).await.map_err(refused)

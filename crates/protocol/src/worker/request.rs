@@ -106,6 +106,12 @@ pub enum Request<'a> {
         /// Source.
         code: &'a JsonText,
     },
+    /// Frames up to this one have been read and written down. Only where the session lingers: of frames above
+    /// [`LARGE_FRAME`], and of what was said again.
+    Ack {
+        /// The frame's number.
+        seq: u64,
+    },
     /// Leave as a Python program does: join threads if asked, run `atexit`, close files.
     Exit {
         /// Exit code.
@@ -113,6 +119,24 @@ pub enum Request<'a> {
         /// Whether to wait for threads that are no daemons.
         join: bool,
     },
+}
+
+/// A frame above this, in bytes of JSON, is kept by the worker of a session that lingers until it is acknowledged, and so
+/// is all that it says after that; smaller ones are to be peeked at, written down, and only then read.
+pub const LARGE_FRAME: usize = 64 << 10;
+
+/// A request to the worker of a session that lingers. It drops one whose number it knows: a supervisor that takes over says
+/// again what may not have been read.
+#[derive(Debug, Clone, Serialize)]
+pub struct Numbered<'a> {
+    /// Counts up from 1 in each incarnation.
+    pub n: u64,
+    /// The mark of the frozen process, where the request asks for one that is to outlive its supervisor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mark: Option<u64>,
+    /// The request.
+    #[serde(flatten)]
+    pub request: &'a Request<'a>,
 }
 
 /// Source as text, or as bytes whose encoding Python finds out.
@@ -155,5 +179,19 @@ impl Default for Mode {
             figures: true,
             underscore: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_with_a_number_is_that_request_and_a_number() {
+        let code: JsonText = serde_json::from_str(r#""'\\ud800'""#).unwrap();
+        let request = Request::Complete { id: 7, code: &code, cursor: None };
+        let plain = serde_json::to_string(&request).unwrap();
+        let numbered = serde_json::to_string(&Numbered { n: 3, mark: None, request: &request }).unwrap();
+        assert_eq!(numbered, plain.replacen('{', r#"{"n":3,"#, 1));
     }
 }

@@ -14,12 +14,16 @@ pub enum ZygoteRequest<'a> {
         /// Working directory for the imports.
         cwd: &'a str,
     },
-    /// Fork a session. Descriptors: session init's channel, the worker's channel, stdout, stderr, standard input.
+    /// Fork a session. Descriptors: session init's channel, the worker's channel, stdout, stderr, standard input; with
+    /// `linger` also a Unix socket that is bound and listens, where another supervisor can connect.
     Session {
         /// What keeps it apart from the machine.
         cell: Cell,
         /// The number of its first worker.
         worker: u64,
+        /// Whether it outlives its supervisor. Without it all ends with session init's channel.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        linger: Option<Linger>,
     },
     /// Fork a template. Descriptors: its channel, its stderr.
     Template {
@@ -39,6 +43,15 @@ pub enum Cell {
     /// Nothing: its code has all rights of the user.
     #[default]
     None,
+}
+
+/// How a session outlives its supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Linger {
+    /// Seconds that it waits for another one; then nothing of it is left.
+    pub grace: f64,
+    /// The epoch of the supervisor that starts it.
+    pub epoch: u64,
 }
 
 /// What a zygote or a template says.

@@ -133,6 +133,14 @@ impl Actor {
                 let status = JsonText::from(status.as_str());
                 self.tell(&Request::Answer { input: number, value: Some(&status) });
             }
+            // Said to a supervisor that takes over; this one never does.
+            Some((
+                InitEvent::Adopted { .. }
+                | InitEvent::Held { .. }
+                | InitEvent::Frozen { .. }
+                | InitEvent::Channel { .. },
+                _,
+            )) => {}
             // What waits for an answer has a limit of its own.
             Some((InitEvent::Refused { op, why }, _)) => tracing::warn!(%op, %why, "session init refused a request"),
             None => {
