@@ -31,7 +31,7 @@ class Adoption:
         self.limit = resource.getrlimit(_NOFILE)  # a worker's is as it was
 
     def keeper(self, listener, linger):
-        return Keeper(listener, **linger)
+        return Keeper(listener, linger["grace"], linger.get("epoch", 0))
 
     def attach(self, init, poll):
         self.init, self.poll = init, poll
@@ -123,9 +123,10 @@ class Adoption:
             return None, None
         numbers = {member.number: member for member in self.init.members}
         number = system.branch_of(pid)
-        if number in numbers:
-            return numbers[number], None
-        return numbers.get(parent), number
+        if parent is not None and number not in numbers:
+            return numbers.get(parent), number
+        # User code may have changed the mark: then it is what is no branch's.
+        return numbers.get(number) or numbers.get(0) or self.init.members[0], None
 
     def hand_out(self, member):
         """To the supervisor; when it is gone, they are fetched again."""

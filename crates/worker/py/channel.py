@@ -146,7 +146,8 @@ class Channel:
                     "waiting": sorted(self._asked)[:_WAITING],
                     "mark": self.mark,
                     "parent": self.parent,
-                }
+                },
+                self._socket.close,
             )
             if fresh is None:
                 _exit(1)
@@ -166,10 +167,12 @@ class Channel:
 
     def _replace(self, fd):
         try:
+            if self._socket.fileno() < 0:
+                raise OSError  # it has been given up, and another may have its number
             _dup2(fd, self.fd, inheritable=False)
             _close(fd)
         except OSError:
-            # User code has lowered the limit on descriptors below where the channel was.
+            # Or the limit on descriptors was lowered below where the channel was.
             self._readable.unregister(self.fd)
             self._socket.close()
             self.fd, self._socket = fd, socket.socket(fileno=fd)

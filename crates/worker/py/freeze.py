@@ -258,7 +258,7 @@ class _Frozen:
 
     def fetch(self):
         """Another channel, from session init; where there is none, the end."""
-        fd = None if self.line is None else self.line.fetch({"t": "frozen", "mark": self.mark})
+        fd = None if self.line is None else self.line.fetch({"t": "frozen", "mark": self.mark}, self.socket.close)
         if fd is None:
             _exit(0)
         self.socket.close()

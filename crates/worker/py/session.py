@@ -58,17 +58,23 @@ class Member:
                 self.hang_up()
 
     def receive(self):
-        """The next request and its descriptors; (None, []) at the end of the channel."""
+        """The next request and its descriptors; (None, []) at the end of the channel, or of its sense."""
         end = None if self.keeper is None else time.monotonic() + FRAME_LIMIT
         data, fds, _flags, _address = socket.recv_fds(self.socket, 4, FDS, socket.MSG_CMSG_CLOEXEC)
-        data += self._exactly(4 - len(data), end) if data else b""
-        size = int.from_bytes(data, "big")
-        body = b"" if len(data) < 4 or self.is_beyond(size) else self._exactly(size, end)
-        if len(data) < 4 or len(body) < size:
-            for fd in fds:
-                os.close(fd)
-            return None, []
-        return json.loads(body), list(fds)
+        request = None
+        try:
+            data += self._exactly(4 - len(data), end) if data else b""
+            size = int.from_bytes(data, "big")
+            if len(data) == 4 and not self.is_beyond(size):
+                body = self._exactly(size, end)
+                request = json.loads(body) if len(body) == size else None
+        except (OSError, ValueError, RecursionError):
+            pass
+        if isinstance(request, dict):
+            return request, list(fds)
+        for fd in fds:
+            os.close(fd)
+        return None, []
 
     def _exactly(self, size, end):
         data = bytearray()
@@ -291,11 +297,10 @@ class Init:
 
     def serve(self, member):
         """Does one thing that the supervisor asks for. Returns the descriptors of a worker in a forked child only."""
-        request, fds = None, []
         try:
             request, fds = member.receive()
-        except (OSError, ValueError):
-            pass  # who says what is no frame has nothing more to say
+        except OSError:
+            request, fds = None, []
         op = None if request is None else request.get("op")
         try:
             if request is None and member.keeper is not None:

@@ -106,6 +106,8 @@ def main(channel_fd, stdout, stderr, stdin, line=None):
     try:
         worker.output.install()
         apply(setup)
+        if channel.line is not None:
+            channel.line.fit()
         if mode["real_stdin"]:
             streams.install_real_input()
         else:

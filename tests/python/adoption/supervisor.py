@@ -128,7 +128,7 @@ class Zygote:
         bootstrap = (WORKER / "bootstrap.py").read_bytes().ljust(4096, b"\n")
         self.channel.socket.sendall(bootstrap)
         program = "import os; exec(os.read(0, 4096))"
-        self.process = subprocess.Popen([python, "-c", program], stdin=theirs, start_new_session=True)
+        self.process = subprocess.Popen([python, "-c", program], stdin=theirs.fileno(), start_new_session=True)
         theirs.close()
         self.channel.socket.sendall(handoff())
         self.channel.send({"op": "environment", "preload": [], "cwd": str(place)})

@@ -47,9 +47,14 @@ def test_a_prompt_in_another_thread_waits_on(zygote: Zygote) -> None:
     one = zygote.session().ready()
     code = "import threading\ngot = []\nthread = threading.Thread(target=lambda: got.append(input()))\nthread.start()"
     one.execute(code)
-    messages = sorted((one.control.receive() for _ in range(2)), key=lambda message: message["t"])  # type: ignore
+    assert one.control is not None
+    messages = {}
+    for _ in range(2):
+        message = one.control.receive()
+        assert message is not None
+        messages[message["t"]] = message
     one.done += 2
-    prompt = messages[0]["input"]
+    prompt = messages["input"]["input"]
     one.die()
     other = one.take_over()
     other.renew()
@@ -68,6 +73,35 @@ def test_a_session_with_an_event_loop_goes_on(zygote: Zygote) -> None:
     other = one.take_over()
     other.renew()
     assert other.value("task.done()") is False
+
+
+def test_running_code_does_not_notice(zygote: Zygote) -> None:
+    one = zygote.session().ready()
+    gate = zygote.place / "gate"
+    os.mkfifo(gate)
+    one.execute(f"print('before', flush=True)\nwith open({str(gate)!r}) as file: got = file.read()\nprint('after')\ngot")
+    assert one.read(7) == b"before\n"
+    one.die()
+    other = one.take_over()
+    assert other.control is not None
+    other.control.socket.shutdown(socket.SHUT_WR)
+    gate.write_text("open")
+    # Its end is the last word on the old channel: it looks at that only when it wants to read.
+    assert [words["value"] for words in other.renew()] == ["open"]
+    assert other.read(6) == b"after\n"
+
+
+def test_there_is_room_for_another_channel_whatever_is_open(zygote: Zygote) -> None:
+    one = zygote.session(setup=False)
+    one.ask("setup", env={}, rlimits={"NOFILE": 64}, mode=MODE)
+    one.ready()
+    code = "import os\nopened = []\ntry:\n    while True: opened.append(os.dup(0))\nexcept OSError as error: pass\nlen(opened)"
+    assert one.value(code) > 50
+    for _ in range(3):
+        one.die()
+        one = one.take_over()
+        one.renew()
+        assert one.value("len(opened)") > 50
 
 
 def test_a_large_frame_that_was_half_read_comes_again(zygote: Zygote) -> None:
