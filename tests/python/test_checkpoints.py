@@ -263,7 +263,7 @@ async def test_a_restore_after_the_worker_was_killed() -> None:
     async with Session() as session:
         await session.execute("x = [1, 2]; y = x")
         made = await session.checkpoint()
-        os.kill((await session.status())["pid"], signal.SIGKILL)
+        os.kill((await session.status()).pid, signal.SIGKILL)
         lost = await event_of(session, pyrepl3.SessionLostMessage)
         assert lost.recovered
         await session.restore(made)
