@@ -213,7 +213,18 @@ class Children:
             if signalnum == SIGCHLD and callable(handler) and handler not in (_native.SIG_IGN, _native.SIG_DFL):
 
                 def quiet(number, frame):
-                    if notices.heard(lambda: handler(number, frame)):
+                    begun = True  # noqa: F841  seen from outside
+                    if notices.deciding:
+                        notices.again = True
+                        return
+                    if _is_about_to_begin(quiet.__code__, frame):
+                        return
+                    notices.deciding = True
+                    try:
+                        tell = notices.heard(lambda: handler(number, frame))
+                    finally:
+                        notices.deciding = False
+                    if tell:
                         handler(number, frame)
 
                 quiet.pyrepl3_handler = handler
@@ -284,9 +295,6 @@ class Notices:
     def heard(self, late):
         """Whether the signal that has come is for user code. Where only a wait that goes on can tell, that calls
         `late` when it has told."""
-        if self.deciding:
-            self.again = True
-            return False
         news = ours = False
         while True:
             self.deciding, self.again = True, False
@@ -329,6 +337,15 @@ class Wait:
 
     def __init__(self, pid):
         self.pid, self.thread, self.told, self.late = pid, _get_ident(), False, None
+
+
+def _is_about_to_begin(code, frame):
+    """Whether a signal has come at the very beginning of a call of the handler, which will look at all there is."""
+    while frame is not None:
+        if frame.f_code is code and "begun" not in frame.f_locals:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _let_signals_come():

@@ -295,6 +295,25 @@ async def test_a_signal_that_comes_while_another_is_looked_into(python: str) -> 
         assert await run(session, "got") == [1]
 
 
+async def test_a_signal_that_comes_before_another_is_looked_into(python: str) -> None:
+    """At the first step of the handler, which looks at both then."""
+    async with Session(python=python) as session:
+        made = await session.snapshot()
+        await run(session, HANDLER + ZOMBIES + "mine = []")
+        await ends_unseen(session, made)
+        code = """
+            def profile(frame, event, argument):
+                if event == "call" and frame.f_code.co_name == "quiet" and not came:
+                    came.append(1)
+                    signal.raise_signal(signal.SIGCHLD)
+            came = []
+            sys.setprofile(profile)
+            change(signal.SIG_UNBLOCK)
+            sys.setprofile(None)"""
+        await run(session, textwrap.dedent(code))
+        assert await run(session, "came, got") == "([1], [])"
+
+
 async def test_a_thread_that_waits_and_a_frozen_process_that_ends(python: str) -> None:
     async with Session(python=python) as session:
         made = await session.snapshot()
