@@ -217,10 +217,10 @@ class Children:
                     if notices.deciding:
                         notices.again = True
                         return
-                    if _is_about_to_begin(quiet.__code__, frame):
-                        return
-                    notices.deciding = True
+                    notices.deciding = True  # Before any call: that is where the next signal comes.
                     try:
+                        if _is_about_to_begin(quiet.__code__, frame):
+                            return
                         tell = notices.heard(lambda: handler(number, frame))
                     finally:
                         notices.deciding = False

@@ -295,15 +295,16 @@ async def test_a_signal_that_comes_while_another_is_looked_into(python: str) -> 
         assert await run(session, "got") == [1]
 
 
-async def test_a_signal_that_comes_before_another_is_looked_into(python: str) -> None:
-    """At the first step of the handler, which looks at both then."""
+@pytest.mark.parametrize("where", ["quiet", "_is_about_to_begin", "heard", "reap", "zombies", "_let_signals_come"])
+async def test_a_signal_that_comes_before_another_is_looked_into(python: str, where: str) -> None:
+    """At a call of the handler's, which looks at both then."""
     async with Session(python=python) as session:
         made = await session.snapshot()
         await run(session, HANDLER + ZOMBIES + "mine = []")
         await ends_unseen(session, made)
-        code = """
+        code = f"""
             def profile(frame, event, argument):
-                if event == "call" and frame.f_code.co_name == "quiet" and not came:
+                if event == "call" and frame.f_code.co_name == {where!r} and not came:
                     came.append(1)
                     signal.raise_signal(signal.SIGCHLD)
             came = []
