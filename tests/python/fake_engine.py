@@ -182,7 +182,8 @@ class Peer:
         self.reply(request, {"status": "complete", "later": 1})
 
     def on_pool_stats(self, request: Json) -> None:
-        self.send("reply", reply_to=request["id"], data={"idle": 3, "wait_seconds": {"p50": 0.5, "later": 1}, "later": 1})
+        found = {"idle": 3, "wait_seconds": {"p50": 0.5, "later": 1}, "later": 1}
+        self.send("reply", reply_to=request["id"], data=found)
 
     def on_ack(self, request: Json) -> None:
         name = request.get("execution_id") or "events"

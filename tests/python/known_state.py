@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 PREFIXES = ("PYTHON", "LC_", "XDG_", "MPL", "CONDA", "PYREPL3_")
-NAMES = ("LANG", "LANGUAGE", "TZ", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "VIRTUAL_ENV", "TMPDIR", "TEMP", "TMP")
+NAMES = ("LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "VIRTUAL_ENV")
+NAMES += ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 OURS = ("PYREPL3_BIN", "PYREPL3_TEST_PYTHON", "PYREPL3_PYTHON")
 """What is said to the tests themselves."""
 

@@ -48,7 +48,9 @@ fn read(args: &[String]) -> Done<Wanted> {
                 wanted.shuffle = Some(seed.unwrap_or_else(|| std::process::id().to_string()));
             }
             other => {
-                return Err(format!("cargo xtask test takes --rust, --python, --long and --shuffle [SEED], not {other}"));
+                return Err(format!(
+                    "cargo xtask test takes --rust, --python, --long and --shuffle [SEED], not {other}"
+                ));
             }
         }
     }

@@ -64,7 +64,8 @@ async def test_a_branch_ends_only_what_is_its_own(python: str, tmp_path: Path) -
         paths = [Path(path) for path in (await session.execute("list(paths)")).value]
         (branch,) = await session.branch()
         async with branch:
-            await run(branch, "mine = Closes('own'); atexit.register(note, 'own_atexit'); own = tempfile.mkdtemp()")
+            await run(branch, "mine = Closes('own'); atexit.register(note, 'own_atexit')")
+            await run(branch, f"own = tempfile.mkdtemp(dir={str(tmp_path)!r})")
             await run(branch, "scratch = tempfile.TemporaryDirectory()")
             scratch = Path((await branch.execute("scratch.name")).value)
             assert scratch.exists()
