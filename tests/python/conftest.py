@@ -95,6 +95,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for path in order for item in files[path]]
 
 
+def pytest_collection_finish() -> None:
+    """The tests have a directory of their own. Not before: options may name paths from where they were started."""
+    os.chdir(PRIVATE / "cwd")
+
+
 def too_many_versions(items: list[pytest.Item]) -> set[pytest.Item]:
     """Of each test that takes an interpreter `python`, all versions but two. Which two differs from test to test, so
     that every version is met, and is the same in each run."""

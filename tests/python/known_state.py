@@ -39,8 +39,6 @@ def take(target: Path) -> Path:
     _limits()
     private = _environment(target)
     time.tzset()
-    # Relative paths of the command line have been read, or are read from where it was started.
-    os.chdir(private / "cwd")
     return private
 
 

@@ -2,7 +2,7 @@
 
 use crate::{Done, cargo, root, run as command, show, target, venv};
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Instant;
@@ -68,6 +68,10 @@ fn run_all(wanted: &Wanted) -> Done {
     let mut jobs = VecDeque::new();
     if wanted.python {
         command(cargo().args(["build", "-p", "pyrepl3"]))?;
+        // A copy: the tests in Rust, which run beside, build theirs in its place.
+        std::fs::create_dir_all(target().join("tests")).map_err(|error| error.to_string())?;
+        let _ = std::fs::remove_file(binary()); // One that still runs cannot be written.
+        std::fs::copy(target().join("debug/pyrepl3"), binary()).map_err(|error| error.to_string())?;
     }
     if wanted.rust {
         // First: its compiler computes while the others wait.
@@ -108,7 +112,7 @@ fn python(interpreter: &Path, wanted: &Wanted) -> Vec<Job> {
     let pytest = |what: &str, paths: &[&str]| {
         let mut tests = known(interpreter);
         tests.arg(interpreter).args(["-m", "pytest", "-q"]).args(paths);
-        tests.env("PYREPL3_BIN", target().join("debug/pyrepl3"));
+        tests.env("PYREPL3_BIN", binary());
         if wanted.long {
             tests.arg("--long");
         }
@@ -122,6 +126,11 @@ fn python(interpreter: &Path, wanted: &Wanted) -> Vec<Job> {
     let mut jobs = vec![pytest("the client", &client)];
     jobs.extend(APART.iter().map(|(what, paths)| pytest(what, paths)));
     jobs
+}
+
+/// The binary that the Python tests run.
+fn binary() -> PathBuf {
+    target().join("tests/pyrepl3")
 }
 
 /// A command that begins in a known state, whatever was inherited: give it the command's words.
