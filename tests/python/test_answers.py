@@ -169,16 +169,10 @@ HAS_VALUE = {
 }
 
 
-@pytest.fixture(scope="module")
-def shared() -> Any:
+def test_has_value() -> None:
     with sync.Session() as session:
-        yield session
-
-
-@pytest.mark.parametrize("code", HAS_VALUE)
-def test_has_value(shared: sync.Session, code: str) -> None:
-    result = shared.execute(code)
-    assert (result.has_value, result.value) == HAS_VALUE[code]
+        found = {code: session.execute(code) for code in HAS_VALUE}
+    assert {code: (result.has_value, result.value) for code, result in found.items()} == HAS_VALUE
 
 
 async def test_has_value_of_a_repeated_end() -> None:
