@@ -3,12 +3,13 @@
 mod args;
 mod bundle;
 mod checkpoint;
+mod clock;
 mod doctor;
 mod embed;
 mod exit;
 mod message;
 mod output;
-mod place;
+mod paths;
 mod repl;
 mod run;
 mod signals;

@@ -10,7 +10,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// An engine that uses the interpreter that the command line names, or else finds one.
 pub(crate) fn engine(common: &Common) -> Engine {
-    let data = common.data.clone().or_else(crate::place::folder);
+    let data = common.data.clone().or_else(crate::paths::data_dir);
     Engine::new(EngineConfig { python: common.python.clone(), data, ..EngineConfig::new(SearchPath::from_env()) })
 }
 

@@ -1,7 +1,7 @@
 //! What bounds a session here, and what of the kernel the engine relies on.
 
-use super::Missing;
-use super::isolation::read;
+use super::missing::Missing;
+use super::proc_file::read;
 use rustix::process::{PidfdFlags, Resource, getrlimit};
 use serde::Serialize;
 

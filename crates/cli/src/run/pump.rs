@@ -1,7 +1,8 @@
 //! From messages to standard output and standard error.
 
-use super::status::Ending;
+use super::outcome::{LastMessage, Outcome};
 use crate::bundle::{self, Album};
+use crate::clock;
 use crate::output::{Trouble, Writer};
 use base64::Engine as _;
 use pyrepl3_engine::protocol::id::{self, Kind};
@@ -18,9 +19,6 @@ pub(crate) struct Pump {
     album: Option<Album>,
 }
 
-/// The end of an execution: its last message, or why it never ran.
-pub(crate) type Last = Result<Message, Failure>;
-
 impl Pump {
     pub(crate) fn new(writer: Writer, json: bool, figures: Option<PathBuf>) -> Self {
         Pump { writer, json, album: figures.map(Album::replacing) }
@@ -32,7 +30,11 @@ impl Pump {
     }
 
     /// Carries the messages of an execution, to its end.
-    pub(crate) async fn execution(&mut self, mut execution: Execution, session: &Session) -> Result<Last, Trouble> {
+    pub(crate) async fn execution(
+        &mut self,
+        mut execution: Execution,
+        session: &Session,
+    ) -> Result<LastMessage, Trouble> {
         while let Some(message) = self.next(execution.next()).await? {
             if let Message::InputMessage(prompt) = &message {
                 // Standard input is the script's own, so nothing of this version asks here.
@@ -107,12 +109,12 @@ impl Pump {
     }
 
     /// Tells people how it ended, where there is something to tell.
-    pub(crate) async fn tell(&mut self, ending: &Ending) {
+    pub(crate) async fn tell(&mut self, outcome: &Outcome) {
         // Through the same queue as the output, so that it comes after it.
         if !self.json {
-            self.writer.write(Stream::Stderr, ending.traceback.clone().into_bytes()).await;
+            self.writer.write(Stream::Stderr, outcome.traceback.clone().into_bytes()).await;
         }
-        self.writer.write(Stream::Stderr, ending.note.clone().into_bytes()).await;
+        self.writer.write(Stream::Stderr, outcome.note.clone().into_bytes()).await;
     }
 
     /// Carries a message that belongs to no execution.
@@ -138,7 +140,7 @@ impl Pump {
         if self.json {
             let message = Failed {
                 id: id::new(Kind::Message),
-                timestamp: super::saved::now(),
+                timestamp: clock::now(),
                 session_id: None,
                 execution_id: None,
                 reply_to: None,
