@@ -26,6 +26,10 @@ pub struct EngineConfig {
     pub data: Option<PathBuf>,
     /// Bytes that all checkpoints there may take together; as many as the disk has without it.
     pub checkpoint_bytes: Option<u64>,
+    /// Soft limit of open descriptors (`RLIMIT_NOFILE`) that sessions begin with; this process's own without it. A
+    /// program that raised its own says what it was: code that calls `select`, or walks over all descriptors, relies
+    /// on the usual one.
+    pub open_files: Option<u64>,
 }
 
 impl EngineConfig {
@@ -183,7 +187,7 @@ impl Inner {
                 }
             }
         };
-        Ok(Environment { python, preload: options.preload.clone() })
+        Ok(Environment { python, preload: options.preload.clone(), open_files: self.config.open_files })
     }
 }
 

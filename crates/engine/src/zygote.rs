@@ -6,6 +6,7 @@ use pyrepl3_protocol::frame::{self, Decoder};
 use pyrepl3_protocol::worker::{ZygoteEvent, ZygoteRequest};
 use pyrepl3_protocol::{Code, Failure};
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ const START_LIMIT: Duration = Duration::from_secs(120);
 pub(crate) struct Environment {
     pub(crate) python: PathBuf,
     pub(crate) preload: Vec<String>,
+    /// Soft limit of open descriptors, where it is not this process's own.
+    pub(crate) open_files: Option<u64>,
 }
 
 /// A process that serves forks.
@@ -66,7 +69,12 @@ impl ForkServer {
             }
         });
         let cwd = std::env::current_dir().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+        let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
         let begin = async {
+            // It waits for its source, so it has run nothing of anybody's yet.
+            if let Some((limit, pid)) = environment.open_files.zip(pid) {
+                limit_open_files(pid, limit)?;
+            }
             crate::process::send_raw(&server.control, &pyrepl3_worker::handoff(), &[]).await?;
             server.send(&ZygoteRequest::Environment { preload: &environment.preload, cwd: &cwd }, &[]).await?;
             server.first_event().await
@@ -189,6 +197,14 @@ impl ForkServer {
             _ = child.kill().await;
         }
     }
+}
+
+/// Sets the soft limit of open descriptors of a child that was not waited for yet, as far as its hard limit allows.
+fn limit_open_files(pid: Pid, limit: u64) -> io::Result<()> {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    let current = Some(hard.map_or(limit, |hard| limit.min(hard)));
+    prlimit(Some(pid), Resource::Nofile, Rlimit { current, maximum: hard })?;
+    Ok(())
 }
 
 /// The bootstrap is padded to this, so that one read takes it whole.
