@@ -52,7 +52,12 @@ fn text(report: &Report) -> String {
                 bytes(limits.memory_bytes),
                 bytes(limits.memory_available_bytes)
             ),
-            format!("open files       {} (at most {})", number(limits.open_files), number(limits.open_files_hard)),
+            format!(
+                "open files       {} for sessions, {} for this program (at most {})",
+                number(limits.open_files),
+                number(limits.open_files_engine),
+                number(limits.open_files_hard)
+            ),
             format!("processes        {}", number(limits.processes)),
             format!(
                 "pipe buffers     {}",
