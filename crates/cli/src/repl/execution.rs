@@ -27,6 +27,7 @@ impl Repl {
     pub(super) fn interrupt(&mut self) {
         if let Some(running) = &mut self.running {
             running.stopping.begin(Instant::now());
+            self.editor.forget_typed_ahead();
             let session = self.session();
             tokio::spawn(async move { session.interrupt().await });
         }

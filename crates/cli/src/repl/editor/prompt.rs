@@ -29,6 +29,12 @@ impl PaintedPrompt {
         }
     }
 
+    /// The prompt and a text behind it, as they stand there once the text was entered.
+    pub(crate) fn with(&self, text: &str) -> String {
+        let text = self.palette.source(text);
+        format!("{}{}", self.left, text.replace('\n', &format!("\n{}", self.more)))
+    }
+
     /// For an answer that code asked for.
     pub(crate) fn input(palette: Palette, text: &str) -> Self {
         PaintedPrompt { left: text.to_owned(), more: String::new(), right: String::new(), palette }
