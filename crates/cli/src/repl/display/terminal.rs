@@ -1,6 +1,6 @@
 //! The terminal's settings, put back on every way out.
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use std::io::Write;
 
 /// Restores the terminal when it is dropped.
@@ -25,6 +25,11 @@ impl Drop for TerminalGuard {
             _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, before);
         }
     }
+}
+
+/// Whether the terminal itself makes lines of what is typed, as it does while code runs.
+pub(crate) fn is_in_line_mode() -> bool {
+    tcgetattr(rustix::stdio::stdin()).is_ok_and(|now| now.local_modes.contains(LocalModes::ICANON))
 }
 
 /// Columns of the terminal.

@@ -7,9 +7,9 @@ use crossterm::terminal;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Reads a line without showing it. `stop` makes it return.
-pub(crate) fn read(prompt: &str, queue: &PrintQueue, stop: &AtomicBool) -> EditorAnswer {
-    let answer = terminal::enable_raw_mode().and_then(|()| edit(prompt, queue, stop));
+/// Reads a line without showing it; `begun` is what was typed of it before. `stop` makes it return.
+pub(crate) fn read(prompt: &str, begun: String, queue: &PrintQueue, stop: &AtomicBool) -> EditorAnswer {
+    let answer = terminal::enable_raw_mode().and_then(|()| edit(prompt, begun, queue, stop));
     // Through the same calls as the editor, whose idea of the terminal's state must stay right.
     let restored = terminal::disable_raw_mode();
     _ = show("\r\n");
@@ -25,9 +25,9 @@ fn show(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-fn edit(prompt: &str, queue: &PrintQueue, stop: &AtomicBool) -> io::Result<EditorAnswer> {
+fn edit(prompt: &str, begun: String, queue: &PrintQueue, stop: &AtomicBool) -> io::Result<EditorAnswer> {
     show(prompt)?;
-    let mut text = String::new();
+    let mut text = begun;
     loop {
         if stop.swap(false, Ordering::AcqRel) {
             return Ok(EditorAnswer::Stopped);

@@ -12,6 +12,7 @@ use super::prompt::PaintedPrompt;
 use super::requests::{EditorAnswer, EditorRequest};
 use super::typed_ahead::{Typed, TypedAhead};
 use crate::repl::display::print_queue::PrintQueue;
+use crate::repl::display::terminal;
 use reedline::{EditCommand, HistoryItem, Reedline, SearchDirection, SearchQuery, Signal, ValidationResult, Validator};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -108,7 +109,7 @@ impl EditorThread {
         if self.forget.swap(false, Ordering::AcqRel) {
             self.typed.clear();
         }
-        if !self.has_keys {
+        if !self.has_keys && terminal::is_in_line_mode() {
             self.typed.read(rustix::stdio::stdin());
         }
         match ask {
@@ -133,7 +134,7 @@ impl EditorThread {
                 })
             }
             EditorRequest::Password(text) => self.typed_answer(&text, false).unwrap_or_else(|| {
-                let answer = password::read(&text, &self.parts.queue, &self.stop);
+                let answer = password::read(&text, self.typed.take_begun(), &self.parts.queue, &self.stop);
                 self.look_for_keys();
                 answer
             }),
