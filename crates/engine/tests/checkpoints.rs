@@ -8,6 +8,7 @@ use pyrepl3_engine::{Code, Engine, EngineConfig, ExecuteRequest, SearchPath, Ses
 use std::path::Path;
 
 fn engine_on(data: &Path) -> Engine {
+    common::surroundings::tidy();
     Engine::new(EngineConfig { data: Some(data.to_owned()), ..EngineConfig::new(SearchPath::from_env()) })
 }
 

@@ -15,5 +15,7 @@ mod run_output;
 mod run_signals;
 mod run_status;
 mod support;
+// The engine's tests begin in the same state.
+#[path = "../../../engine/tests/common/surroundings.rs"]
 mod surroundings;
 mod usage;

@@ -1,6 +1,8 @@
 //! What the behaviour tests share: an engine, a session, code run to its end, and a look at the process table.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod surroundings;
+
 use pyrepl3_engine::protocol::message::{DisplayMessage, ErrorMessage, InputMessage, Message, ResultMessage, Stream};
 use pyrepl3_engine::{Engine, EngineConfig, ExecuteRequest, Execution, Limits, SearchPath, Session, SessionOptions};
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use std::time::{Duration, Instant};
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 pub fn engine() -> Engine {
+    surroundings::tidy();
     Engine::new(EngineConfig::new(SearchPath::from_env()))
 }
 

@@ -1,5 +1,6 @@
-//! What the programs of the tests inherit: the same, however the tests themselves were started (by `nohup`, in the
-//! background of a shell, with another umask, locale or time zone, with few descriptors).
+//! What the programs of the tests inherit, of the engine's and of the command line's: the same, however the tests
+//! themselves were started (by `nohup`, in the background of a shell, with another umask, locale or time zone, with few
+//! descriptors).
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
@@ -8,7 +9,7 @@ use std::path::Path;
 use std::sync::Once;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Descriptors that a program may have where nobody has changed it.
+/// Descriptors that a program may have where nobody has changed it; the tests need no more, and not much less.
 const FILES: u64 = 1024;
 /// SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM.
 const SIGNALS: [i32; 7] = [1, 2, 3, 10, 12, 14, 15];
@@ -17,10 +18,11 @@ const SIGNALS: [i32; 7] = [1, 2, 3, 10, 12, 14, 15];
 pub(crate) fn tidy() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        heed_signals();
+        // A test may be within a runtime of its own, where none can be dropped.
+        std::thread::spawn(heed_signals).join().unwrap();
         umask(Mode::from_raw_mode(0o022));
         let limit = getrlimit(Resource::Nofile);
-        if limit.current != Some(FILES) && limit.maximum.is_none_or(|most| most >= FILES) {
+        if limit.current.is_some_and(|files| files < FILES) && limit.maximum.is_none_or(|most| most >= FILES) {
             setrlimit(Resource::Nofile, Rlimit { current: Some(FILES), maximum: limit.maximum }).unwrap();
         }
     });
