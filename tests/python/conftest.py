@@ -2,6 +2,9 @@
 
 They run against the real engine: `PYREPL3_BIN`, or the checkout's target/debug, or target/release. Those that
 take the fixture `fake` run against fake_engine.py, which misbehaves on demand. Test functions may be coroutines.
+
+`--long` adds those that are marked so, and all versions of Python where the others take two. `--shuffle SEED` changes
+the order of the files, and of the tests in each.
 """
 
 from __future__ import annotations
@@ -11,10 +14,13 @@ import faulthandler
 import gc
 import inspect
 import os
+import random
 import stat
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,7 +28,13 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "python" / "src"))
 sys.path.insert(0, str(HERE))
 
+import known_state  # noqa: E402
+
+# Before anything else: what is imported next may look at it.
+PRIVATE = known_state.take(HERE.parents[1] / "target")
+
 import support  # noqa: E402
+from leftovers import Leftovers  # noqa: E402
 
 HANG = 120.0
 """Seconds after which a test hangs."""
@@ -37,14 +49,89 @@ if "PYREPL3_BIN" not in os.environ:
             break
 
 
+INTERPRETERS = known_state.interpreters()
+NO_CALL = SimpleNamespace(params={})
+
 stderr = 2
 """Where a test that hangs is told of; capturing is not on yet when this is set."""
+
+leftovers = Leftovers(PRIVATE)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What can be chosen."""
+    parser.addoption("--long", action="store_true", help="also what takes long, on all versions of Python")
+    parser.addoption("--shuffle", metavar="SEED", help="another order of files, and of tests in each")
 
 
 def pytest_configure() -> None:
     """Keeps the standard error that is not captured."""
     global stderr
     stderr = os.dup(2)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Says how an order can be had again."""
+    seed = config.getoption("--shuffle")
+    return None if seed is None else f"shuffled: --shuffle {seed}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what takes long, and shuffles."""
+    if not config.getoption("--long"):
+        left_out = {item for item in items if item.get_closest_marker("long")} | too_many_versions(items)
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
+    if (seed := config.getoption("--shuffle")) is not None:
+        # Within files, so that what a file shares is made once.
+        files: dict[Path, list[pytest.Item]] = {}
+        for item in items:
+            files.setdefault(item.path, []).append(item)
+        chance = random.Random(seed)
+        order = sorted(files)
+        chance.shuffle(order)
+        for tests in files.values():
+            chance.shuffle(tests)
+        items[:] = [item for path in order for item in files[path]]
+
+
+def pytest_collection_finish() -> None:
+    """The tests have a directory of their own. Not before: options may name paths from where they were started."""
+    os.chdir(PRIVATE / "cwd")
+
+
+def too_many_versions(items: list[pytest.Item]) -> set[pytest.Item]:
+    """Of each test that takes an interpreter `python`, all versions but two. Which two differs from test to test, so
+    that every version is met, and is the same in each run."""
+    versions: dict[str, list[pytest.Function]] = {}
+    for item in items:
+        if isinstance(item, pytest.Function) and "python" in getattr(item, "callspec", NO_CALL).params:
+            version = next(name for name, path in INTERPRETERS.items() if path == item.callspec.params["python"])
+            # The version is a part of the name, and comes once in it.
+            versions.setdefault(f"{item.path} {item.name.replace(version, '')}", []).append(item)
+    left_out: set[pytest.Item] = set()
+    for name, tests in versions.items():
+        first = zlib.crc32(os.path.basename(name).encode()) % len(tests)
+        kept = {first, (first + len(tests) // 2) % len(tests)}
+        for place, test in enumerate(tests):
+            # What needs packages is skipped on all versions but that of the environment.
+            needs = getattr(test.callspec.params.get("case"), "needs", ())
+            keep = test.callspec.params["python"] == sys.executable if needs else place in kept
+            if not keep:
+                left_out.add(test)
+    return left_out
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The whole run leaves nothing behind."""
+    gc.collect()
+    if lines := leftovers.found():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        for line in ["the tests have left behind:", *(f"  {line}" for line in lines)]:
+            if reporter is not None:
+                reporter.write_line(line, red=True)
 
 
 @pytest.hookimpl(tryfirst=True)

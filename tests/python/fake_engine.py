@@ -1,7 +1,7 @@
 """An engine that runs no Python: it speaks the protocol, and misbehaves where a test asks for it.
 
 Started as the real one is (`engine --handoff`), see the fixture `fake` in conftest.py. `FAKE_HANDSHAKE` says how it
-greets. What an `execute` does is named by its code:
+greets; with `FAKE_NUMBERS` it does not number what its sessions say. What an `execute` does is named by its code:
 
     value JSON              a result of that value
     output COUNT SIZE       COUNT outputs of SIZE characters, within the window; the value is what it saw of the acks
@@ -75,6 +75,7 @@ class State:
         self.snapshots: list[Json] = []
         self.count = 0
         self.undone = 0
+        self.log = itertools.count(1)
 
 
 class Peer:
@@ -96,6 +97,8 @@ class Peer:
 
     def send(self, kind: str, /, **fields: Any) -> int:
         message = {"type": kind, "id": f"msg_{next(self.ids)}", "timestamp": time.time(), "unknown": [1], **fields}
+        if fields.get("session_id") and "reply_to" not in fields and "FAKE_NUMBERS" not in os.environ:
+            message["seq"] = next(self.state(fields).log)
         body = json.dumps(message).encode()
         self.sock.sendall(len(body).to_bytes(4, "big") + body)
         return len(body) + 4
@@ -161,7 +164,26 @@ class Peer:
         self.send("reply", reply_to=request["id"], data={"pool_id": f"pol_{next(self.ids)}"})
 
     def on_status(self, request: Json) -> None:
-        self.send("reply", reply_to=request["id"], data=request)
+        self.reply(request, {"session_id": request["session_id"], "state": "idle", "later": [1]})
+
+    def on_variables(self, request: Json) -> None:
+        self.reply(request, [{"name": "x", "later": 1}, {"name": "t", "type": "a.T", "repr": "…", "shape": [2, 3]}])
+
+    def on_complete(self, request: Json) -> None:
+        found = [{"text": "x", "later": 1}]
+        self.reply(request, {"matches": found, "start": 0, "end": request.get("cursor", 1), "later": 1})
+
+    def on_inspect(self, request: Json) -> None:
+        if request["name"] == "broken":
+            return self.reply(request, {"name": "broken"})
+        self.reply(request, {"found": False, "name": request["name"], "why": "NameError", "later": 1})
+
+    def on_is_complete(self, request: Json) -> None:
+        self.reply(request, {"status": "complete", "later": 1})
+
+    def on_pool_stats(self, request: Json) -> None:
+        found = {"idle": 3, "wait_seconds": {"p50": 0.5, "later": 1}, "later": 1}
+        self.send("reply", reply_to=request["id"], data=found)
 
     def on_ack(self, request: Json) -> None:
         name = request.get("execution_id") or "events"

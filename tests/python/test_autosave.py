@@ -37,7 +37,7 @@ async def until(events: MessageIterator, kind: type[M]) -> M:
 
 async def kill(session: Session) -> None:
     """Kills the process of an idle session."""
-    os.kill((await session.status())["pid"], signal.SIGKILL)
+    os.kill((await session.status()).pid, signal.SIGKILL)
 
 
 async def test_true_is_after_every_execution() -> None:
@@ -127,7 +127,7 @@ async def test_where_all_of_it_is_back_nothing_is_refused() -> None:
         await session.execute("x = 1")
         await until(events, CheckpointCreatedMessage)
         # The copy that it was made of is let go after that is told.
-        while (await session.status())["snapshots"]:
+        while (await session.status()).snapshots:
             pass
         await kill(session)
         restored = await until(events, RestoredMessage)

@@ -61,7 +61,7 @@ async def test_the_worker_is_killed_while_it_is_saved(tmp_path: Path) -> None:
         begun = asyncio.Event()
         saving = asyncio.create_task(session.checkpoint("one", on_progress=lambda _: begun.set()))
         await begun.wait()
-        os.kill((await session.status())["pid"], signal.SIGKILL)
+        os.kill((await session.status()).pid, signal.SIGKILL)
         # The state is being written by another process, which has it all.
         made = await saving
         with pytest.raises(pyrepl3.SessionLost):

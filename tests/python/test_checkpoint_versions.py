@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from keep.versions import CHECK, SETUP
+from known_state import PYENV
 
 import pyrepl3
 
-PYTHONS = sorted(Path.home().glob(".pyenv/versions/3.1[0-3].*/bin/python"))
+PYTHONS = sorted(PYENV.glob("versions/3.1[0-3].*/bin/python"))
 MORE = """
 import datetime, decimal, logging, os, pathlib, random, re
 moment, number, path = datetime.datetime(2020, 1, 1), decimal.Decimal('1.10'), pathlib.Path('/a/b')
@@ -82,4 +83,4 @@ async def test_each_version_restores_what_each_has_saved(there: Path, saved: Pat
 
 
 def test_there_are_versions_to_test() -> None:
-    assert PYTHONS, "no Python 3.10 to 3.13 in ~/.pyenv/versions"
+    assert PYTHONS, f"no Python 3.10 to 3.13 in {PYENV / 'versions'}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from known_state import PYENV
 
 import pyrepl3
 from pyrepl3 import (
@@ -263,7 +264,7 @@ async def test_a_restore_after_the_worker_was_killed() -> None:
     async with Session() as session:
         await session.execute("x = [1, 2]; y = x")
         made = await session.checkpoint()
-        os.kill((await session.status())["pid"], signal.SIGKILL)
+        os.kill((await session.status()).pid, signal.SIGKILL)
         lost = await event_of(session, pyrepl3.SessionLostMessage)
         assert lost.recovered
         await session.restore(made)
@@ -318,7 +319,7 @@ async def test_a_restore_that_fails_leaves_the_session_as_it_was(tmp_path: Path)
 
 
 async def test_a_checkpoint_of_another_interpreter(tmp_path: Path) -> None:
-    others = sorted(Path.home().glob(".pyenv/versions/3.1*/bin/python3"))
+    others = sorted(PYENV.glob("versions/3.1*/bin/python3"))
     if len(others) < 2:
         pytest.skip("there is one version of Python on this machine")
     code = "class P:\n    def __init__(self, x): self.x = x\n    def twice(self): return [*self.x, *self.x]\n"

@@ -158,8 +158,8 @@ async def test_a_time_limit_runs_on_while_a_prompt_waits() -> None:
 async def test_a_prompt_waits_for_as_long_as_it_takes() -> None:
     async with Session() as session:
         execution = session.execute("input()")
-        prompts = (await session.status())["inputs"]
+        prompts = (await session.status()).inputs
         while not prompts:
-            prompts = (await session.status())["inputs"]
-        await session.input_response(prompts[0]["id"], "found in the status")
+            prompts = (await session.status()).inputs
+        await session.input_response(prompts[0].id, "found in the status")
         assert (await execution).value == "found in the status"

@@ -227,7 +227,7 @@ def test_an_exit_while_threads_block() -> None:
         "s.execute('import threading; threading.Timer(0.05, input).start()')\n"
         "asked.wait()\n"
         "threading.Thread(target=s.execute, args=('while True: pass',), daemon=True).start()\n"
-        "while not s.status()['running']: pass\n"
+        "while not s.status().running: pass\n"
         "print('leaving')\n"
     )
     assert (found.returncode, found.stdout, found.stderr) == (0, "leaving\n", "")

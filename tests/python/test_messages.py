@@ -25,7 +25,9 @@ def test_a_message_is_a_frozen_dataclass_whose_type_is_its_name(cls: type) -> No
     name = "".join("_" + c.lower() if c.isupper() else c for c in cls.__name__.removesuffix("Message")).lstrip("_")
     assert cls.type == name  # type: ignore[attr-defined]
     assert cls.type.value == str(cls.type) == f"{cls.type}" == name  # type: ignore[attr-defined]
-    assert {"id", "timestamp"} <= {field.name for field in dataclasses.fields(cls)}
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    assert {"id", "timestamp"} <= set(fields)
+    assert (fields["seq"].default, fields["seq"].kw_only) == (None, True)
     assert getattr(pyrepl3, cls.__name__) is cls
 
 

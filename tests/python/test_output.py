@@ -47,9 +47,9 @@ async def test_output_comes_while_the_code_runs() -> None:
         async for message in execution:
             if isinstance(message, OutputMessage) and message.data == "first\n":
                 status = await session.status()
-                while not status["inputs"]:
+                while not status.inputs:
                     status = await session.status()
-                await session.input_response(status["inputs"][0]["id"], "second")
+                await session.input_response(status.inputs[0].id, "second")
         assert execution.stdout == "first\nsecond\n"
 
 
@@ -80,7 +80,7 @@ async def test_a_slow_iterator_makes_the_code_wait_and_nobody_else() -> None:
         # It cannot end while nobody takes its output; meanwhile others run, and it can be asked how it is.
         for number in range(20):
             assert (await other.execute(str(number))).value == number
-        assert (await session.status())["state"] == "running"
+        assert (await session.status()).state == "running"
         assert not execution.done()
         rest = [message async for message in iterator]
         assert len(data([first, *rest])) == 24 * MIB

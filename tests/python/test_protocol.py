@@ -64,6 +64,35 @@ async def test_a_start_that_failed_can_be_repeated(fake: Callable[[str], None]) 
         assert (await session.execute("value 1")).value == 1
 
 
+# ---- numbers of messages ---------------------------------------------------------------------------------------
+
+
+async def test_messages_have_their_numbers_in_the_sessions_log() -> None:
+    async with Session() as one, Session() as other:
+        for session in (one, other):
+            first = await messages_of(session.execute("warn take care"))
+            assert [(message.type, message.seq) for message in first] == [("warning", 1), ("output", 2), ("result", 3)]
+            assert (await session.execute("tell")).seq == 6
+            events = session.events()
+            assert [(await anext(events)).seq for _ in range(2)] == [4, 5]
+            with pytest.raises(pyrepl3.ExecutionError) as caught:
+                await session.execute("fail")
+            assert caught.value.message.seq == 7
+            # What answers a request is none of the log's.
+            assert (await session.snapshot()).seq is None
+        await one.execute("save")
+        again = one.events()
+        numbers = [(await anext(again)).seq for _ in range(4)]
+        assert numbers == [4, 5, 8, 9]
+        assert (await one.execute("outputs a")).seq == 12
+
+
+async def test_an_engine_that_tells_no_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_NUMBERS", "none")
+    async with Session() as session:
+        assert [message.seq for message in await messages_of(session.execute("outputs a b"))] == [None, None, None]
+
+
 # ---- the end of the engine -----------------------------------------------------------------------------------
 
 
@@ -357,7 +386,7 @@ async def test_what_a_session_is_started_with() -> None:
         python="/a/python", preload=["json"], isolation="none", limits={"memory": 5}, name="n", cwd="/", env={"A": None}
     ) as session:
         status = await session.status()
-        assert status["session_id"] == session.id
+        assert status.session_id == session.id
     assert session._environment.on_wire() == {
         "python": "/a/python",
         "preload": ["json"],

@@ -30,11 +30,11 @@ def test_a_session() -> None:
         assert session.id.startswith("ses_")
         assert session.name == "mine"
         assert session.python is not None
-        assert "x" in [each["name"] for each in session.variables()]
-        assert session.complete("impor")["matches"][0]["text"] == "import"
-        assert session.inspect("len")["found"]
-        assert session.is_complete("def f():")["status"] == "incomplete"
-        assert session.status()["state"] == "idle"
+        assert "x" in [each.name for each in session.variables()]
+        assert session.complete("impor").matches[0].text == "import"
+        assert session.inspect("len").found
+        assert session.is_complete("def f():").status == "incomplete"
+        assert session.status().state == "idle"
         session.interrupt()
     assert session.closed
     session.shutdown()
@@ -170,13 +170,13 @@ def test_another_thread_answers_and_interrupts() -> None:
 
         thread = threading.Thread(target=work, args=("input()",))
         thread.start()
-        while not (prompts := session.status()["inputs"]):
+        while not (prompts := session.status().inputs):
             pass
-        session.input_response(prompts[0]["id"], "from the main thread")
+        session.input_response(prompts[0].id, "from the main thread")
         thread.join()
         thread = threading.Thread(target=work, args=("while True: pass",))
         thread.start()
-        while not session.status()["running"]:
+        while not session.status().running:
             pass
         session.interrupt()
         thread.join()
@@ -218,7 +218,7 @@ def test_ctrl_c_interrupts_the_code_waits_and_is_raised(call: str) -> None:
         if call != "on_input":
 
             def watch() -> None:
-                while not session.status()["running"]:
+                while not session.status().running:
                     pass
                 signal.pthread_kill(main, signal.SIGINT)
 
@@ -232,7 +232,7 @@ def test_ctrl_c_interrupts_the_code_waits_and_is_raised(call: str) -> None:
         if watcher is not None:
             watcher.join()
         # It has ended, and its state is there.
-        assert session.status()["running"] is None
+        assert session.status().running is None
         assert session.execute("x").value == 1
 
 
@@ -308,7 +308,7 @@ def test_a_pool() -> None:
         one, two = pool.acquire(), pool.acquire(timeout=60)
         with pytest.raises(pyrepl3.PoolTimeout):
             pool.acquire(timeout=0.05)
-        assert pool.stats()["leased"] == 2
+        assert pool.stats().leased == 2
         pool.release(one)
         with pytest.raises(pyrepl3.Pyrepl3Error) as caught:
             pool.release(one)

@@ -365,7 +365,7 @@ async def test_a_branch_of_a_session_on_loan_is_the_callers_own() -> None:
         async with pool.session() as session:
             (branch,) = await session.branch()
         assert await value(branch, "l") == [1]
-        assert (await pool.stats())["leased"] == 0
+        assert (await pool.stats()).leased == 0
     assert await value(branch, "l") == [1]
     await branch.shutdown()
 

@@ -1,75 +1,180 @@
-//! All tests.
+//! All tests, in lanes beside each other: most of them wait more than they compute.
 
-use crate::{Done, cargo, root, run as command, target, venv};
+use crate::{Done, cargo, root, run as command, show, target, venv};
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::Instant;
 
-/// Runs every test. With `--rust` or `--python` only those.
-pub(crate) fn run_all(rust: bool, python: bool) -> Done {
-    let interpreter = venv::make()?;
-    if rust {
-        // Tests of figures and data frames use the environment's packages.
-        let with = |one: &mut Command| {
-            one.env("PYREPL3_TEST_PYTHON", &interpreter);
-            command(one)
-        };
-        if has_nextest() {
-            with(cargo().args(["nextest", "run", "--workspace", "--all-features", "--no-fail-fast"]))?;
-        } else {
-            with(cargo().args(["test", "--workspace", "--all-features", "--all-targets", "--no-fail-fast"]))?;
-        }
-        with(cargo().args(["test", "--workspace", "--all-features", "--doc"]))?;
-    }
-    if python {
-        command(cargo().args(["build", "-p", "pyrepl3"]))?;
-        let binary = target().join("debug/pyrepl3");
-        command(Command::new(&interpreter).args(["-m", "mypy", "--strict", "python/src"]))?;
-        let pytest = |args: &[&str]| {
-            let mut one = Command::new(&interpreter);
-            one.args(["-m", "pytest", "-q", "-p", "no:cacheprovider"]).args(args);
-            one.env("PYREPL3_BIN", &binary).env("PYTHONPATH", root().join("python/src"));
-            one
-        };
-        // They wait more than they compute, so they run beside the others.
-        let beside = [
-            ("hazards", vec!["tests/python/hazards"]),
-            ("the codec of checkpoints", vec!["tests/python/keep", "tests/python/keep_context"]),
-        ];
-        let mut running = Vec::new();
-        for (what, paths) in &beside {
-            let mut tests = pytest(paths);
-            running.push((what, tests.stdout(Stdio::piped()).spawn().map_err(|error| error.to_string())?));
-        }
-        let mut others = vec!["tests/python"];
-        others.extend(beside.iter().flat_map(|(_, paths)| paths.iter().flat_map(|path| ["--ignore", *path])));
-        let others = command(&mut pytest(&others));
-        let mut failed = Vec::new();
-        for (what, tests) in running {
-            let ended = tests.wait_with_output().map_err(|error| error.to_string())?;
-            println!("{}", String::from_utf8_lossy(&ended.stdout));
-            if !ended.status.success() {
-                failed.push(format!("the tests of {what}: {}", ended.status));
+/// What is to be tested, and how.
+#[derive(Debug, Default)]
+struct Wanted {
+    rust: bool,
+    python: bool,
+    /// Also what takes long.
+    long: bool,
+    /// The seed of another order.
+    shuffle: Option<String>,
+}
+
+/// The Python tests that are run by themselves; the rest are the client's.
+const APART: [(&str, &[&str]); 3] = [
+    ("the codec of checkpoints", &["tests/python/keep", "tests/python/keep_context"]),
+    ("hazards", &["tests/python/hazards"]),
+    ("transactions", &["tests/python/transactions"]),
+];
+
+/// A command and what it tests.
+struct Job {
+    what: String,
+    command: Command,
+}
+
+pub(crate) fn run(args: &[String]) -> Done {
+    run_all(&read(args)?)
+}
+
+fn read(args: &[String]) -> Done<Wanted> {
+    let mut wanted = Wanted::default();
+    let mut args = args.iter().peekable();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--rust" => wanted.rust = true,
+            "--python" => wanted.python = true,
+            "--long" => wanted.long = true,
+            "--shuffle" => {
+                let seed = args.next_if(|next| !next.starts_with("--")).cloned();
+                wanted.shuffle = Some(seed.unwrap_or_else(|| std::process::id().to_string()));
+            }
+            other => {
+                return Err(format!(
+                    "cargo xtask test takes --rust, --python, --long and --shuffle [SEED], not {other}"
+                ));
             }
         }
-        others?;
-        if !failed.is_empty() {
-            return Err(failed.join("; "));
-        }
+    }
+    if !wanted.rust && !wanted.python {
+        (wanted.rust, wanted.python) = (true, true);
+    }
+    Ok(wanted)
+}
+
+fn run_all(wanted: &Wanted) -> Done {
+    let interpreter = venv::make()?;
+    if let Some(seed) = &wanted.shuffle {
+        eprintln!("shuffled: --shuffle {seed}");
+    }
+    let mut jobs = VecDeque::new();
+    if wanted.python {
+        command(cargo().args(["build", "-p", "pyrepl3"]))?;
+        // A copy: the tests in Rust, which run beside, build theirs in its place.
+        std::fs::create_dir_all(target().join("tests")).map_err(|error| error.to_string())?;
+        let _ = std::fs::remove_file(binary()); // One that still runs cannot be written.
+        std::fs::copy(target().join("debug/pyrepl3"), binary()).map_err(|error| error.to_string())?;
+    }
+    if wanted.rust {
+        // First: its compiler computes while the others wait.
+        jobs.push_back(Job { what: "Rust".into(), command: rust(&interpreter) });
+    }
+    if wanted.python {
+        let mut types = Command::new(&interpreter);
+        types.args(["-m", "mypy", "--strict", "python/src"]);
+        jobs.push_back(Job { what: "types".into(), command: types });
+        jobs.extend(python(&interpreter, wanted));
+    }
+    in_lanes(jobs)?;
+    if wanted.rust {
+        command(known(&interpreter).args(cargo_words(&["test", "--workspace", "--all-features", "--doc"])))?;
+    }
+    if wanted.python {
         // What was tried of transactions, what is exact, and what is refused.
-        command(
-            Command::new(&interpreter)
-                .args(["-m", "transactions.table"])
-                .env("PYTHONPATH", root().join("tests/python")),
-        )?;
+        let mut table = Command::new(&interpreter);
+        command(table.args(["-m", "transactions.table"]).env("PYTHONPATH", root().join("tests/python")))?;
     }
     Ok(())
 }
 
-pub(crate) fn run(args: &[String]) -> Done {
-    match args.first().map(String::as_str) {
-        None => run_all(true, true),
-        Some("--rust") => run_all(true, false),
-        Some("--python") => run_all(false, true),
-        Some(other) => Err(format!("cargo xtask test takes --rust or --python, not {other}")),
+fn rust(interpreter: &Path) -> Command {
+    let words: &[&str] = if has_nextest() {
+        &["nextest", "run", "--workspace", "--all-features", "--no-fail-fast"]
+    } else {
+        &["test", "--workspace", "--all-features", "--all-targets", "--no-fail-fast"]
+    };
+    let mut tests = known(interpreter);
+    tests.args(cargo_words(words));
+    // Tests of figures and data frames use the environment's packages.
+    tests.env("PYREPL3_TEST_PYTHON", interpreter);
+    tests
+}
+
+fn python(interpreter: &Path, wanted: &Wanted) -> Vec<Job> {
+    let pytest = |what: &str, paths: &[&str]| {
+        let mut tests = known(interpreter);
+        tests.arg(interpreter).args(["-m", "pytest", "-q"]).args(paths);
+        tests.env("PYREPL3_BIN", binary());
+        if wanted.long {
+            tests.arg("--long");
+        }
+        if let Some(seed) = &wanted.shuffle {
+            tests.args(["--shuffle", seed]);
+        }
+        Job { what: what.into(), command: tests }
+    };
+    let mut client = vec!["tests/python"];
+    client.extend(APART.iter().flat_map(|(_, paths)| paths.iter().flat_map(|path| ["--ignore", *path])));
+    let mut jobs = vec![pytest("the client", &client)];
+    jobs.extend(APART.iter().map(|(what, paths)| pytest(what, paths)));
+    jobs
+}
+
+/// The binary that the Python tests run.
+fn binary() -> PathBuf {
+    target().join("tests/pyrepl3")
+}
+
+/// A command that begins in a known state, whatever was inherited: give it the command's words.
+fn known(interpreter: &Path) -> Command {
+    let mut launcher = Command::new(interpreter);
+    launcher.arg("-E").arg(root().join("tests/python/known_state.py")).stdin(Stdio::null());
+    launcher
+}
+
+fn cargo_words(words: &[&str]) -> Vec<String> {
+    let program = cargo().get_program().to_string_lossy().into_owned();
+    std::iter::once(program).chain(words.iter().map(ToString::to_string)).collect()
+}
+
+/// Runs the jobs, one more at a time than there are processors. What each of them says is shown when it has ended.
+fn in_lanes(jobs: VecDeque<Job>) -> Done {
+    let lanes = std::thread::available_parallelism().map_or(2, |number| number.get() + 1);
+    let (jobs, failed) = (Mutex::new(jobs), Mutex::new(Vec::new()));
+    let next = || jobs.lock().ok().and_then(|mut jobs| jobs.pop_front());
+    std::thread::scope(|scope| {
+        for _ in 0..lanes {
+            scope.spawn(|| {
+                while let Some(job) = next() {
+                    if let (Err(why), Ok(mut failed)) = (job.run(), failed.lock()) {
+                        failed.push(why);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap_or_default();
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+}
+
+impl Job {
+    fn run(mut self) -> Done {
+        let what = &self.what;
+        eprintln!("{what}: $ {}", show(&self.command));
+        let begin = Instant::now();
+        let ended = self.command.current_dir(root()).output().map_err(|error| format!("{what}: {error}"))?;
+        let (said, told) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+        // In one piece, so that lanes do not mix.
+        println!("\n--- {what}: {} after {} s\n{said}{told}", ended.status, begin.elapsed().as_secs());
+        if ended.status.success() { Ok(()) } else { Err(format!("{what}: {}", ended.status)) }
     }
 }
 

@@ -25,6 +25,7 @@ const PACKAGES: &[&str] = &[
     "pillow>=11,<14",
     "dill>=0.3.9,<0.5",
     "cloudpickle>=3.1,<4",
+    "trio>=0.27,<1",
 ];
 
 /// A peer of the benchmarks, and what its twenty steps need.

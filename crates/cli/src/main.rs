@@ -3,12 +3,14 @@
 mod args;
 mod bundle;
 mod checkpoint;
+mod clock;
+mod descriptors;
 mod doctor;
 mod embed;
 mod exit;
 mod message;
 mod output;
-mod place;
+mod paths;
 mod repl;
 mod run;
 mod signals;
@@ -20,6 +22,7 @@ use args::{Cli, Command, ReplArgs};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    descriptors::raise();
     let cli = Cli::read();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,

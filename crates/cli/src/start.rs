@@ -1,6 +1,7 @@
 //! What every command starts with: an engine, and what its sessions are given.
 
 use crate::args::Common;
+use crate::{descriptors, paths};
 use pyrepl3_engine::{Engine, EngineConfig, SearchPath, SessionOptions};
 use std::time::Duration;
 
@@ -10,15 +11,20 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// An engine that uses the interpreter that the command line names, or else finds one.
 pub(crate) fn engine(common: &Common) -> Engine {
-    let data = common.data.clone().or_else(crate::place::folder);
-    Engine::new(EngineConfig { python: common.python.clone(), data, ..EngineConfig::new(SearchPath::from_env()) })
+    let data = common.data.clone().or_else(paths::data_dir);
+    Engine::new(EngineConfig {
+        python: common.python.clone(),
+        data,
+        open_files: descriptors::started_with(),
+        ..EngineConfig::new(SearchPath::from_env())
+    })
 }
 
 /// The options of a session.
 pub(crate) fn options(common: &Common, preload: &[String]) -> SessionOptions {
     SessionOptions {
         preload: preload.to_vec(),
-        isolation: common.isolation.map(|isolation| isolation.name().to_owned()),
+        isolation: common.isolation.map(|isolation| isolation.name().into()),
         ..SessionOptions::default()
     }
 }

@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let code = if number == 0 { step.to_owned() } else { format!("#{step}") };
         let mut execution = session.execute(code.as_str())?;
         while let Some(message) = execution.next().await {
-            match message {
+            match message.into_message() {
                 Message::OutputMessage(output) => print!("{}", output.data),
                 Message::DisplayMessage(display) => println!("a figure, as {:?}", display.data.keys()),
                 Message::ResultMessage(result) => answer = result.value,

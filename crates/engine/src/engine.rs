@@ -1,51 +1,17 @@
 //! The engine: zygotes, sessions and pools of one program.
 
-use crate::checkpoint::Shelf;
+use crate::checkpoint::CheckpointStore;
+use crate::config::EngineConfig;
+use crate::host::Host;
 use crate::pool::Pool;
-use crate::session::{Origin, Roster, Script, Session, start};
-use crate::zygote::{Environment, Zygotes};
+use crate::registry::Registry;
+use crate::session::{Abandoned, Attachment, Command, Script, Session, start};
+use pyrepl3_protocol::Failure;
 use pyrepl3_protocol::message::{PoolOptions, SessionOptions};
-use pyrepl3_protocol::{Code, Failure};
-use pyrepl3_worker::{FindError, SearchPath};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::mpsc::WeakUnboundedSender;
-
-/// What an engine is made with.
-#[derive(Debug, Clone, Default)]
-pub struct EngineConfig {
-    /// Interpreter, or virtual environment, of sessions that name none; the first suitable one on the search path
-    /// without it.
-    pub python: Option<PathBuf>,
-    /// Where to look for interpreters.
-    pub search: SearchPath,
-    /// Frozen processes (snapshots, of whatever kind) of all sessions together; 1,000 without it. Above it, the session
-    /// that has most gives one up.
-    pub snapshots: Option<usize>,
-    /// Where checkpoints are kept; none can be made without it. Several engines may share it.
-    pub data: Option<PathBuf>,
-    /// Bytes that all checkpoints there may take together; as many as the disk has without it.
-    pub checkpoint_bytes: Option<u64>,
-}
-
-impl EngineConfig {
-    /// A configuration that looks for an interpreter.
-    pub fn new(search: SearchPath) -> Self {
-        EngineConfig { search, ..EngineConfig::default() }
-    }
-}
 
 /// Frozen processes of one engine, without a limit of its own.
 const SNAPSHOTS: usize = 1000;
-
-#[derive(Debug)]
-pub(crate) struct Inner {
-    config: EngineConfig,
-    found: tokio::sync::Mutex<Option<PathBuf>>,
-    pub(crate) zygotes: Zygotes,
-    pub(crate) alive: Arc<Roster>,
-    pub(crate) shelf: Arc<Shelf>,
-}
 
 /// Runs Python sessions. Clones share it. Needs a tokio runtime with I/O and time.
 ///
@@ -53,22 +19,47 @@ pub(crate) struct Inner {
 /// is dropped, or its process dies, ends by itself.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    inner: Arc<Inner>,
+    owner: Arc<Owner>,
+}
+
+/// Ends what no client holds, when the last engine is dropped.
+#[derive(Debug)]
+struct Owner {
+    host: Arc<Host>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        for mailbox in self.host.registry.close() {
+            if mailbox.shared.options.detached {
+                _ = mailbox.send(Command::Close { exit: Some((0, false)), reply: None });
+            }
+        }
+    }
 }
 
 impl Engine {
     /// An engine that has started nothing yet.
     pub fn new(config: EngineConfig) -> Self {
-        let alive = Arc::new(Roster::new(config.snapshots.unwrap_or(SNAPSHOTS)));
-        let shelf = Shelf::new(config.data.clone(), config.checkpoint_bytes);
-        let inner = Inner { config, found: tokio::sync::Mutex::default(), zygotes: Zygotes::default(), alive, shelf };
-        Engine { inner: Arc::new(inner) }
+        let registry = Registry::new(config.snapshots.unwrap_or(SNAPSHOTS));
+        let checkpoint_store = CheckpointStore::new(config.data.clone(), config.checkpoint_bytes);
+        let host = Arc::new(Host::new(config, registry, checkpoint_store));
+        Engine { owner: Arc::new(Owner { host }) }
     }
 
-    /// Starts a session and waits until it is ready.
+    fn host(&self) -> &Arc<Host> {
+        &self.owner.host
+    }
+
+    pub(crate) fn checkpoint_store(&self) -> &Arc<CheckpointStore> {
+        &self.host().checkpoint_store
+    }
+
+    /// Starts a session and waits until it is ready. A caller that goes away before has started none.
     ///
     /// # Errors
-    /// `python_not_found`, `environment_failed`, `unsupported`, `bad_request`, `internal`.
+    /// `python_not_found`, `environment_failed`, `unsupported`, `bad_request`, `session_closed` after
+    /// [`Engine::shutdown`], `internal`.
     pub async fn start(&self, options: SessionOptions) -> Result<Session, Failure> {
         self.start_script(options, &Script::default()).await
     }
@@ -79,14 +70,14 @@ impl Engine {
     /// As [`Engine::start`].
     pub async fn start_script(&self, options: SessionOptions, script: &Script) -> Result<Session, Failure> {
         crate::session::check(&options)?;
-        let environment = self.inner.environment(&options).await?;
+        let host = self.host();
+        host.registry.check_open()?;
+        let environment = host.environment(&options).await?;
         // A zygote that dies between two sessions is noticed by the second: once more then, with a new one.
         let mut attempt = 0;
         loop {
-            let server = self.inner.zygotes.get(&environment).await?;
-            let origin =
-                Origin { server: server.clone(), alive: self.inner.alive.clone(), shelf: self.inner.shelf.clone() };
-            match start(origin, options.clone(), script, None).await {
+            let server = host.zygotes.get(&environment).await?;
+            match start(host.origin(server.clone()), options.clone(), script, None).await {
                 Ok(session) => return self.begin_with(session).await,
                 Err(_) if attempt == 0 && !server.is_alive() => attempt += 1,
                 Err(failure) => return Err(failure),
@@ -96,18 +87,35 @@ impl Engine {
 
     /// The state that a session's options ask it to begin with.
     async fn begin_with(&self, session: Session) -> Result<Session, Failure> {
+        let abandoned = Abandoned::new(&session);
         let asked = session.options().from_checkpoint.clone();
         let begun = match asked {
             Some(asked) => session.begin_from(&asked).await,
             None => session.resume().await,
         };
         match begun {
-            Ok(()) => Ok(session),
+            Ok(()) => {
+                abandoned.taken();
+                Ok(session)
+            }
             Err(failure) => {
                 session.shutdown().await;
                 Err(failure)
             }
         }
+    }
+
+    /// Another hold on a session of this engine, by its id. None when there is no such session, or not any more.
+    pub fn session(&self, id: &str) -> Option<Session> {
+        self.host().registry.get(id).map(|mailbox| Session::new(Attachment::new(mailbox)))
+    }
+
+    /// The ids of the sessions that there are, those that are ending included, in the order in which they were started.
+    pub fn session_ids(&self) -> Vec<String> {
+        let mut ids: Vec<String> = self.host().registry.all().iter().map(|mailbox| mailbox.shared.id.clone()).collect();
+        // They begin with the time.
+        ids.sort_unstable();
+        ids
     }
 
     /// Starts a pool: runs its warm-up code, then waits until its first sessions are ready.
@@ -116,82 +124,20 @@ impl Engine {
     /// As [`Engine::start`].
     pub async fn pool(&self, options: PoolOptions) -> Result<Pool, Failure> {
         crate::session::check(&options.session)?;
-        let environment = self.inner.environment(&options.session).await?;
-        Pool::start(self.inner.clone(), environment, options).await
+        let host = self.host();
+        host.registry.check_open()?;
+        let environment = host.environment(&options.session).await?;
+        Pool::start(host.clone(), environment, options).await
     }
 
-    /// Ends all sessions, and the zygotes. Returns when no process is left.
+    /// Ends all sessions, and the zygotes, and starts nothing any more. Returns when no process is left.
     pub async fn shutdown(&self) {
-        let mut closing = Vec::new();
-        for commands in self.inner.alive.all().iter().filter_map(WeakUnboundedSender::upgrade) {
-            let (reply, closed) = tokio::sync::oneshot::channel();
-            let close = crate::session::Command::Close { exit: Some((0, false)), reply: Some(reply) };
-            if commands.send(close).is_ok() {
-                closing.push(closed);
-            }
+        let host = self.host();
+        for mailbox in host.registry.close() {
+            // One that has ended meanwhile is what is wanted.
+            _ = mailbox.send(Command::Close { exit: Some((0, false)), reply: None });
         }
-        for closed in closing {
-            _ = closed.await;
-        }
-        // Those whose handles were dropped are ending by themselves.
-        self.inner.alive.none().await;
-        self.inner.zygotes.end().await;
+        host.registry.none().await;
+        host.zygotes.close().await;
     }
-}
-
-impl Engine {
-    pub(crate) fn shelf(&self) -> &Arc<Shelf> {
-        &self.inner.shelf
-    }
-}
-
-impl Inner {
-    /// The environment that options ask for.
-    async fn environment(&self, options: &SessionOptions) -> Result<Environment, Failure> {
-        let asked = options.python.as_deref().map(Path::new).or(self.config.python.as_deref());
-        let python = match asked {
-            Some(path) if path.components().count() > 1 => {
-                pyrepl3_worker::find::program(path).map_err(|error| not_found(&error))?
-            }
-            asked => {
-                let mut found = self.found.lock().await;
-                match (&*found, asked) {
-                    (Some(found), None) => found.clone(),
-                    _ => {
-                        let search = self.config.search.clone();
-                        let asked = asked.map(Path::to_path_buf);
-                        let bare = asked.is_some();
-                        // Interpreters are run to ask what they are.
-                        let one = tokio::task::spawn_blocking(move || pyrepl3_worker::find(asked.as_deref(), &search))
-                            .await
-                            .map_err(|error| {
-                                Failure::new(
-                                    Code::Internal,
-                                    "the look for an interpreter failed",
-                                    error.to_string(),
-                                    "",
-                                )
-                            })?
-                            .map_err(|error| not_found(&error))?;
-                        let path =
-                            if one.info.executable.is_empty() { one.path } else { PathBuf::from(one.info.executable) };
-                        if !bare {
-                            *found = Some(path.clone());
-                        }
-                        path
-                    }
-                }
-            }
-        };
-        Ok(Environment { python, preload: options.preload.clone() })
-    }
-}
-
-fn not_found(error: &FindError) -> Failure {
-    Failure::new(
-        Code::PythonNotFound,
-        "no suitable Python interpreter",
-        error.to_string(),
-        "install CPython 3.10 or later, or name one (or a virtual environment) with --python; `pyrepl3 doctor` lists what is there",
-    )
 }

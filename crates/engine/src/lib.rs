@@ -7,8 +7,8 @@
 //! let engine = Engine::new(EngineConfig::new(SearchPath::from_env()));
 //! let session = engine.start(SessionOptions::default()).await?;
 //! let mut execution = session.execute("name = input('Name: ')\nprint('Hello,', name)\nlen(name)")?;
-//! while let Some(message) = execution.next().await {
-//!     match message {
+//! while let Some(event) = execution.next().await {
+//!     match &*event {
 //!         Message::InputMessage(prompt) => session.input_response(&prompt.id, Some("Alice".into())).await?,
 //!         Message::OutputMessage(output) => print!("{}", output.data),
 //!         Message::ResultMessage(result) => assert_eq!(result.repr.as_deref(), Some("5")),
@@ -20,26 +20,38 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
 //! ```
 //!
-//! The map: [`Engine`] owns zygotes (`zygote`), one per environment; a [`Session`] is a handle to a task
-//! (`session::actor`) that performs what a pure state machine (`session::machine`) decides; an [`Execution`] is a stream
-//! of the messages of one execution (`session::outbox`); a [`Pool`] keeps warm sessions (`pool`). Only `process` touches
-//! descriptors and signals.
+//! The map: [`Engine`] owns sessions by their ids (`registry`) and zygotes (`zygote`), one per environment. A [`Session`] is
+//! a hold on a task (`session::task`) that performs what pure state machines decide. Everything that a session has to say
+//! stands in its log (`log`), which any number of readers follow: an [`Execution`] reads one execution, [`Events`] all else or
+//! everything. A [`Pool`] keeps warm sessions (`pool`). Only `process` makes the system calls that send descriptors and signals.
 
+mod catalog;
 mod checkpoint;
-mod checkpoints;
+mod clock;
+mod config;
 mod engine;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+mod host;
+mod log;
+mod messages;
+mod oom;
 mod pool;
 mod process;
+mod registry;
 mod session;
 mod zygote;
 
-pub use checkpoints::{CheckpointDetails, DefinitionSource, Deleted, ImportedName, Retention, Verification};
-pub use engine::{Engine, EngineConfig};
+pub use catalog::{CheckpointDetails, DefinitionSource, Deleted, ImportedName, Retention, Verification};
+pub use config::EngineConfig;
+pub use engine::Engine;
+pub use log::Event;
 pub use pool::{Lease, Pool, PoolStats, Quantiles};
 pub use pyrepl3_protocol as protocol;
 pub use pyrepl3_protocol::message::{Limits, PoolOptions, Reset, SessionOptions};
 pub use pyrepl3_protocol::{Code, Failure};
 pub use pyrepl3_worker::SearchPath;
-pub use session::{CheckpointNote, Checkpointing};
-pub use session::{ExecuteRequest, Script, Source};
-pub use session::{Execution, ExecutionError, Lineage, PendingInput, Session, SessionEvents, Status, StatusState};
+pub use session::{
+    CheckpointNote, Checkpointing, Events, ExecuteRequest, Execution, ExecutionError, Lineage, PendingInput, Script,
+    Session, Source, Status, StatusState, Submitted,
+};

@@ -1,11 +1,12 @@
 //! Processes that serve forks: zygotes, one per environment, and the templates of pools.
 
 use crate::process::{connected_pair, receive_with_peer, send_with_fds};
-use crate::session::link::WorkerFds;
+use crate::session::{FIRST_WORKER, WorkerFds};
 use pyrepl3_protocol::frame::{self, Decoder};
-use pyrepl3_protocol::worker::{ZygoteEvent, ZygoteRequest};
+use pyrepl3_protocol::worker::{Cell, ZygoteEvent, ZygoteRequest};
 use pyrepl3_protocol::{Code, Failure};
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -21,25 +22,37 @@ use tokio::sync::Mutex;
 /// How long an environment may take to import what it preloads.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
+/// How long a pool's warm-up code may take.
+const WARM_UP_LIMIT: Duration = Duration::from_secs(1800);
+/// How long a process that serves forks may leave a frame unread. It reads the next one after a fork, or after a sweep.
+const SEND_LIMIT: Duration = Duration::from_secs(60);
+
 /// What makes an environment: sessions of one environment are forks of one zygote.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Environment {
     pub(crate) python: PathBuf,
     pub(crate) preload: Vec<String>,
+    /// Soft limit of open descriptors, where it is not this process's own.
+    pub(crate) open_files: Option<u64>,
 }
 
 /// A process that serves forks.
 #[derive(Debug)]
 pub(crate) struct ForkServer {
-    control: UnixStream,
+    control: Arc<UnixStream>,
     /// One frame at a time goes out. Never held while a session starts.
-    sending: Mutex<()>,
+    sending: Arc<Mutex<()>>,
     gone: Arc<AtomicBool>,
     /// The zygote's own process; a template's is its zygote's child.
     child: Mutex<Option<Child>>,
 }
 
 impl ForkServer {
+    fn on(control: UnixStream) -> ForkServer {
+        let (control, sending) = (Arc::new(control), Arc::default());
+        ForkServer { control, sending, gone: Arc::default(), child: Mutex::new(None) }
+    }
+
     /// Starts a zygote and waits until it serves.
     async fn start(environment: &Environment) -> Result<ForkServer, Failure> {
         let os = |error: io::Error| Failure::os("the environment could not be started", &error);
@@ -58,7 +71,7 @@ impl ForkServer {
             .spawn()
             .map_err(|error| not_python(environment, &error.to_string()))?;
         let mut stderr = child.stderr.take();
-        let server = ForkServer { control, sending: Mutex::new(()), gone: Arc::default(), child: Mutex::new(None) };
+        let server = ForkServer::on(control);
         let complaint = tokio::spawn(async move {
             match &mut stderr {
                 Some(stderr) => complaint(stderr).await,
@@ -66,9 +79,14 @@ impl ForkServer {
             }
         });
         let cwd = std::env::current_dir().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+        let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
         let begin = async {
+            // It waits for its source, so it has run nothing of anybody's yet.
+            if let Some((limit, pid)) = environment.open_files.zip(pid) {
+                limit_open_files(pid, limit)?;
+            }
             crate::process::send_raw(&server.control, &pyrepl3_worker::handoff(), &[]).await?;
-            server.send(&ZygoteRequest::Environment { preload: &environment.preload, cwd: &cwd }, &[]).await?;
+            server.send(&ZygoteRequest::Environment { preload: &environment.preload, cwd: &cwd }, Vec::new()).await?;
             server.first_event().await
         };
         match tokio::time::timeout(START_LIMIT, begin).await {
@@ -106,19 +124,24 @@ impl ForkServer {
         let (read, write) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| os(error.into()))?;
         let mut stderr = tokio::net::unix::pipe::Receiver::from_owned_fd(read).map_err(os)?;
-        self.send(&ZygoteRequest::Template { code }, &[theirs.as_fd(), write.as_fd()]).await.map_err(os)?;
-        drop((theirs, write));
+        self.send(&ZygoteRequest::Template { code }, vec![theirs, write]).await.map_err(os)?;
         let complaint = tokio::spawn(async move { complaint(&mut stderr).await });
-        let template = ForkServer { control, sending: Mutex::new(()), gone: Arc::default(), child: Mutex::new(None) };
-        match template.first_event().await {
-            Ok(ZygoteEvent::Ready { .. }) => Ok(template),
-            Ok(ZygoteEvent::Failed { what, detail, .. }) => Err(Failure::new(
+        let template = ForkServer::on(control);
+        match tokio::time::timeout(WARM_UP_LIMIT, template.first_event()).await {
+            Err(_) => Err(Failure::new(
+                Code::EnvironmentFailed,
+                "the pool's warm-up code did not end",
+                format!("it ran for {} s", WARM_UP_LIMIT.as_secs()),
+                "do less in it, or run the code in a session to see where it waits",
+            )),
+            Ok(Ok(ZygoteEvent::Ready { .. })) => Ok(template),
+            Ok(Ok(ZygoteEvent::Failed { what, detail, .. })) => Err(Failure::new(
                 Code::EnvironmentFailed,
                 "the pool's warm-up code failed",
                 format!("{what}\n{detail}").trim().to_owned(),
                 "run the code in a session to see what is wrong with it",
             )),
-            Err(_) => Err(Failure::new(
+            Ok(Err(_)) => Err(Failure::new(
                 Code::EnvironmentFailed,
                 "the pool's template died while it ran the warm-up code",
                 complaint.await.unwrap_or_default().trim().to_owned(),
@@ -128,24 +151,33 @@ impl ForkServer {
     }
 
     /// Asks for a session. That it could not be forked is said on the worker's own channel.
-    pub(crate) async fn session(&self, init: &OwnedFd, worker: &WorkerFds) -> io::Result<()> {
-        let [control, stdout, stderr, stdin] = worker.borrow();
-        self.send(&ZygoteRequest::Session {}, &[init.as_fd(), control, stdout, stderr, stdin]).await
+    pub(crate) async fn session(&self, cell: Cell, init: OwnedFd, worker: WorkerFds) -> io::Result<()> {
+        let mut fds = vec![init];
+        fds.extend(worker.into_all());
+        self.send(&ZygoteRequest::Session { cell, worker: FIRST_WORKER, linger: None }, fds).await
     }
 
     /// Kills what became orphans when a session init was killed.
     pub(crate) async fn sweep(&self) {
-        _ = self.send(&ZygoteRequest::Sweep {}, &[]).await;
+        _ = self.send(&ZygoteRequest::Sweep {}, Vec::new()).await;
     }
 
-    async fn send(&self, request: &ZygoteRequest<'_>, fds: &[rustix::fd::BorrowedFd<'_>]) -> io::Result<()> {
+    /// Sends a frame, whole: also where who asked goes away meanwhile, as half of one would break the channel for all
+    /// others.
+    async fn send(&self, request: &ZygoteRequest<'_>, fds: Vec<OwnedFd>) -> io::Result<()> {
         let json = serde_json::to_vec(request)?;
-        let _one_at_a_time = self.sending.lock().await;
-        let sent = send_with_fds(&self.control, &json, fds).await;
-        if sent.is_err() {
-            self.gone.store(true, Ordering::Release);
-        }
-        sent
+        let (control, sending, gone) = (self.control.clone(), self.sending.clone(), self.gone.clone());
+        let sending = tokio::spawn(async move {
+            let _one_at_a_time = sending.lock().await;
+            let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+            let sent = tokio::time::timeout(SEND_LIMIT, send_with_fds(&control, &json, &fds)).await;
+            let sent = sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            if sent.is_err() {
+                gone.store(true, Ordering::Release);
+            }
+            sent
+        });
+        sending.await.map_err(io::Error::other)?
     }
 
     async fn first_event(&self) -> io::Result<ZygoteEvent> {
@@ -191,6 +223,14 @@ impl ForkServer {
     }
 }
 
+/// Sets the soft limit of open descriptors of a child that was not waited for yet, as far as its hard limit allows.
+fn limit_open_files(pid: Pid, limit: u64) -> io::Result<()> {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    let current = Some(hard.map_or(limit, |hard| limit.min(hard)));
+    prlimit(Some(pid), Resource::Nofile, Rlimit { current, maximum: hard })?;
+    Ok(())
+}
+
 /// The bootstrap is padded to this, so that one read takes it whole.
 const BOOTSTRAP_BLOCK: usize = 4096;
 /// Bytes kept of what an environment prints to its stderr.
@@ -233,43 +273,56 @@ fn failed(environment: &Environment, stage: &str, what: &str, detail: &str) -> F
 }
 
 /// Where an environment's zygote is, or will be.
-type Place = Arc<Mutex<Option<Arc<ForkServer>>>>;
+type Slot = Arc<Mutex<Option<Arc<ForkServer>>>>;
 
 /// The zygotes of an engine: started on demand, started again when they died.
 #[derive(Debug, Default)]
 pub(crate) struct Zygotes {
     // The outer lock is held for a look-up only, an environment's own while its zygote starts: others wait for the
     // same zygote then, which is the purpose.
-    known: std::sync::Mutex<HashMap<Environment, Place>>,
+    known: std::sync::Mutex<HashMap<Environment, Slot>>,
+    closed: AtomicBool,
 }
 
 impl Zygotes {
     /// The zygote of an environment.
     pub(crate) async fn get(&self, environment: &Environment) -> Result<Arc<ForkServer>, Failure> {
-        let place = {
+        let slot = {
             let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             known.entry(environment.clone()).or_default().clone()
         };
-        let mut place = place.lock().await;
-        if let Some(server) = place.as_ref() {
+        let mut slot = slot.lock().await;
+        if let Some(server) = slot.as_ref() {
             if server.is_alive() {
                 return Ok(server.clone());
             }
             server.end().await;
         }
         let server = Arc::new(ForkServer::start(environment).await?);
-        *place = Some(server.clone());
+        if self.closed.load(Ordering::Acquire) {
+            // The engine was shut down meanwhile: nobody would end this one.
+            server.end().await;
+            let how = "make another engine";
+            return Err(Failure::new(
+                Code::SessionClosed,
+                "the engine was shut down",
+                "it starts nothing any more",
+                how,
+            ));
+        }
+        *slot = Some(server.clone());
         Ok(server)
     }
 
-    /// Ends all of them.
-    pub(crate) async fn end(&self) {
+    /// Ends all of them, and starts none any more.
+    pub(crate) async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
         let all: Vec<_> = {
             let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            known.drain().map(|(_, place)| place).collect()
+            known.drain().map(|(_, slot)| slot).collect()
         };
-        for place in all {
-            let server = place.lock().await.take();
+        for slot in all {
+            let server = slot.lock().await.take();
             if let Some(server) = server {
                 server.end().await;
             }

@@ -4,10 +4,11 @@ mod common;
 
 use common::*;
 use pyrepl3_engine::protocol::message::{Autosave, Message, TransactionPolicy};
-use pyrepl3_engine::{Code, Engine, EngineConfig, ExecuteRequest, SearchPath, Session, SessionEvents, SessionOptions};
+use pyrepl3_engine::{Code, Engine, EngineConfig, Events, ExecuteRequest, SearchPath, Session, SessionOptions};
 use std::path::Path;
 
 fn engine_on(data: &Path) -> Engine {
+    common::surroundings::tidy();
     Engine::new(EngineConfig { data: Some(data.to_owned()), ..EngineConfig::new(SearchPath::from_env()) })
 }
 
@@ -17,10 +18,10 @@ async fn started(data: &Path) -> (Engine, Session) {
     (engine, session)
 }
 
-async fn event(events: &mut SessionEvents, mut fits: impl FnMut(&Message) -> bool) -> Message {
+async fn event(events: &mut Events, mut fits: impl FnMut(&Message) -> bool) -> Message {
     tokio::time::timeout(LIMIT, async {
         loop {
-            let message = events.next().await.expect("another event");
+            let message = events.next().await.expect("another event").into_message();
             if fits(&message) {
                 return message;
             }
@@ -141,8 +142,8 @@ async fn a_checkpoint_while_code_runs_is_of_the_state_before_it() {
     let data = tempfile::tempdir().unwrap();
     let (engine, session) = started(data.path()).await;
     run(&session, "x = 1").await.ok();
-    let policy = Some(TransactionPolicy::RollbackOnFailure);
-    let request = ExecuteRequest { policy, ..ExecuteRequest::from("x = 2\nname = input()\nx = 3") };
+    let policy = TransactionPolicy::RollbackOnFailure;
+    let request = ExecuteRequest::from("x = 2\nname = input()\nx = 3").with_policy(policy);
     let mut execution = session.execute(request).unwrap();
     let Message::InputMessage(prompt) =
         until(&mut execution, |message| matches!(message, Message::InputMessage(_))).await
@@ -215,9 +216,9 @@ async fn paid_for_results_are_carried_out_of_a_failure() {
     let data = tempfile::tempdir().unwrap();
     let (engine, session) = started(data.path()).await;
     run(&session, "results, other = [], 1").await.ok();
-    let policy = Some(TransactionPolicy::RollbackOnFailure);
+    let policy = TransactionPolicy::RollbackOnFailure;
     let salvage = vec!["results".to_owned(), "missing".to_owned()];
-    let request = |code: &str| ExecuteRequest { policy, salvage: salvage.clone(), ..ExecuteRequest::from(code) };
+    let request = |code: &str| ExecuteRequest::from(code).with_policy(policy).with_salvage(salvage.clone());
     let failed = run(&session, request("results = [1, 2]; other = 2; 1 / 0")).await;
     let error = failed.err();
     assert!(error.rolled_back);
@@ -229,7 +230,7 @@ async fn paid_for_results_are_carried_out_of_a_failure() {
     assert!(killed.err().salvaged.is_empty());
     assert!(killed.err().report.as_deref().unwrap().contains("the process ended before"), "{:?}", killed.err().report);
     assert_eq!(run(&session, "results").await.repr(), "[1, 2]");
-    let useless = session.execute(ExecuteRequest { salvage, ..ExecuteRequest::from("1") }).unwrap_err();
+    let useless = session.execute(ExecuteRequest::from("1").with_salvage(salvage)).unwrap_err();
     assert_eq!(useless.code, Code::BadRequest);
     engine.shutdown().await;
 }
@@ -273,5 +274,91 @@ async fn no_process_is_left_of_a_checkpoint() {
         run(&session, "import os\ntry: os.wait(); seen = 'a child'\nexcept ChildProcessError: seen = 'none'\nseen")
             .await;
     assert_eq!(seen.repr(), "'none'");
+    engine.shutdown().await;
+}
+
+fn named() -> SessionOptions {
+    let autosave = Some(Autosave { seconds: Some(1e6), ..Autosave::default() });
+    SessionOptions { autosave, name: Some("mine".into()), ..SessionOptions::default() }
+}
+
+async fn restored(session: &Session) -> pyrepl3_engine::protocol::message::Restored {
+    match event(&mut session.events(), |message| matches!(message, Message::Restored(_))).await {
+        Message::Restored(restored) => restored,
+        _ => unreachable!(),
+    }
+}
+
+#[tokio::test]
+async fn each_session_of_a_name_is_told_what_the_one_before_it_did_not_save() {
+    let data = tempfile::tempdir().unwrap();
+    let engine = engine_on(data.path());
+    let session = engine.start(named()).await.unwrap();
+    run(&session, "x = 1").await.ok();
+    session.checkpoint(None).await.unwrap();
+    run(&session, "x = 2").await.ok();
+    engine.shutdown().await;
+    // Of those that follow none is saved, so all go on from the first one's checkpoint.
+    for (lines, missing) in [(2, vec![2]), (0, vec![2, 3]), (0, vec![])] {
+        let engine = engine_on(data.path());
+        let session = engine.start(named()).await.unwrap();
+        assert_eq!(restored(&session).await.undone, missing);
+        for _ in 0..lines {
+            run(&session, "x += 10").await.ok();
+        }
+        engine.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn an_import_is_resumed_by_nobody_and_restored_by_whoever_asks() {
+    let (data, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let engine = engine_on(elsewhere.path());
+    let session = engine.start(named()).await.unwrap();
+    run(&session, "x = 'theirs'").await.ok();
+    let saved = session.checkpoint(None).await.unwrap();
+    let file = elsewhere.path().join("exported");
+    engine.export_checkpoint(&saved.checkpoint_id, &file).await.unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    engine.shutdown().await;
+
+    let engine = engine_on(data.path());
+    let imported = engine.import_trusted_checkpoint(&file).await.unwrap();
+    let session = engine.start(named()).await.unwrap();
+    assert_eq!(run(&session, "'x' in globals()").await.repr(), "False");
+    session.restore(&imported.checkpoint_id, false).await.unwrap();
+    assert_eq!(run(&session, "x").await.repr(), "'theirs'");
+    // What is saved after that is the session's own.
+    let own = session.checkpoint(None).await.unwrap();
+    engine.import_trusted_checkpoint(&file).await.unwrap();
+    engine.shutdown().await;
+    let engine = engine_on(data.path());
+    let session = engine.start(named()).await.unwrap();
+    assert_eq!(restored(&session).await.checkpoint_id, own.checkpoint_id);
+    engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_process_that_is_forked_while_it_loads_holds_nothing_up() {
+    let data = tempfile::tempdir().unwrap();
+    let (engine, session) = started(data.path()).await;
+    let forks = "
+import os, signal
+class Forks:
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if os.fork() == 0:
+            signal.pause()
+            os._exit(0)
+forks = Forks()
+forks.x = 1
+";
+    run(&session, forks).await.ok();
+    let saved = session.checkpoint(None).await.unwrap();
+    let restored = session.restore(&saved.checkpoint_id, false).await.unwrap();
+    assert!(restored.lost.is_empty(), "{:?}", restored.lost);
+    assert_eq!(run(&session, "forks.x").await.repr(), "1");
+    // What it holds up, the end would wait for.
     engine.shutdown().await;
 }

@@ -65,9 +65,9 @@ async fn numpy_pandas_and_matplotlib() {
     let value = run(&session, "f, ax = plt.subplots(); ax.plot([1]); f").await;
     assert_eq!((value.displays.len(), value.ok().data.contains_key("image/png")), (0, true));
     assert_eq!(run(&session, "1").await.displays.len(), 0);
-    let variables: serde_json::Value = serde_json::from_str(session.variables().await.unwrap().get()).unwrap();
-    let df = variables.as_array().unwrap().iter().find(|variable| variable["name"] == "df").unwrap();
-    assert_eq!(df["shape"], serde_json::json!([2, 1]));
+    let variables = session.variables().await.unwrap();
+    let df = variables.iter().find(|variable| variable.name == "df").unwrap();
+    assert_eq!(df.shape, Some(vec![2, 1]));
     // Threads of the maths libraries work in forked sessions.
     assert_eq!(run(&session, "float((np.ones((500, 500)) @ np.ones((500, 500))).sum())").await.value(), "125000000.0");
     engine.shutdown().await;

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{engine, finish, interpreters, run, session, session_with};
+use pyrepl3_engine::protocol::message::CompletenessStatus;
 use pyrepl3_engine::protocol::message::{EndStatus, PythonInfo};
 use pyrepl3_engine::{Code, ExecuteRequest, SessionOptions, Source};
 
@@ -69,10 +70,8 @@ async fn a_repr_harms_nothing() {
     assert!(run(&session, "'x' * 10**8").await.repr().len() < 70_000);
     assert!(run(&session, "{i: str(i) for i in range(10**6)}").await.repr().starts_with("{0: '0', 1: '1',"));
     assert_eq!(run(&session, "R(lambda: '\\ud800')").await.repr(), "\\ud800");
-    let looping = ExecuteRequest {
-        timeout: Some(std::time::Duration::from_millis(300)),
-        ..ExecuteRequest::from("def f():\n while True: pass\nR(f)")
-    };
+    let looping =
+        ExecuteRequest::from("def f():\n while True: pass\nR(f)").with_timeout(std::time::Duration::from_millis(300));
     assert_eq!(run(&session, looping).await.err().ename, "TimeoutError");
     assert_eq!(run(&session, "x = 1; x").await.value(), "1");
     engine.shutdown().await;
@@ -257,12 +256,12 @@ async fn displays_and_bundles() {
 async fn variables_completions_and_inspection() {
     let (engine, session) = session().await;
     run(&session, "import math\nnumbers = [1, 2]\nclass C:\n    'doc of C'\n    def meth(self, a, b=2): 'doc of meth'\n    @property\n    def boom(self): raise SystemExit\nc = C()").await;
-    let variables: serde_json::Value = serde_json::from_str(session.variables().await.unwrap().get()).unwrap();
-    let names: Vec<&str> = variables.as_array().unwrap().iter().map(|v| v["name"].as_str().unwrap()).collect();
+    let variables = session.variables().await.unwrap();
+    let names: Vec<&str> = variables.iter().map(|variable| variable.name.as_str()).collect();
     assert_eq!(names, ["math", "numbers", "C", "c"]);
     let texts = async |code: &str| {
-        let found: serde_json::Value = serde_json::from_str(session.complete(code, None).await.unwrap().get()).unwrap();
-        found["matches"].as_array().unwrap().iter().map(|m| m["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        let found = session.complete(code, None).await.unwrap();
+        found.matches.into_iter().map(|completion| completion.text).collect::<Vec<_>>()
     };
     assert_eq!(texts("numb").await, ["numbers"]);
     assert_eq!(texts("x = math.isf").await, ["isfinite"]);
@@ -270,17 +269,16 @@ async fn variables_completions_and_inspection() {
     assert_eq!(texts("c.boom.x").await, Vec::<String>::new());
     assert!(texts("import ma").await.contains(&"math".to_owned()));
     assert!(texts("from math import sq").await.contains(&"sqrt".to_owned()));
-    let about: serde_json::Value = serde_json::from_str(session.inspect("C.meth").await.unwrap().get()).unwrap();
-    assert_eq!((about["signature"].as_str(), about["doc"].as_str()), (Some("(self, a, b=2)"), Some("doc of meth")));
+    let about = session.inspect("C.meth").await.unwrap();
+    assert_eq!((about.signature.as_deref(), about.doc.as_deref()), (Some("(self, a, b=2)"), Some("doc of meth")));
     for (code, status) in [
-        ("x = 1", "complete"),
-        ("def f():", "incomplete"),
-        ("f(", "incomplete"),
-        ("x = = 1", "invalid"),
-        ("await f()", "complete"),
+        ("x = 1", CompletenessStatus::Complete),
+        ("def f():", CompletenessStatus::Incomplete),
+        ("f(", CompletenessStatus::Incomplete),
+        ("x = = 1", CompletenessStatus::Invalid),
+        ("await f()", CompletenessStatus::Complete),
     ] {
-        let found: serde_json::Value = serde_json::from_str(session.is_complete(code).await.unwrap().get()).unwrap();
-        assert_eq!(found["status"], status, "{code}");
+        assert_eq!(session.is_complete(code).await.unwrap().status, status, "{code}");
     }
     engine.shutdown().await;
 }
@@ -331,7 +329,7 @@ async fn every_interpreter_runs_the_same_way() {
         run(&session, "await asyncio.sleep(0); _ = v.set(9)").await;
         assert_eq!(run(&session, "v.get()").await.value(), "9");
         assert_eq!(run(&session, "await asyncio.sleep(0); v.get()").await.value(), "9");
-        let request = ExecuteRequest { inputs: Some(vec!["Bob".into()]), ..ExecuteRequest::from("input('Name: ')") };
+        let request = ExecuteRequest::from("input('Name: ')").with_inputs(["Bob".into()]);
         assert_eq!(run(&session, request).await.value(), r#""Bob""#);
         run(&session, "import inspect\nclass K:\n    attr = 1\n").await;
         assert_eq!(run(&session, "inspect.getsource(K)").await.value(), r#""class K:\n    attr = 1\n""#);
@@ -354,12 +352,12 @@ async fn every_interpreter_runs_the_same_way() {
 #[tokio::test]
 async fn ids_and_idempotency_keys() {
     let (engine, session) = session().await;
-    let with_id = |id: &str| ExecuteRequest { id: Some(id.into()), ..ExecuteRequest::from("1") };
+    let with_id = |id: &str| ExecuteRequest::from("1").with_id(id);
     assert_eq!(finish(session.execute(with_id("mine")).unwrap()).await.ok().execution_id.as_deref(), Some("mine"));
     let again = session.execute(with_id("mine")).unwrap().result().await.unwrap_err();
     assert!(matches!(again, pyrepl3_engine::ExecutionError::Refused(f) if f.code == Code::DuplicateId));
     assert_eq!(session.execute(with_id("")).unwrap_err().code, Code::BadRequest);
-    let keyed = |code: &str| ExecuteRequest { idempotency_key: Some("k".into()), ..ExecuteRequest::from(code) };
+    let keyed = |code: &str| ExecuteRequest::from(code).with_idempotency_key("k");
     run(&session, "n = 0").await;
     let (first, second) = (session.execute(keyed("n += 1\nn")).unwrap(), session.execute(keyed("n += 1\nn")).unwrap());
     assert_eq!(finish(first).await.value(), "1");

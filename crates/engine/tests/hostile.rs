@@ -91,7 +91,7 @@ async fn a_forged_result_is_found_out_when_the_true_one_comes() {
     assert_eq!(forged.value(), "\"forged\"");
     let mut events = victim.events();
     let lost = loop {
-        match events.next().await {
+        match events.next().await.map(pyrepl3_engine::Event::into_message) {
             Some(Message::SessionLost(lost)) => break lost,
             Some(_) => {}
             None => panic!("no word of it"),

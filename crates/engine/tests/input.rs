@@ -14,7 +14,7 @@ async fn prompt(execution: &mut Execution) -> InputMessage {
 }
 
 fn answered(code: &str, answers: &[&str]) -> ExecuteRequest {
-    ExecuteRequest { inputs: Some(answers.iter().map(|&answer| answer.into()).collect()), ..ExecuteRequest::from(code) }
+    ExecuteRequest::from(code).with_inputs(answers.iter().map(|&answer| answer.into()))
 }
 
 /// The seeds' test, on every interpreter: input works in the first execution, the second, and the thousandth.
@@ -79,7 +79,7 @@ async fn every_form_of_input() {
     assert!(run(&session, answered("getpass.getpass()", &["x"])).await.inputs[0].password);
     assert_eq!(run(&session, answered("input(); input()", &["only"])).await.err().ename, "EOFError");
     let surrogate: pyrepl3_engine::protocol::JsonText = serde_json::from_str(r#""\ud800""#).unwrap();
-    let lone = ExecuteRequest { inputs: Some(vec![surrogate]), ..ExecuteRequest::from("input() == '\\ud800'") };
+    let lone = ExecuteRequest::from("input() == '\\ud800'").with_inputs([surrogate]);
     assert_eq!(run(&session, lone).await.value(), "true");
     // `exit()` closes standard input; the session's goes on.
     run(&session, "try: exit()\nexcept SystemExit: pass").await;
@@ -110,8 +110,7 @@ async fn a_waiting_prompt_is_visible_and_answered_once() {
     assert_eq!(finish(execution).await.err().ename, "KeyboardInterrupt");
     assert_eq!(session.input_response(&input.id, None).await.unwrap_err().code, Code::UnknownInput);
     assert!(session.status().await.unwrap().inputs.is_empty());
-    let request =
-        ExecuteRequest { timeout: Some(std::time::Duration::from_millis(50)), ..ExecuteRequest::from("input()") };
+    let request = ExecuteRequest::from("input()").with_timeout(std::time::Duration::from_millis(50));
     assert_eq!(run(&session, request).await.err().ename, "TimeoutError");
     assert_eq!(run(&session, answered("input()", &["fine"])).await.value(), r#""fine""#);
     engine.shutdown().await;
@@ -144,13 +143,13 @@ async fn a_background_prompt_outlives_its_execution_while_the_main_thread_reads_
     // The prompt is told within the execution or after it, whichever comes first.
     let mut background = None;
     while let Some(message) = execution.next().await {
-        if let Message::InputMessage(input) = message {
+        if let Message::InputMessage(input) = message.into_message() {
             background = Some(input);
         }
     }
     let background = match background {
         Some(input) => input,
-        None => match events.next().await.unwrap() {
+        None => match events.next().await.unwrap().into_message() {
             Message::InputMessage(input) => input,
             other => panic!("{other:?}"),
         },

@@ -63,7 +63,7 @@ async fn test_large_output() {
     let mut sink = child.stdin.take().unwrap();
     let (mut total, mut most, mut digest) = (0, 0, String::new());
     while let Some(message) = execution.next().await {
-        match message {
+        match message.into_message() {
             Message::OutputMessage(output) => {
                 let bytes = match output.bytes {
                     Some(bytes) => base64::Engine::decode(&base64::engine::general_purpose::STANDARD, bytes).unwrap(),
@@ -122,7 +122,7 @@ async fn what_is_left_running_writes_to_the_session() {
     assert_eq!((output.data.as_str(), output.stream), ("late\n", Stream::Stdout));
     finish(second).await;
     run(&session, "def close(): p.stdin.write(b'\\n'); p.stdin.close()\nthreading.Timer(0.01, close).start()").await;
-    let Message::OutputMessage(output) = events.next().await.unwrap() else { panic!() };
+    let Message::OutputMessage(output) = events.next().await.unwrap().into_message() else { panic!() };
     assert_eq!((output.data.as_str(), output.execution_id), ("from child\n", None));
     // A writer that never ends does not hold up an execution's end.
     let ran = run(&session, "q = subprocess.Popen(['sh', '-c', 'while :; do echo y; done'])\n'ended'").await;
@@ -160,7 +160,7 @@ async fn displays_and_output_keep_their_order() {
         let mut execution = session.execute(code.as_str()).unwrap();
         let mut seen = String::new();
         while let Some(message) = execution.next().await {
-            match message {
+            match message.into_message() {
                 Message::OutputMessage(output) => {
                     assert!(output.execution_id.is_some());
                     seen.push_str(&output.data.replace(['x', '\n'], ""));

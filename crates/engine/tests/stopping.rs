@@ -8,7 +8,7 @@ use pyrepl3_engine::{Code, ExecuteRequest, Execution, Session, SessionOptions};
 use std::time::Duration;
 
 fn limited(code: &str, seconds: f64) -> ExecuteRequest {
-    ExecuteRequest { timeout: Some(Duration::from_secs_f64(seconds)), ..ExecuteRequest::from(code) }
+    ExecuteRequest::from(code).with_timeout(Duration::from_secs_f64(seconds))
 }
 
 /// Starts code that prints `go`, and waits until it has.
@@ -100,7 +100,7 @@ async fn what_python_cannot_stop_is_killed_and_the_session_goes_on() {
             "{code}"
         );
         assert_eq!(error.exit.unwrap().signal, Some(9));
-        assert!(matches!(events.next().await, Some(Message::SessionLost(lost)) if lost.recovered));
+        assert!(matches!(events.next().await.as_deref(), Some(Message::SessionLost(lost)) if lost.recovered));
         assert_eq!(run(&session, "'time' in dir()").await.value(), "false");
     }
     let error = run(
@@ -187,7 +187,7 @@ async fn the_queue_runs_in_order_and_can_be_cancelled() {
     let after = session.execute("4").unwrap();
     assert!(finish(failing).await.error.is_some());
     assert_eq!(finish(after).await.value(), "4");
-    let failing = session.execute(ExecuteRequest { stop_on_error: true, ..ExecuteRequest::from("1/0") }).unwrap();
+    let failing = session.execute(ExecuteRequest::from("1/0").stopping_on_error()).unwrap();
     let after = session.execute("4").unwrap();
     assert!(finish(failing).await.error.is_some());
     assert_eq!(finish(after).await.err().status, EndStatus::Cancelled);
@@ -227,7 +227,7 @@ async fn a_worker_that_dies_gives_one_typed_end() {
     run(&session, dies).await.ok();
     std::fs::File::create(&gate).unwrap();
     loop {
-        match events.next().await.unwrap() {
+        match events.next().await.unwrap().into_message() {
             Message::SessionLost(lost) if lost.reason.contains("while nothing ran") => break,
             _ => {}
         }

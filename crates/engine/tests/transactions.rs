@@ -8,7 +8,7 @@ use pyrepl3_engine::{Code, ExecuteRequest, Limits, SessionOptions};
 use std::time::Duration;
 
 fn under(policy: TransactionPolicy, code: &str) -> ExecuteRequest {
-    ExecuteRequest { policy: Some(policy), ..code.into() }
+    ExecuteRequest::from(code).with_policy(policy)
 }
 
 fn guarded(code: &str) -> ExecuteRequest {
@@ -57,12 +57,10 @@ async fn a_crash_under_a_policy_that_undoes_loses_nothing() {
         assert!(error.rolled_back && !error.session_lost, "{code}: {error:#?}");
         assert_eq!(run(&session, "x").await.repr(), "[1]", "{code}");
     }
-    let stuck = ExecuteRequest {
-        timeout: Some(Duration::from_millis(100)),
-        ..guarded(
-            "x.append(2)\nimport signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\ntime.sleep(60)",
-        )
-    };
+    let stuck = guarded(
+        "x.append(2)\nimport signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\ntime.sleep(60)",
+    )
+    .with_timeout(Duration::from_millis(100));
     let ran = run(&session, stuck).await;
     let error = ran.err();
     assert_eq!((error.status, error.rolled_back), (EndStatus::TimedOut, true));
@@ -109,7 +107,7 @@ async fn explicit_transactions_span_executions_and_have_savepoints() {
 
     let id = session.begin(None).await.unwrap();
     assert_eq!(session.begin(None).await.unwrap_err().code, Code::TransactionOpen);
-    let mine = ExecuteRequest { transaction: Some(id.clone()), ..explicit("x = 5") };
+    let mine = explicit("x = 5").with_transaction(id.clone());
     run(&session, mine.clone()).await.ok();
     session.commit(Some(&id)).await.unwrap();
     assert_eq!(run(&session, "x").await.repr(), "5");
@@ -281,7 +279,7 @@ async fn the_oldest_steps_of_undo_go_first_then_named_ones_with_an_event() {
     let mut evicted = Vec::new();
     while evicted.len() < 3 {
         let message = tokio::time::timeout(LIMIT, events.next()).await.unwrap().unwrap();
-        if let pyrepl3_engine::protocol::Message::Evicted(one) = message {
+        if let pyrepl3_engine::protocol::Message::Evicted(one) = message.into_message() {
             evicted.push(one);
         }
     }

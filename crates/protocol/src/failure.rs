@@ -62,6 +62,8 @@ pub enum Code {
     CheckpointDamaged,
     /// The checkpoint could not be brought back; the session is as it was.
     RestoreFailed,
+    /// Events that were asked for are not kept any more.
+    Gone,
     /// No room for it: the disk is full, or the store's limit is reached.
     StorageFull,
     /// The operating system refused, or a bug.
@@ -99,6 +101,7 @@ impl Code {
             Code::CheckpointFailed => "checkpoint_failed",
             Code::CheckpointDamaged => "checkpoint_damaged",
             Code::RestoreFailed => "restore_failed",
+            Code::Gone => "gone",
             Code::StorageFull => "storage_full",
             Code::Internal => "internal",
         }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 /// What an id names. The prefix is part of the id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum IdKind {
     /// A session: `ses_…`.
     Session,
     /// An execution: `exe_…`. The id of the `execute` message is the id of the execution.
@@ -20,21 +20,21 @@ pub enum Kind {
     Message,
 }
 
-impl Kind {
+impl IdKind {
     const fn prefix(self) -> &'static str {
         match self {
-            Kind::Session => "ses_",
-            Kind::Execution => "exe_",
-            Kind::Input => "inp_",
-            Kind::Pool => "pol_",
-            Kind::Snapshot => "snp_",
-            Kind::Message => "msg_",
+            IdKind::Session => "ses_",
+            IdKind::Execution => "exe_",
+            IdKind::Input => "inp_",
+            IdKind::Pool => "pol_",
+            IdKind::Snapshot => "snp_",
+            IdKind::Message => "msg_",
         }
     }
 }
 
 /// A new id of a kind.
-pub fn new(kind: Kind) -> String {
+pub fn new(kind: IdKind) -> String {
     let mut text = String::with_capacity(36);
     text.push_str(kind.prefix());
     let mut buffer = Uuid::encode_buffer();
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn ids_carry_their_kind_and_sort_by_time() {
-        let ids: Vec<String> = (0..1000).map(|_| new(Kind::Execution)).collect();
+        let ids: Vec<String> = (0..1000).map(|_| new(IdKind::Execution)).collect();
         assert!(ids.iter().all(|id| id.starts_with("exe_") && id.len() == 36));
         assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
     }

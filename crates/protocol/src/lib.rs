@@ -15,5 +15,5 @@ pub mod worker;
 
 pub use failure::{Code, Failure};
 pub use frame::{FrameError, MAX_FRAME};
-pub use message::{Message, PROTOCOL_VERSION};
+pub use message::{Message, PROTOCOL_VERSION, Weight};
 pub use text::JsonText;

@@ -5,9 +5,13 @@
 //! `execute` is answered by the messages of its execution, of which exactly one, `result` or `error`, is the last.
 //! Fields that a side does not know are ignored; a type that it does not know is answered with a failure.
 
+mod introspection;
 mod parts;
+mod weight;
 
+pub use introspection::*;
 pub use parts::*;
+pub use weight::Weight;
 
 use crate::frame::FrameError;
 use crate::text::JsonText;
@@ -22,6 +26,9 @@ pub const PROTOCOL_VERSION: u32 = 1;
 
 /// A MIME bundle: representations of one object by their type. Binary ones are base64.
 pub type Bundle = BTreeMap<String, Box<RawValue>>;
+
+/// Bytes of a message beside what hangs on it.
+const ENVELOPE: usize = std::mem::size_of::<Message>() + 64;
 
 macro_rules! messages {
     ($($(#[$doc:meta])* $name:ident = $tag:literal { $($(#[$meta:meta])* $field:ident: $ty:ty,)* })*) => {
@@ -42,6 +49,10 @@ macro_rules! messages {
                 /// The execution that it belongs to.
                 #[serde(default, skip_serializing_if = "Option::is_none")]
                 pub execution_id: Option<String>,
+                /// Its number in the session's log, from 1 without gaps; none on what is not part of it: requests,
+                /// and what answers them alone.
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub seq: Option<u64>,
                 $($(#[$meta])* pub $field: $ty,)*
             }
         )*
@@ -68,6 +79,39 @@ macro_rules! messages {
             /// The session that the message belongs to.
             pub fn session_id(&self) -> Option<&str> {
                 match self { $(Message::$name(message) => message.session_id.as_deref(),)* }
+            }
+
+            /// The execution that the message belongs to.
+            pub fn execution_id(&self) -> Option<&str> {
+                match self { $(Message::$name(message) => message.execution_id.as_deref(),)* }
+            }
+
+            /// Its number in the session's log.
+            pub fn seq(&self) -> Option<u64> {
+                match self { $(Message::$name(message) => message.seq,)* }
+            }
+
+            /// Gives it its number in the session's log.
+            pub fn set_seq(&mut self, seq: u64) {
+                match self { $(Message::$name(message) => message.seq = Some(seq),)* }
+            }
+
+            /// Says to which session and execution it belongs.
+            pub fn address(&mut self, session: &str, execution: Option<&str>) {
+                let (session, execution) = (Some(session.to_owned()), execution.map(str::to_owned));
+                match self {
+                    $(Message::$name(message) => (message.session_id, message.execution_id) = (session, execution),)*
+                }
+            }
+
+            /// Bytes that it holds in memory, about: all of its texts and lists, not only what it mostly carries.
+            pub fn weight(&self) -> usize {
+                match self {
+                    $(Message::$name(message) => {
+                        ENVELOPE + message.id.weight() + message.session_id.weight() + message.execution_id.weight()
+                            $(+ message.$field.weight())*
+                    })*
+                }
             }
 
             fn body(&self) -> serde_json::Result<Vec<u8>> {
@@ -267,6 +311,10 @@ messages! {
         /// Bytes of messages consumed since the last `ack`, as counted on the wire.
         bytes: u64,
     }
+    /// Takes hold of a session that lives on without a client (`detached`); answered by `ready`.
+    Attach = "attach" {}
+    /// Lets go of a session without ending it, unless it lives only as long as its clients. Answered by a reply.
+    Detach = "detach" {}
     /// Ends a session; without a session, everything that this client started.
     Shutdown = "shutdown" {}
     /// Starts a pool; answered by a reply with `pool_id` when its warm-up ran and its first sessions stand.
@@ -315,6 +363,12 @@ messages! {
         /// The session's interpreter; none on the connection's own.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         python: Option<PythonInfo>,
+        /// The number of the session's earliest event that is kept; of the next one where none is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        earliest: Option<u64>,
+        /// The number of its last event.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last: Option<u64>,
     }
     /// Output of an execution, or, without one, of what user code left running in the session.
     OutputMessage = "output" {

@@ -78,6 +78,8 @@ fn options() -> impl Strategy<Value = SessionOptions> {
     (opt(text()), proptest::collection::vec(text(), 0..3), opt(text()), limits, opt(text()), env, opt(policy)).prop_map(
         |(python, preload, isolation, limits, name, env, default_policy)| SessionOptions {
             undo: 3,
+            detached: name.is_some(),
+            overflow: if preload.is_empty() { Overflow::Slow } else { Overflow::Shed },
             transaction_timeout: None,
             from_checkpoint: name.clone(),
             autosave: limits.interrupt_grace.map(|seconds| Autosave {
@@ -90,7 +92,7 @@ fn options() -> impl Strategy<Value = SessionOptions> {
             cwd: python.clone(),
             python,
             preload,
-            isolation,
+            isolation: isolation.as_deref().map(Isolation::from),
             limits,
             name,
             env,
@@ -115,7 +117,7 @@ fn head() -> impl Strategy<Value = Head> {
 macro_rules! message {
     ($name:ident, $head:expr, { $($field:ident: $value:expr),* $(,)? }) => {{
         let (id, timestamp, session_id, execution_id) = $head;
-        Message::from($name { id, timestamp, session_id, execution_id, $($field: $value),* })
+        Message::from($name { id, timestamp, session_id, execution_id, seq: None, $($field: $value),* })
     }};
 }
 
@@ -200,7 +202,7 @@ fn server() -> BoxedStrategy<Message> {
         prop_oneof![Just(Code::BadRequest), Just(Code::PoolTimeout), Just(Code::SessionLost), Just(Code::Internal)];
     prop_oneof![
         (head(), opt(text()), opt(python)).prop_map(|(head, reply_to, python)| message!(Ready, head, {
-            reply_to: reply_to, protocol_version: 1, server_version: "1".into(), capabilities: vec!["a".into()], python: python,
+            reply_to: reply_to, protocol_version: 1, server_version: "1".into(), capabilities: vec!["a".into()], python: python, earliest: Some(1), last: None,
         })),
         (head(), stream, text(), opt("[A-Za-z0-9+/]{0,8}"), any::<u64>()).prop_map(|(head, stream, data, bytes, dropped)| {
             message!(OutputMessage, head, { stream: stream, data: data, bytes: bytes, dropped: dropped })

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
-use pyrepl3_store::{LineageId, Manifest, Meta, Place, Store, StoreConfig};
+use pyrepl3_store::{LineageId, Location, Manifest, Meta, Store, StoreConfig};
 use serde_json::value::RawValue;
 
 /// What the saver sends at a time.
@@ -86,7 +86,7 @@ fn measure(directory: &Path, length: usize) -> Result<(), Box<dyn std::error::Er
         let begun = Instant::now();
         let extents = store.extents(&second, 0)?;
         rate(&format!("places to map, patched, {round}"), begun, length);
-        let raw = extents.iter().filter(|extent| matches!(extent.place, Place::Raw { .. })).count();
+        let raw = extents.iter().filter(|extent| matches!(extent.location, Location::Raw { .. })).count();
         println!("{:<44} {:>8}, {raw} of them raw", "  ranges", extents.len());
 
         let begun = Instant::now();

@@ -86,6 +86,14 @@ pub enum Error {
         /// The limit in bytes.
         limit: u64,
     },
+    /// More parts than the store takes.
+    #[error("{what} is too many: the limit is {limit}")]
+    TooMany {
+        /// What there is too much of.
+        what: String,
+        /// The limit.
+        limit: u64,
+    },
     /// The caller asked for what cannot be.
     #[error("{0}")]
     Misuse(String),

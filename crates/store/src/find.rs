@@ -130,11 +130,11 @@ impl Store {
                 return Ok(manifest);
             }
         }
-        Err(Error::NotFound { asked: asked.to_owned(), there: self.names_there()? })
+        Err(Error::NotFound { asked: asked.to_owned(), there: self.known_names()? })
     }
 
     /// Some of what there is, for errors.
-    pub(crate) fn names_there(&self) -> Result<Vec<String>> {
+    pub(crate) fn known_names(&self) -> Result<Vec<String>> {
         let all = self.everything(None)?;
         let shown = all.iter().take(NAMED).map(|(lineage, id)| match lineage.read(self.disk(), id) {
             Ok(Some(Manifest { name: Some(name), .. })) => format!("{name} ({id})"),

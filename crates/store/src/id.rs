@@ -95,6 +95,12 @@ macro_rules! as_text {
 }
 as_text!(CheckpointId, LineageId);
 
+/// A session's name as the name of a file or directory: any text becomes 32 hexadecimal digits, the same ones each time.
+#[must_use]
+pub fn name_key(name: &str) -> String {
+    blake3::hash(name.as_bytes()).to_hex()[..32].to_owned()
+}
+
 /// The BLAKE3 hash of a chunk's uncompressed bytes. 32 zero bytes stand for a chunk of zeros of any length, which is kept nowhere.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ChunkId(pub(crate) [u8; 32]);

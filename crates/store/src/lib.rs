@@ -11,23 +11,26 @@
 //! A checkpoint is there whole, or not at all: the manifest is written last. The bytes of every file are described in `docs/design/checkpoint-format.md`.
 
 mod body;
+mod chunking;
 mod codec;
-mod cut;
 mod diff;
 mod disk;
 mod error;
+mod file_writer;
 mod find;
 mod flush;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod id;
 mod lineage;
 mod lock;
 mod manifest;
 mod pack;
 mod patch;
-mod planes;
 mod reader;
 mod retain;
-mod scribe;
+mod sessions;
+mod shuffle;
 mod source;
 mod store;
 mod sweep;
@@ -38,14 +41,14 @@ mod verify;
 mod writer;
 
 pub use body::{Body, Definition, Group, Import, Lost, Python, Variable};
-pub use cut::Kind;
+pub use chunking::BlobKind;
 pub use diff::Diff;
 pub use error::{Error, Result};
 pub use find::{Details, Summary};
-pub use id::{CheckpointId, LineageId};
+pub use id::{CheckpointId, LineageId, name_key};
 pub use manifest::Manifest;
 pub use patch::PatchWriter;
-pub use reader::{BlobReader, Extent, Place, Reader};
+pub use reader::{BlobReader, Extent, Location, Reader};
 pub use retain::{Collected, Retention};
 pub use store::{Meta, Store, StoreConfig};
 pub use transfer::{Accepted, Untrusted};

@@ -53,7 +53,7 @@ impl Lineage {
             Ok(None) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let manifest = Manifest::unseal(&place, &bytes)?;
+        let manifest = Manifest::decode(&place, &bytes)?;
         if manifest.id != *id || manifest.lineage != self.id {
             return Err(Error::Damaged {
                 checkpoint: place,

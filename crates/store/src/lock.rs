@@ -3,13 +3,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use crate::disk::own;
 use crate::{Error, Result};
 
 /// The pause between two attempts.
@@ -64,7 +65,16 @@ enum Attempt {
 fn attempt(path: &Path, operation: FlockOperation) -> Result<Attempt> {
     let failed = |error| Error::io("lock", path, error);
     loop {
-        let file = match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path) {
+        let opened = match OpenOptions::new().read(true).write(true).open(path) {
+            // The rights of one that is there are left alone.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let made =
+                    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+                made.and_then(|file| own(&file).map(|()| file))
+            }
+            opened => opened,
+        };
+        let file = match opened {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Attempt::None),
             // What can only be read can be locked all the same.
             Err(error) if is_read_only(&error) => match File::open(path) {

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::cut::{BUFFER_CHUNK, Kind};
+use crate::chunking::{BUFFER_CHUNK, BlobKind};
 use crate::id::{CheckpointId, ChunkId, LineageId};
 use crate::pack::MAX_CHUNK;
 use crate::{Error, Result};
@@ -58,7 +58,7 @@ pub struct Manifest {
 /// One byte string of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Blob {
-    pub(crate) kind: Kind,
+    pub(crate) kind: BlobKind,
     pub(crate) size: u64,
     /// Whether the parts are segments, which list chunks; else they are chunks.
     pub(crate) segmented: bool,
@@ -95,7 +95,7 @@ impl Manifest {
 
     /// The size of a blob in bytes, uncompressed, and whether it is a stream or a buffer.
     #[must_use]
-    pub fn blob(&self, blob: u32) -> Option<(Kind, u64)> {
+    pub fn blob(&self, blob: u32) -> Option<(BlobKind, u64)> {
         self.blobs.get(blob as usize).map(|blob| (blob.kind, blob.size))
     }
 
@@ -106,7 +106,7 @@ impl Manifest {
     }
 
     /// The bytes of the manifest's file.
-    pub(crate) fn seal(&self) -> Result<Vec<u8>> {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
         self.check().map_err(Error::Misuse)?;
         let text = serde_json::to_string(self)
             .map_err(|error| Error::Misuse(format!("the manifest cannot be written: {error}")))?;
@@ -124,7 +124,7 @@ impl Manifest {
     }
 
     /// Reads a manifest's file; `place` is named in errors.
-    pub(crate) fn unseal(place: &str, bytes: &[u8]) -> Result<Manifest> {
+    pub(crate) fn decode(place: &str, bytes: &[u8]) -> Result<Manifest> {
         let damaged = |what: String| Error::Damaged {
             checkpoint: place.to_owned(),
             what,
@@ -172,7 +172,7 @@ impl Manifest {
                 return Err(format!("blob {number} has a part of a length that cannot be"));
             }
             let grid = if blob.segmented { SEGMENT * BUFFER_CHUNK } else { BUFFER_CHUNK } as u64;
-            if blob.kind == Kind::Buffer && !is_on_grid(&blob.parts, grid) {
+            if blob.kind == BlobKind::Buffer && !is_on_grid(&blob.parts, grid) {
                 return Err(format!("blob {number} is not cut as a buffer is"));
             }
             whole = whole.checked_add(blob.size).ok_or("its size overflows")?;
@@ -198,7 +198,7 @@ fn is_on_grid(parts: &[Part], grid: u64) -> bool {
 /// A segment: the list of up to [`SEGMENT`] chunks, for each its id and its length in four bytes. It is kept as a chunk is.
 pub(crate) mod segment {
     use super::{ChunkId, MAX_CHUNK, Part, SEGMENT};
-    use crate::pack::{number4, small};
+    use crate::pack::{small, u32_le};
 
     const ENTRY: usize = 36;
 
@@ -217,7 +217,7 @@ pub(crate) mod segment {
             return None;
         }
         let part = |entry: &[u8]| {
-            let length = u64::from(number4(&entry[32..]));
+            let length = u64::from(u32_le(&entry[32..]));
             let id = ChunkId(entry[..32].try_into().ok()?);
             (1..=MAX_CHUNK as u64).contains(&length).then_some(Part { id, length })
         };

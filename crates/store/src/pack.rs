@@ -10,12 +10,13 @@
 //!
 //! Numbers are little-endian.
 
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::disk::Disk;
+use crate::file_writer::FileWriter;
 use crate::id::ChunkId;
-use crate::scribe::Scribe;
 use crate::{Error, Result};
 
 /// The format of packs that is written. All up to it are read. Format 2 brought the encodings of regrouped numbers.
@@ -41,21 +42,21 @@ pub(crate) enum Encoding {
     Zstd = 1,
     /// As they are, from a multiple of [`PAGE`] or right behind another such chunk.
     Mapped = 2,
-    /// One zstd frame of the bytes [regrouped](crate::planes) as numbers of four bytes.
-    Planes4 = 3,
+    /// One zstd frame of the bytes [regrouped](crate::shuffle) as numbers of four bytes.
+    Shuffled4 = 3,
     /// The same, of eight bytes.
-    Planes8 = 4,
+    Shuffled8 = 4,
 }
 
 impl Encoding {
     pub(crate) fn of(byte: u8) -> Option<Encoding> {
-        use Encoding::{Mapped, Planes4, Planes8, Raw, Zstd};
-        [Raw, Zstd, Mapped, Planes4, Planes8].into_iter().find(|one| *one as u8 == byte)
+        use Encoding::{Mapped, Raw, Shuffled4, Shuffled8, Zstd};
+        [Raw, Zstd, Mapped, Shuffled4, Shuffled8].into_iter().find(|one| *one as u8 == byte)
     }
 
     /// Whether what is stored is a zstd frame, which may have another length than the chunk.
     pub(crate) fn is_packed(self) -> bool {
-        matches!(self, Encoding::Zstd | Encoding::Planes4 | Encoding::Planes8)
+        matches!(self, Encoding::Zstd | Encoding::Shuffled4 | Encoding::Shuffled8)
     }
 }
 
@@ -79,18 +80,23 @@ pub(crate) struct Pack {
 impl Pack {
     /// Reads the index, and checks all of it: whatever it says can be relied on not to lead outside of the file.
     pub(crate) fn read(disk: &Disk, path: &Path) -> Result<Pack> {
-        let damaged = |what: &str| Error::damaged_file(path, what);
         let file = disk.open(path)?;
+        let size = file.metadata().map_err(|error| Error::io("read", path, error))?.len();
+        Pack::decode(path, size, |out, at| file.read_exact_at(out, at))
+    }
+
+    /// The same for bytes from anywhere: `read` fills all of a slice from an offset below `size`.
+    pub(crate) fn decode(path: &Path, size: u64, read: impl Fn(&mut [u8], u64) -> io::Result<()>) -> Result<Pack> {
+        let damaged = |what: &str| Error::damaged_file(path, what);
         let failed = |error| Error::io("read", path, error);
-        let size = file.metadata().map_err(failed)?.len();
         let Some(trailer_at) = size.checked_sub(TRAILER as u64).filter(|at| *at >= HEADER) else {
             return Err(damaged("the file is shorter than an empty pack: it was cut"));
         };
         let mut header = [0; HEADER as usize];
-        file.read_exact_at(&mut header, 0).map_err(failed)?;
+        read(&mut header, 0).map_err(failed)?;
         let mut trailer = [0; TRAILER];
-        file.read_exact_at(&mut trailer, trailer_at).map_err(failed)?;
-        let format = number4(&header[8..]);
+        read(&mut trailer, trailer_at).map_err(failed)?;
+        let format = u32_le(&header[8..]);
         if &header[..8] != HEAD {
             return Err(damaged("the file does not begin as a pack does"));
         }
@@ -100,13 +106,13 @@ impl Pack {
         if &trailer[48..] != END {
             return Err(damaged("the file does not end as a pack does: it was cut or overwritten"));
         }
-        let (index_at, count) = (number8(&trailer), number8(&trailer[8..]));
+        let (index_at, count) = (u64_le(&trailer), u64_le(&trailer[8..]));
         let room = trailer_at.checked_sub(index_at).filter(|_| index_at >= HEADER);
         if room.is_none() || room != count.checked_mul(ENTRY as u64) {
             return Err(damaged("the index is not where the file's end says"));
         }
         let mut index = vec![0; usize::try_from(trailer_at - index_at).map_err(|_| damaged("the index is too large"))?];
-        file.read_exact_at(&mut index, index_at).map_err(failed)?;
+        read(&mut index, index_at).map_err(failed)?;
         if seal(&header, &index, &trailer[..16]) != trailer[16..48] {
             return Err(damaged("the index is not what was written"));
         }
@@ -121,7 +127,7 @@ impl Pack {
 
 fn entry(bytes: &[u8], end: u64) -> Option<Entry> {
     let id = ChunkId(bytes[..32].try_into().ok()?);
-    let (offset, stored, length) = (number8(&bytes[32..]), number4(&bytes[40..]), number4(&bytes[44..]));
+    let (offset, stored, length) = (u64_le(&bytes[32..]), u32_le(&bytes[40..]), u32_le(&bytes[44..]));
     let encoding = Encoding::of(bytes[48])?;
     let inside = offset >= HEADER && offset.checked_add(u64::from(stored)).is_some_and(|to| to <= end);
     let plain = encoding.is_packed() || stored == length;
@@ -133,14 +139,14 @@ fn seal(header: &[u8], index: &[u8], place: &[u8]) -> [u8; 32] {
 }
 
 /// Four bytes as a number. The slice must have them.
-pub(crate) fn number4(bytes: &[u8]) -> u32 {
+pub(crate) fn u32_le(bytes: &[u8]) -> u32 {
     let mut four = [0; 4];
     four.copy_from_slice(&bytes[..4]);
     u32::from_le_bytes(four)
 }
 
 /// Eight bytes as a number. The slice must have them.
-pub(crate) fn number8(bytes: &[u8]) -> u64 {
+pub(crate) fn u64_le(bytes: &[u8]) -> u64 {
     let mut eight = [0; 8];
     eight.copy_from_slice(&bytes[..8]);
     u64::from_le_bytes(eight)
@@ -153,7 +159,7 @@ pub(crate) struct PackWriter {
     directory: PathBuf,
     name: String,
     /// Made with the first chunk: a checkpoint in which nothing changed has no pack.
-    file: Option<Scribe>,
+    file: Option<FileWriter>,
     gathered: Vec<u8>,
     /// Where the next byte goes, what is gathered included.
     at: u64,
@@ -217,7 +223,7 @@ impl PackWriter {
         if self.file.is_none() {
             let path = self.temporary();
             let file = self.disk.create(&path)?;
-            self.file = Some(Scribe::new(&self.disk, path, file));
+            self.file = Some(FileWriter::new(&self.disk, path, file));
             let header = header();
             self.append(&header)?;
         }
@@ -290,7 +296,7 @@ impl Drop for PackWriter {
     fn drop(&mut self) {
         if let Some(file) = &mut self.file {
             // Nothing can be told from here. What cannot be removed now is swept by the next start, as after a crash.
-            file.give_up();
+            file.abandon();
             let _ = self.disk.remove(&self.temporary());
             let _ = self.disk.remove(&self.directory.join(format!("{}.pack", self.name)));
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cut::{BUFFER_CHUNK, Kind};
+use crate::chunking::{BUFFER_CHUNK, BlobKind};
 use crate::manifest::{Blob, Part, SEGMENT};
 use crate::source::Source;
 use crate::writer::Writer;
@@ -26,7 +26,7 @@ impl<'w> PatchWriter<'w> {
             Some(manifest) => Arc::clone(manifest),
             None => {
                 let read = writer.lineage.read(writer.store.disk(), base)?;
-                let there = || writer.store.names_there();
+                let there = || writer.store.known_names();
                 let Some(read) = read else { return Err(Error::NotFound { asked: base.to_string(), there: there()? }) };
                 let read = Arc::new(read);
                 writer.bases.insert(base.clone(), Arc::clone(&read));
@@ -51,7 +51,7 @@ impl<'w> PatchWriter<'w> {
         let end = offset.checked_add(bytes.len() as u64).filter(|end| *end <= self.blob.size);
         let aligned =
             end.filter(|end| offset.is_multiple_of(grid) && (end.is_multiple_of(grid) || *end == self.blob.size));
-        let (Some(end), Kind::Buffer, true) = (aligned, self.blob.kind, offset >= self.end) else {
+        let (Some(end), BlobKind::Buffer, true) = (aligned, self.blob.kind, offset >= self.end) else {
             return Err(Error::Misuse(format!(
                 "{} bytes at {offset} cannot be replaced in a {:?} of {} bytes whose changes reach {} so far: ranges begin and end at multiples of {grid}, \
                  in rising order, within a buffer",

@@ -165,12 +165,12 @@ pub struct Extent {
     /// How long it is.
     pub length: u64,
     /// Where its bytes are.
-    pub place: Place,
+    pub location: Location,
 }
 
 /// Where the bytes of an [`Extent`] are.
 #[derive(Debug, Clone)]
-pub enum Place {
+pub enum Location {
     /// In a file as they are, so that they can be mapped, copy-on-write. **They are not checked**: [`Store::verify`] does that.
     /// The file stays readable while it is open, also when the checkpoint is deleted. It holds other bytes of the same lineage, too.
     Raw {
@@ -246,10 +246,10 @@ impl Reader {
         let (mut source, mut parts) = self.source(blob)?;
         let (mut extents, mut offset) = (Vec::<Extent>::new(), 0);
         while let Some(part) = parts.next(&mut source)? {
-            let place = place(&mut source, part)?;
+            let location = locate(&mut source, part)?;
             match extents.last_mut() {
-                Some(last) if goes_on(last, &place) => last.length += part.length,
-                _ => extents.push(Extent { offset, length: part.length, place }),
+                Some(last) if goes_on(last, &location) => last.length += part.length,
+                _ => extents.push(Extent { offset, length: part.length, location }),
             }
             offset += part.length;
         }
@@ -263,7 +263,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`] where the checkpoint was deleted meanwhile, [`Error::Locked`], [`Error::Unreadable`].
     pub fn reader(&self, manifest: &Manifest) -> Result<Reader> {
-        let (lineage, lock) = self.still_there(manifest)?;
+        let (lineage, lock) = self.lock_existing(manifest)?;
         let index = self.index(&lineage)?;
         Ok(Reader { store: self.clone(), index, manifest: Arc::new(manifest.clone()), lock: Arc::new(lock) })
     }
@@ -285,25 +285,25 @@ impl Store {
     }
 }
 
-fn place(source: &mut Source, part: Part) -> Result<Place> {
+fn locate(source: &mut Source, part: Part) -> Result<Location> {
     if part.id == ChunkId::ZEROS {
-        return Ok(Place::Zeros);
+        return Ok(Location::Zeros);
     }
     let index = Arc::clone(&source.index);
     let Some((pack, entry)) = index.find(part.id) else { return Err(source.missing()) };
     if entry.encoding == Encoding::Mapped && entry.offset.is_multiple_of(PAGE) && u64::from(entry.length) == part.length
     {
-        return Ok(Place::Raw { file: source.file(pack)?, path: index.path(pack).to_owned(), at: entry.offset });
+        return Ok(Location::Raw { file: source.file(pack)?, path: index.path(pack).to_owned(), at: entry.offset });
     }
-    Ok(Place::Packed)
+    Ok(Location::Packed)
 }
 
-fn goes_on(last: &Extent, next: &Place) -> bool {
-    match (&last.place, next) {
-        (Place::Raw { file, at, .. }, Place::Raw { file: other, at: next, .. }) => {
+fn goes_on(last: &Extent, next: &Location) -> bool {
+    match (&last.location, next) {
+        (Location::Raw { file, at, .. }, Location::Raw { file: other, at: next, .. }) => {
             Arc::ptr_eq(file, other) && at + last.length == *next
         }
-        (Place::Packed, Place::Packed) | (Place::Zeros, Place::Zeros) => true,
+        (Location::Packed, Location::Packed) | (Location::Zeros, Location::Zeros) => true,
         _ => false,
     }
 }

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// Which checkpoints [`Store::collect`] deletes. The default deletes none, and removes rubbish alone.
 #[derive(Debug, Clone, Default)]
 pub struct Retention {
-    /// Of each session, only so many of the newest stay. Named ones count only where they are not kept anyway.
+    /// Of each session, only so many of the newest stay; imported ones are counted by themselves, as they replace nothing. Named ones count only where they are not kept anyway.
     pub keep_last: Option<usize>,
     /// Checkpoints with a name stay, whatever the other rules say.
     pub keep_named: bool,
@@ -51,16 +51,16 @@ impl Store {
     /// [`Error::NotFound`], [`Error::Unreadable`].
     pub fn delete(&self, id: &CheckpointId) -> Result<Collected> {
         let Some((lineage, _)) = self.everything(None)?.into_iter().find(|(_, one)| one == id) else {
-            return Err(Error::NotFound { asked: id.to_string(), there: self.names_there()? });
+            return Err(Error::NotFound { asked: id.to_string(), there: self.known_names()? });
         };
         let mut collected = Collected::default();
-        self.unlist(&lineage, id, &mut collected)?;
+        self.remove_manifest(&lineage, id, &mut collected)?;
         collected.add(self.sweep(&lineage)?);
         Ok(collected)
     }
 
     /// A checkpoint is gone when its manifest is. What only it needed is rubbish from then on.
-    fn unlist(&self, lineage: &Lineage, id: &CheckpointId, collected: &mut Collected) -> Result<()> {
+    fn remove_manifest(&self, lineage: &Lineage, id: &CheckpointId, collected: &mut Collected) -> Result<()> {
         collected.freed_bytes += self.remove(&lineage.manifest(id))?;
         self.disk().sync_directory(&lineage.manifests)?;
         collected.deleted.push(id.clone());
@@ -75,13 +75,13 @@ impl Store {
         let mut collected = Collected::default();
         let mut candidates = self.candidates(rule)?;
         let oldest = rule.max_age.map_or(f64::NEG_INFINITY, |age| now() - age.as_secs_f64());
-        let mut of_session: HashMap<String, usize> = HashMap::new();
+        let mut of_session: HashMap<(String, bool), usize> = HashMap::new();
         let mut stays = Vec::new();
         for (lineage, manifest) in candidates.drain(..) {
-            let nth = of_session.entry(manifest.session).or_default();
+            let nth = of_session.entry((manifest.session.clone(), manifest.is_imported())).or_default();
             *nth += 1;
             if rule.keep_last.is_some_and(|keep| *nth > keep) || manifest.created_at < oldest {
-                self.unlist(&lineage, &manifest.id, &mut collected)?;
+                self.remove_manifest(&lineage, &manifest.id, &mut collected)?;
             } else {
                 stays.push((lineage, manifest.id));
             }
@@ -93,7 +93,7 @@ impl Store {
         // How much one alone takes cannot be told beforehand, as others may need the same chunks.
         while rule.max_bytes.is_some_and(|bound| self.used_bytes().is_ok_and(|used| used > bound)) {
             let Some((lineage, id)) = stays.pop() else { break };
-            self.unlist(&lineage, &id, &mut collected)?;
+            self.remove_manifest(&lineage, &id, &mut collected)?;
             collected.add(self.sweep(&lineage)?);
         }
         Ok(collected)

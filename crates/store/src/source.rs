@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::codec::{Fetcher, Unfit};
+use crate::codec::{ChunkDecoder, ChunkError};
 use crate::disk::Disk;
 use crate::id::ChunkId;
 use crate::lineage::Index;
@@ -28,7 +28,7 @@ pub(crate) struct Source {
     blob: u32,
     files: HashMap<u32, Arc<File>>,
     /// One for each thread that has worked for this reader; making one costs more than a chunk.
-    fetchers: Vec<Fetcher>,
+    decoders: Vec<ChunkDecoder>,
 }
 
 impl Source {
@@ -39,7 +39,7 @@ impl Source {
             manifest,
             blob,
             files: HashMap::new(),
-            fetchers: Vec::new(),
+            decoders: Vec::new(),
         }
     }
 
@@ -66,7 +66,7 @@ impl Source {
     pub(crate) fn segment(&mut self, part: Part) -> Result<Vec<Part>> {
         let (file, entry) = self.find(part.id)?;
         let mut bytes = vec![0; entry.length as usize];
-        let fetched = self.fetcher()?.fetch(&file, &entry, &mut bytes);
+        let fetched = self.decoder()?.fetch(&file, &entry, &mut bytes);
         fetched.map_err(|unfit| self.unfit(unfit))?;
         let chunks = segment::read(&bytes, part.length);
         chunks.ok_or_else(|| self.damaged("a list of chunks does not make sense"))
@@ -90,24 +90,24 @@ impl Source {
         }
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS);
         let threads = if whole < WORTH_THREADS || jobs.len() < threads { 1 } else { threads };
-        while self.fetchers.len() < threads {
-            let fetcher = self.fetcher()?;
-            self.fetchers.push(fetcher);
+        while self.decoders.len() < threads {
+            let decoder = self.decoder()?;
+            self.decoders.push(decoder);
         }
-        let mut fetchers = std::mem::take(&mut self.fetchers);
-        let done = fetch(&mut jobs, &mut fetchers[..threads]);
-        self.fetchers = fetchers;
+        let mut decoders = std::mem::take(&mut self.decoders);
+        let done = fetch(&mut jobs, &mut decoders[..threads]);
+        self.decoders = decoders;
         done.map_err(|unfit| self.unfit(unfit))
     }
 
-    fn fetcher(&self) -> Result<Fetcher> {
-        Fetcher::new().map_err(|error| self.damaged(&format!("reading it could not be set up: {error}")))
+    fn decoder(&self) -> Result<ChunkDecoder> {
+        ChunkDecoder::new().map_err(|error| self.damaged(&format!("reading it could not be set up: {error}")))
     }
 
-    fn unfit(&self, unfit: Unfit) -> Error {
+    fn unfit(&self, unfit: ChunkError) -> Error {
         match unfit {
-            Unfit::Io(error) => self.damaged(&format!("a pack cannot be read: {error}")),
-            Unfit::Damaged(what) => self.damaged(what),
+            ChunkError::Io(error) => self.damaged(&format!("a pack cannot be read: {error}")),
+            ChunkError::Damaged(what) => self.damaged(what),
         }
     }
 
@@ -138,23 +138,26 @@ impl Source {
     }
 }
 
-/// Does all jobs, with a thread for each fetcher.
-fn fetch(jobs: &mut [(Arc<File>, Entry, &mut [u8])], fetchers: &mut [Fetcher]) -> std::result::Result<(), Unfit> {
+/// Does all jobs, with a thread for each decoder.
+fn fetch(
+    jobs: &mut [(Arc<File>, Entry, &mut [u8])],
+    decoders: &mut [ChunkDecoder],
+) -> std::result::Result<(), ChunkError> {
     let queue = Mutex::new(jobs.iter_mut());
     // One after the other, as cores that are shared do not all run at one speed.
-    let take = |fetcher: &mut Fetcher| {
+    let take = |decoder: &mut ChunkDecoder| {
         loop {
             let job = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some((file, entry, out)) = job else { return Ok(()) };
-            fetcher.fetch(file, entry, out)?;
+            decoder.fetch(file, entry, out)?;
         }
     };
-    let Some((own, others)) = fetchers.split_first_mut() else { return Ok(()) };
+    let Some((own, others)) = decoders.split_first_mut() else { return Ok(()) };
     std::thread::scope(|scope| {
-        let helpers: Vec<_> = others.iter_mut().map(|fetcher| scope.spawn(|| take(fetcher))).collect();
+        let helpers: Vec<_> = others.iter_mut().map(|decoder| scope.spawn(|| take(decoder))).collect();
         let done = take(own);
         let ended = helpers.into_iter().map(|helper| {
-            let panicked = || Unfit::Io(std::io::Error::other("a thread that reads has panicked"));
+            let panicked = || ChunkError::Io(std::io::Error::other("a thread that reads has panicked"));
             helper.join().unwrap_or_else(|_| Err(panicked()))
         });
         // All are waited for, also where one failed.

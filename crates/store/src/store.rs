@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::disk::Disk;
@@ -23,13 +24,20 @@ pub struct StoreConfig {
     pub max_bytes: Option<u64>,
     /// The largest checkpoint that is written or imported, in bytes before compression.
     pub max_checkpoint_bytes: u64,
+    /// The most blobs of one checkpoint. Each costs memory while it is written and whenever it is read, also where it is empty.
+    pub max_blobs: u32,
     /// How long is waited for another process that sorts out a lineage.
     pub lock_wait: Duration,
 }
 
 impl Default for StoreConfig {
     fn default() -> StoreConfig {
-        StoreConfig { max_bytes: None, max_checkpoint_bytes: 1 << 40, lock_wait: Duration::from_secs(30) }
+        StoreConfig {
+            max_bytes: None,
+            max_checkpoint_bytes: 1 << 40,
+            max_blobs: 1 << 20,
+            lock_wait: Duration::from_secs(30),
+        }
     }
 }
 
@@ -55,7 +63,16 @@ struct Inner {
     directory: PathBuf,
     config: StoreConfig,
     disk: Disk,
-    indices: Mutex<HashMap<LineageId, Arc<Index>>>,
+    indices: Mutex<HashMap<LineageId, Arc<Remembered>>>,
+}
+
+/// What is known of a lineage's packs.
+#[derive(Debug, Default)]
+struct Remembered {
+    /// Held while packs are read: whoever asks for the same lineage waits, and nobody else.
+    index: Mutex<Arc<Index>>,
+    /// How many chunks it knows.
+    chunks: AtomicUsize,
 }
 
 impl Store {
@@ -71,7 +88,7 @@ impl Store {
         let directory = data.join("checkpoints");
         let store = Store(Arc::new(Inner { directory, config, disk, indices: Mutex::default() }));
         for lineage in store.lineages()? {
-            store.tidy(&lineage)?;
+            store.recover(&lineage)?;
         }
         Ok(store)
     }
@@ -116,26 +133,35 @@ impl Store {
 
     /// The index of a lineage, brought up to date. The lineage must be locked.
     pub(crate) fn index(&self, lineage: &Lineage) -> Result<Arc<Index>> {
-        let mut indices = self.0.indices.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut index = indices.remove(&lineage.id).unwrap_or_default();
+        let remembered = Arc::clone(self.indices().entry(lineage.id.clone()).or_default());
+        let mut held = remembered.index.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where it fails, the next one begins anew.
+        let mut index = std::mem::take(&mut *held);
         Arc::make_mut(&mut index).refresh(self.disk(), lineage)?;
-        if indices.values().map(|index| index.len()).sum::<usize>() + index.len() > REMEMBERED {
+        *held = Arc::clone(&index);
+        remembered.chunks.store(index.len(), Ordering::Relaxed);
+        drop(held);
+        let mut indices = self.indices();
+        if indices.values().map(|one| one.chunks.load(Ordering::Relaxed)).sum::<usize>() > REMEMBERED {
             indices.clear();
         }
-        indices.insert(lineage.id.clone(), Arc::clone(&index));
         Ok(index)
     }
 
+    fn indices(&self) -> MutexGuard<'_, HashMap<LineageId, Arc<Remembered>>> {
+        self.0.indices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Reads a manifest again, with the lineage locked, as the one that a caller holds may be of a checkpoint that was deleted since.
-    pub(crate) fn still_there(&self, manifest: &Manifest) -> Result<(Lineage, Lock)> {
+    pub(crate) fn lock_existing(&self, manifest: &Manifest) -> Result<(Lineage, Lock)> {
         let lineage = self.lineage(&manifest.lineage);
         match self.share(&lineage)? {
             Some(lock) if lineage.manifest(&manifest.id).exists() => Ok((lineage, lock)),
-            _ => Err(Error::NotFound { asked: manifest.id.to_string(), there: self.names_there()? }),
+            _ => Err(Error::NotFound { asked: manifest.id.to_string(), there: self.known_names()? }),
         }
     }
 
-    /// How many bytes all files of the store have.
+    /// How many bytes all packs and manifests have.
     ///
     /// # Errors
     /// [`Error::Unreadable`].

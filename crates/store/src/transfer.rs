@@ -7,13 +7,13 @@
 //! 1 byte 0   32 bytes BLAKE3 of everything before   end of the file
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read, Write};
 
-use crate::codec::{Fetcher, Unfit};
+use crate::codec::{ChunkDecoder, ChunkError};
 use crate::id::{ChunkId, LineageId};
 use crate::manifest::{LARGEST, Manifest, segment};
-use crate::pack::{Encoding, MAX_CHUNK, number4, number8};
+use crate::pack::{Encoding, MAX_CHUNK, u32_le, u64_le};
 use crate::store::{Meta, Store, now};
 use crate::{Error, Result};
 
@@ -52,12 +52,12 @@ impl Store {
     pub fn export(&self, manifest: &Manifest, out: impl Write) -> Result<u64> {
         let reader = self.reader(manifest)?;
         let mut out = Hashing::new(out);
-        let sealed = manifest.seal()?;
+        let sealed = manifest.encode()?;
         out.put(HEAD)?;
         out.put(&FORMAT.to_le_bytes())?;
         out.put(&(sealed.len() as u64).to_le_bytes())?;
         out.put(&sealed)?;
-        let mut fetcher = Fetcher::new().map_err(writing)?;
+        let mut decoder = ChunkDecoder::new().map_err(writing)?;
         let (mut done, mut stored, mut plain) = (HashMap::new(), Vec::new(), Vec::new());
         for lists in [true, false] {
             for blob in 0..manifest.blobs() {
@@ -71,12 +71,12 @@ impl Store {
                     }
                     let (file, entry) = source.find(part.id)?;
                     let unfit = |unfit| match unfit {
-                        Unfit::Io(error) => source.damaged(&format!("a pack cannot be read: {error}")),
-                        Unfit::Damaged(what) => source.damaged(what),
+                        ChunkError::Io(error) => source.damaged(&format!("a pack cannot be read: {error}")),
+                        ChunkError::Damaged(what) => source.damaged(what),
                     };
-                    Fetcher::stored(&file, &entry, &mut stored).map_err(unfit)?;
+                    ChunkDecoder::stored(&file, &entry, &mut stored).map_err(unfit)?;
                     plain.resize(entry.length as usize, 0);
-                    fetcher.decode(entry.id, entry.encoding, &stored, &mut plain).map_err(unfit)?;
+                    decoder.decode(entry.id, entry.encoding, &stored, &mut plain).map_err(unfit)?;
                     out.put(&[CHUNK])?;
                     out.put(&entry.id.0)?;
                     out.put(&[entry.encoding as u8])?;
@@ -107,13 +107,13 @@ impl Store {
         }
         let meta = Meta { session: theirs.session.clone(), name: theirs.name.clone(), parent: None };
         let mut writer = self.begin(&LineageId::new(), meta)?;
-        let mut awaited = Awaited::of(&theirs)?;
-        let mut fetcher = Fetcher::new().map_err(reading)?;
+        let mut awaited = ExpectedChunks::of(&theirs)?;
+        let mut decoder = ChunkDecoder::new().map_err(reading)?;
         let mut plain = Vec::new();
         while let Some(chunk) = input.chunk()? {
             let lists = awaited.take(chunk.id, u64::from(chunk.length))?;
             plain.resize(chunk.length as usize, 0);
-            fetcher
+            decoder
                 .decode(chunk.id, chunk.encoding, &input.stored, &mut plain)
                 .map_err(|_| broken("a chunk is not what it should be"))?;
             for stands_for in lists {
@@ -136,24 +136,21 @@ impl Store {
 
 /// What a file must still bring: for each chunk its length, and, where it is a list of chunks, for how many bytes that stands.
 #[derive(Default)]
-struct Awaited {
-    missing: HashMap<ChunkId, (Vec<u64>, Option<u64>)>,
+struct ExpectedChunks {
+    missing: HashMap<ChunkId, (BTreeSet<u64>, Option<u64>)>,
     /// Chunks that have come, with their lengths.
     come: HashMap<ChunkId, u64>,
 }
 
-impl Awaited {
-    fn of(manifest: &Manifest) -> Result<Awaited> {
-        let mut awaited = Awaited::default();
+impl ExpectedChunks {
+    fn of(manifest: &Manifest) -> Result<ExpectedChunks> {
+        let mut awaited = ExpectedChunks::default();
         for blob in &manifest.blobs {
             for part in &blob.parts {
                 if !blob.segmented {
                     awaited.chunk(part.id, part.length)?;
                 } else {
-                    let lists = &mut awaited.missing.entry(part.id).or_default().0;
-                    if !lists.contains(&part.length) {
-                        lists.push(part.length);
-                    }
+                    awaited.missing.entry(part.id).or_default().0.insert(part.length);
                 }
             }
         }
@@ -173,7 +170,7 @@ impl Awaited {
     }
 
     /// A chunk has come. Answers for how many bytes it stands as a list of chunks.
-    fn take(&mut self, id: ChunkId, length: u64) -> Result<Vec<u64>> {
+    fn take(&mut self, id: ChunkId, length: u64) -> Result<BTreeSet<u64>> {
         let taken = self.missing.remove(&id);
         let (lists, expected) = taken.ok_or_else(|| broken("it holds a chunk that it does not need, or one twice"))?;
         self.come.insert(id, length);
@@ -225,18 +222,18 @@ impl<R: Read> Input<R> {
         if &head[..8] != HEAD {
             return Err(broken("it does not begin as an exported checkpoint does"));
         }
-        match number4(&head[8..]) {
+        match u32_le(&head[8..]) {
             1 | 2 => {}
             0 => return Err(broken("it has no format")),
             found => return Err(Error::NewerFormat { what: "the exported checkpoint".into(), found, known: FORMAT }),
         }
-        let size = number8(&self.take::<8>()?);
+        let size = u64_le(&self.take::<8>()?);
         if size > LARGEST {
             // No version has written one that long.
             return Err(broken("its list of what the checkpoint holds has a length that cannot be"));
         }
         self.take_long(size)?;
-        Manifest::unseal("the exported checkpoint", &self.stored)
+        Manifest::decode("the exported checkpoint", &self.stored)
     }
 
     /// The next chunk, whose stored bytes are in `stored`; `None` where the end was reached, and is right.
@@ -255,7 +252,7 @@ impl<R: Read> Input<R> {
         }
         let head: [u8; 41] = self.take()?;
         let id = ChunkId(head[..32].try_into().map_err(|_| broken("a chunk has no name"))?);
-        let (length, stored) = (number4(&head[33..]), number4(&head[37..]));
+        let (length, stored) = (u32_le(&head[33..]), u32_le(&head[37..]));
         let encoding = Encoding::of(head[32]).filter(|_| length as usize <= MAX_CHUNK && stored <= length);
         let encoding = encoding.ok_or_else(|| broken("it announces a chunk that cannot be"))?;
         self.take_long(u64::from(stored))?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use crate::codec::Squeezer;
-use crate::cut::{BUFFER_CHUNK, Kind};
+use crate::chunking::{BUFFER_CHUNK, BlobKind};
+use crate::codec::ChunkEncoder;
 use crate::id::{CheckpointId, ChunkId, LineageId};
 use crate::lineage::{Index, Lineage};
 use crate::lock::Lock;
@@ -31,7 +31,7 @@ pub struct Writer {
     pub(crate) bases: HashMap<CheckpointId, Arc<Manifest>>,
     pack: PackWriter,
     new: HashSet<ChunkId>,
-    squeezer: Squeezer,
+    encoder: ChunkEncoder,
     /// A write failed: what the pack holds is not what the blobs say.
     failed: bool,
     /// Last, so that the pack is removed while the lineage is still locked.
@@ -85,12 +85,12 @@ impl Writer {
             blobs: Vec::new(),
             body: RawValue::from_string("{}".into()).map_err(|error| Error::Misuse(error.to_string()))?,
         };
-        manifest.seal()?;
+        manifest.encode()?;
         let pack = PackWriter::new(disk, &lineage.packs, manifest.id.as_str(), room);
-        let squeezer =
-            Squeezer::new().map_err(|error| Error::io("set up compression for", &lineage.directory, error))?;
+        let encoder =
+            ChunkEncoder::new().map_err(|error| Error::io("set up compression for", &lineage.directory, error))?;
         let (store, bases, new) = (store.clone(), HashMap::new(), HashSet::new());
-        Ok(Writer { store, lineage, index, manifest, bases, pack, new, squeezer, failed: false, _lock: lock })
+        Ok(Writer { store, lineage, index, manifest, bases, pack, new, encoder, failed: false, _lock: lock })
     }
 
     /// The id that the checkpoint will have.
@@ -107,13 +107,13 @@ impl Writer {
 
     /// Begins a blob of pickle bytes.
     pub fn stream(&mut self) -> BlobWriter<'_> {
-        BlobWriter::new(self, Kind::Stream)
+        BlobWriter::new(self, BlobKind::Stream)
     }
 
     /// Begins a blob of memory, which is kept so that it can be mapped, unless it compresses well.
     /// Pieces of 1 MiB and more are taken without a copy, best in multiples of 64 KiB.
     pub fn buffer(&mut self) -> BlobWriter<'_> {
-        BlobWriter::new(self, Kind::Buffer)
+        BlobWriter::new(self, BlobKind::Buffer)
     }
 
     /// Takes over a blob of an earlier checkpoint of the same lineage, with ranges replaced: each at a multiple of 64 KiB, in rising order,
@@ -153,26 +153,28 @@ impl Writer {
             ));
         }
         self.manifest.body = body;
-        self.manifest.seal()?;
+        self.manifest.encode()?;
         let (disk, path) = (self.store.disk().clone(), self.lineage.manifest(&self.manifest.id));
         let pack_path = self.lineage.packs.join(format!("{}.pack", self.manifest.id));
         let temporary = path.with_extension("tmp");
         self.manifest.stored_bytes = self.pack.publish()?;
         let written = (|| {
             let file = disk.create(&temporary)?;
-            disk.write(&file, &temporary, &self.manifest.seal()?)?;
+            disk.write(&file, &temporary, &self.manifest.encode()?)?;
             disk.sync(&file, &temporary)?;
             disk.rename(&temporary, &path)?;
             disk.sync_directory(&self.lineage.manifests)
         })();
         if let Err(error) = written {
-            // The manifest first: a pack may be left over, a manifest without its pack may not. What cannot be removed is swept by the next start.
+            // The manifest first, and for good: a pack may be left over, a manifest without its pack may not. What cannot be removed is swept by the next start.
             let removed = disk.remove(&path).and_then(|()| disk.remove(&temporary));
+            let removed = removed.and_then(|()| disk.sync_directory(&self.lineage.manifests));
             if removed.is_ok() {
                 let _ = disk.remove(&pack_path);
             }
             return Err(error);
         }
+        self.store.remember_session(&self.manifest);
         Ok(self.manifest)
     }
 
@@ -182,7 +184,7 @@ impl Writer {
         if !self.is_new(id) {
             return Ok(id);
         }
-        if !self.squeeze(id, bytes, Encoding::Zstd)? {
+        if !self.encode(id, bytes, Encoding::Zstd)? {
             let added = self.pack.add(id, small(bytes.len()), Encoding::Raw, bytes);
             self.failed |= added.is_err();
             added?;
@@ -191,8 +193,8 @@ impl Writer {
     }
 
     /// Adds a chunk compressed, if it is worth it, and answers whether it was.
-    fn squeeze(&mut self, id: ChunkId, bytes: &[u8], way: Encoding) -> Result<bool> {
-        let squeezed = self.squeezer.squeeze(way, bytes);
+    fn encode(&mut self, id: ChunkId, bytes: &[u8], way: Encoding) -> Result<bool> {
+        let squeezed = self.encoder.encode(way, bytes);
         let squeezed = squeezed.map_err(|error| Error::io("compress for", &self.lineage.directory, error));
         let added = squeezed.and_then(|squeezed| match squeezed {
             Some(stored) => self.pack.add(id, small(bytes.len()), way, stored).map(|()| true),
@@ -216,14 +218,14 @@ impl Writer {
     /// Adds chunks of a buffer. Those that are new, follow each other and do not compress are written in one go, right from `bytes`.
     pub(crate) fn add_buffer(&mut self, bytes: &[u8], parts: &mut Vec<Part>) -> Result<()> {
         let failed = |error| Error::io("compress for", &self.lineage.directory, error);
-        let way = self.squeezer.way(bytes).map_err(failed)?;
+        let way = self.encoder.way(bytes).map_err(failed)?;
         let (mut run, mut run_at, mut at) = (Vec::new(), 0, 0);
         for chunk in bytes.chunks(BUFFER_CHUNK) {
             let id = ChunkId::of(chunk);
             parts.push(Part { id, length: chunk.len() as u64 });
             let new = self.is_new(id);
             let packed = match way {
-                Some(way) if new => self.squeeze(id, chunk, way)?,
+                Some(way) if new => self.encode(id, chunk, way)?,
                 _ => false,
             };
             if !new || packed {
@@ -251,7 +253,7 @@ impl Writer {
     }
 
     /// Adds a blob to the manifest, from its chunks; lists that are long are kept as segments.
-    pub(crate) fn add_blob(&mut self, kind: Kind, chunks: Vec<Part>) -> Result<u32> {
+    pub(crate) fn add_blob(&mut self, kind: BlobKind, chunks: Vec<Part>) -> Result<u32> {
         if chunks.len() <= INLINE {
             return self.push_blob(kind, false, chunks);
         }
@@ -267,8 +269,14 @@ impl Writer {
         Ok(Part { id: self.add_packed(&segment::write(chunks))?, length })
     }
 
-    pub(crate) fn push_blob(&mut self, kind: Kind, segmented: bool, parts: Vec<Part>) -> Result<u32> {
+    pub(crate) fn push_blob(&mut self, kind: BlobKind, segmented: bool, parts: Vec<Part>) -> Result<u32> {
         let size = parts.iter().map(|part| part.length).sum();
+        let limit = self.store.config().max_blobs;
+        if self.manifest.blobs() >= limit {
+            self.failed = true;
+            let what = format!("a checkpoint of {} streams and buffers", u64::from(limit) + 1);
+            return Err(Error::TooMany { what, limit: limit.into() });
+        }
         self.check_size(size)?;
         self.manifest.size_bytes += size;
         self.manifest.blobs.push(Blob { kind, size, segmented, parts });
@@ -292,7 +300,7 @@ impl Writer {
 #[derive(Debug)]
 pub struct BlobWriter<'w> {
     writer: &'w mut Writer,
-    kind: Kind,
+    kind: BlobKind,
     /// Bytes that are not cut yet.
     rest: Vec<u8>,
     parts: Vec<Part>,
@@ -300,8 +308,8 @@ pub struct BlobWriter<'w> {
 }
 
 impl<'w> BlobWriter<'w> {
-    fn new(writer: &'w mut Writer, kind: Kind) -> BlobWriter<'w> {
-        writer.squeezer.forget();
+    fn new(writer: &'w mut Writer, kind: BlobKind) -> BlobWriter<'w> {
+        writer.encoder.forget();
         BlobWriter { writer, kind, rest: Vec::new(), parts: Vec::new(), size: 0 }
     }
 
@@ -316,14 +324,14 @@ impl<'w> BlobWriter<'w> {
             return Err(error);
         }
         match self.kind {
-            Kind::Stream => {
+            BlobKind::Stream => {
                 for piece in bytes.chunks(PIECE) {
                     self.rest.extend_from_slice(piece);
                     self.cut_stream(false)?;
                 }
                 Ok(())
             }
-            Kind::Buffer => {
+            BlobKind::Buffer => {
                 if !self.rest.is_empty() {
                     let taken = bytes.len().min(BUFFER_CHUNK - self.rest.len());
                     self.rest.extend_from_slice(&bytes[..taken]);
@@ -363,7 +371,7 @@ impl<'w> BlobWriter<'w> {
     /// # Errors
     /// As [`BlobWriter::write`].
     pub fn finish(mut self) -> Result<u32> {
-        if self.kind == Kind::Stream {
+        if self.kind == BlobKind::Stream {
             self.cut_stream(true)?;
         } else if self.parts.is_empty() && self.rest.len() < WORTH_MAPPING && !self.rest.is_empty() {
             let id = self.writer.add_packed(&self.rest)?;

@@ -6,9 +6,9 @@ use std::os::unix::fs::FileExt;
 
 use common::{body, in_memory, meta, noise, numbers, open, packs, read, save, text};
 use proptest::prelude::*;
-use pyrepl3_store::{CheckpointId, Error, Kind, LineageId, Place, Store, StoreConfig};
+use pyrepl3_store::{BlobKind, CheckpointId, Error, LineageId, Location, Store, StoreConfig};
 
-fn kinds() -> Vec<(Kind, Vec<u8>)> {
+fn kinds() -> Vec<(BlobKind, Vec<u8>)> {
     let sizes = [0, 1, 65_535, 65_536, 65_537, 300_000, 3_000_000];
     let of = |kind, seed| {
         sizes
@@ -16,17 +16,17 @@ fn kinds() -> Vec<(Kind, Vec<u8>)> {
             .into_iter()
             .chain(sizes.map(move |size| (kind, text(seed, size))))
     };
-    let mut all: Vec<_> = of(Kind::Stream, 1).chain(of(Kind::Buffer, 2)).collect();
-    all.push((Kind::Buffer, vec![0; 5_000_000]));
-    all.push((Kind::Stream, vec![0; 5_000_000]));
+    let mut all: Vec<_> = of(BlobKind::Stream, 1).chain(of(BlobKind::Buffer, 2)).collect();
+    all.push((BlobKind::Buffer, vec![0; 5_000_000]));
+    all.push((BlobKind::Stream, vec![0; 5_000_000]));
     let mut mixed = noise(3, 400_000);
     mixed.extend(vec![0; 400_000]);
     mixed.extend(text(3, 400_000));
-    all.push((Kind::Buffer, mixed));
-    all.push((Kind::Buffer, numbers(50_001, |number| f64::from(number % 1000).to_le_bytes())));
+    all.push((BlobKind::Buffer, mixed));
+    all.push((BlobKind::Buffer, numbers(50_001, |number| f64::from(number % 1000).to_le_bytes())));
     let mut broken_off = numbers(50_001, |number| (number % 1000 * 77).to_le_bytes());
     broken_off.truncate(200_003);
-    all.push((Kind::Buffer, broken_off));
+    all.push((BlobKind::Buffer, broken_off));
     all
 }
 
@@ -35,8 +35,8 @@ fn numbers_are_packed_as_numbers_where_that_is_worth_it() {
     let directory = in_memory();
     let (store, lineage) = (open(directory.path()), LineageId::new());
     let stored = |bytes: Vec<u8>| {
-        let manifest = save(&store, &lineage, meta("s", None), &[(Kind::Buffer, bytes)]).unwrap();
-        let mapped = matches!(store.extents(&manifest, 0).unwrap()[0].place, Place::Raw { .. });
+        let manifest = save(&store, &lineage, meta("s", None), &[(BlobKind::Buffer, bytes)]).unwrap();
+        let mapped = matches!(store.extents(&manifest, 0).unwrap()[0].location, Location::Raw { .. });
         (manifest.stored_bytes * 10 / manifest.size_bytes, mapped)
     };
     let random = |number: u32| {
@@ -71,14 +71,14 @@ fn blobs_come_back() {
         for extent in file {
             assert_eq!(extent.offset, at);
             let wanted = &bytes[at as usize..(at + extent.length) as usize];
-            match extent.place {
-                Place::Raw { file, at, .. } => {
+            match extent.location {
+                Location::Raw { file, at, .. } => {
                     let mut found = vec![0; wanted.len()];
                     file.read_exact_at(&mut found, at).unwrap();
                     assert!(at % 4096 == 0 && found == wanted);
                 }
-                Place::Zeros => assert!(wanted.iter().all(|byte| *byte == 0)),
-                Place::Packed => {}
+                Location::Zeros => assert!(wanted.iter().all(|byte| *byte == 0)),
+                Location::Packed => {}
             }
             at += extent.length;
         }
@@ -91,10 +91,10 @@ fn blobs_come_back() {
 fn noise_is_mapped_in_one_piece_and_zeros_cost_nothing() {
     let directory = in_memory();
     let (store, lineage) = (open(directory.path()), LineageId::new());
-    let blobs = [(Kind::Buffer, noise(1, 40_000_000)), (Kind::Buffer, vec![0; 40_000_000])];
+    let blobs = [(BlobKind::Buffer, noise(1, 40_000_000)), (BlobKind::Buffer, vec![0; 40_000_000])];
     let manifest = save(&store, &lineage, meta("s", None), &blobs).unwrap();
     let extents = store.extents(&manifest, 0).unwrap();
-    assert!(extents.len() == 1 && matches!(extents[0].place, Place::Raw { .. }), "{extents:?}");
+    assert!(extents.len() == 1 && matches!(extents[0].location, Location::Raw { .. }), "{extents:?}");
     assert!(manifest.stored_bytes < 40_200_000, "{}", manifest.stored_bytes);
 }
 
@@ -115,7 +115,8 @@ fn a_small_change_in_a_large_buffer_costs_little() {
     let (store, lineage) = (open(directory.path()), LineageId::new());
     let mut bytes = noise(1, 200_000_123);
     let first =
-        save(&store, &lineage, meta("s", None), &[(Kind::Buffer, bytes.clone()), (Kind::Stream, text(1, 9))]).unwrap();
+        save(&store, &lineage, meta("s", None), &[(BlobKind::Buffer, bytes.clone()), (BlobKind::Stream, text(1, 9))])
+            .unwrap();
     let (at, end) = (64 << 20, 199_950_336);
     bytes[at..at + (1 << 20)].copy_from_slice(&noise(2, 1 << 20));
     bytes[end..].fill(1);
@@ -127,7 +128,8 @@ fn a_small_change_in_a_large_buffer_costs_little() {
     assert!(second.stored_bytes < (1 << 20) * 11 / 10, "{}", second.stored_bytes);
     assert!(read(&store, &second, 0) == bytes);
     // The same bytes, given whole, are the same blob.
-    let whole = save(&store, &lineage, meta("s", None), &[(Kind::Buffer, bytes), (Kind::Stream, text(1, 9))]).unwrap();
+    let whole =
+        save(&store, &lineage, meta("s", None), &[(BlobKind::Buffer, bytes), (BlobKind::Stream, text(1, 9))]).unwrap();
     assert_eq!(whole.stored_bytes, 0);
     assert_eq!(store.diff(&second, &whole).unwrap(), pyrepl3_store::Diff::default());
     let changed = store.diff(&first, &whole).unwrap().changed;
@@ -138,7 +140,7 @@ fn a_small_change_in_a_large_buffer_costs_little() {
 fn ranges_that_do_not_fit_are_refused() {
     let directory = in_memory();
     let (store, lineage) = (open(directory.path()), LineageId::new());
-    let blobs = [(Kind::Buffer, noise(1, 200_000)), (Kind::Stream, text(1, 200_000))];
+    let blobs = [(BlobKind::Buffer, noise(1, 200_000)), (BlobKind::Stream, text(1, 200_000))];
     let first = save(&store, &lineage, meta("s", None), &blobs).unwrap();
     let mut writer = store.begin(&lineage, meta("s", None)).unwrap();
     let refused: [(u32, u64, usize); 6] = [
@@ -186,7 +188,7 @@ fn checkpoints_are_listed_and_found() {
         nothing,
         "there is no checkpoint \"a\": there are none here; list the checkpoints to see their names and ids"
     );
-    let blobs = [(Kind::Stream, text(1, 9))];
+    let blobs = [(BlobKind::Stream, text(1, 9))];
     let first = save(&store, &lineage, meta("s", Some("a")), &blobs).unwrap();
     let second = save(&store, &lineage, meta("s", Some("a")), &blobs).unwrap();
     let third = save(&store, &other, meta("t", Some("a")), &blobs).unwrap();
@@ -233,12 +235,12 @@ proptest! {
     #[test]
     fn any_bytes_in_any_pieces_come_back(
         pieces in prop::collection::vec((any::<u64>(), 0usize..400_000, 0u8..3), 0..8),
-        kind in prop::sample::select(vec![Kind::Stream, Kind::Buffer]),
+        kind in prop::sample::select(vec![BlobKind::Stream, BlobKind::Buffer]),
     ) {
         let directory = in_memory();
         let (store, lineage) = (open(directory.path()), LineageId::new());
         let mut writer = store.begin(&lineage, meta("s", None)).unwrap();
-        let mut blob = if kind == Kind::Stream { writer.stream() } else { writer.buffer() };
+        let mut blob = if kind == BlobKind::Stream { writer.stream() } else { writer.buffer() };
         let mut whole = Vec::new();
         for (seed, length, what) in pieces {
             let piece = match what { 0 => noise(seed, length), 1 => text(seed % 1000, length), _ => vec![0; length] };
@@ -261,4 +263,18 @@ fn handles_go_from_thread_to_thread() {
     goes::<pyrepl3_store::Reader>();
     goes::<pyrepl3_store::BlobReader>();
     is_shared::<Store>();
+}
+
+#[test]
+fn empty_streams_without_end_are_refused() {
+    let directory = in_memory();
+    let config = StoreConfig { max_blobs: 1_000, ..StoreConfig::default() };
+    let store = Store::open(directory.path(), config).unwrap();
+    let mut writer = store.begin(&LineageId::new(), meta("s", None)).unwrap();
+    for number in 0..1_000 {
+        assert_eq!(writer.stream().finish().unwrap(), number);
+    }
+    let error = writer.stream().finish().unwrap_err();
+    assert!(matches!(error, Error::TooMany { limit: 1_000, .. }), "{error}");
+    assert!(matches!(writer.commit(body(0)), Err(Error::Misuse(_))));
 }

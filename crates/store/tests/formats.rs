@@ -6,25 +6,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{body, files, in_memory, meta, noise, numbers, open, packs, read, save, text};
-use pyrepl3_store::{Kind, LineageId, Place, Untrusted};
+use pyrepl3_store::{BlobKind, LineageId, Location, Untrusted};
 
 /// The newest, which the files of a new format are written in.
 const NEWEST: u32 = 2;
 
-fn first(format: u32) -> Vec<(Kind, Vec<u8>)> {
+fn first(format: u32) -> Vec<(BlobKind, Vec<u8>)> {
     let mut blobs = vec![
-        (Kind::Stream, text(1, 3_000)),
-        (Kind::Buffer, [vec![0; 20 << 16], noise(1, 20_000)].concat()),
-        (Kind::Buffer, noise(2, 33_000)),
+        (BlobKind::Stream, text(1, 3_000)),
+        (BlobKind::Buffer, [vec![0; 20 << 16], noise(1, 20_000)].concat()),
+        (BlobKind::Buffer, noise(2, 33_000)),
     ];
     if format >= 2 {
-        blobs.push((Kind::Buffer, numbers(5_000, |number| f64::from(number % 1000).to_le_bytes())));
-        blobs.push((Kind::Buffer, numbers(10_000, |number| (number * number % 1009).to_le_bytes())));
+        blobs.push((BlobKind::Buffer, numbers(5_000, |number| f64::from(number % 1000).to_le_bytes())));
+        blobs.push((BlobKind::Buffer, numbers(10_000, |number| (number * number % 1009).to_le_bytes())));
     }
     blobs
 }
 
-fn second(format: u32) -> Vec<(Kind, Vec<u8>)> {
+fn second(format: u32) -> Vec<(BlobKind, Vec<u8>)> {
     let mut blobs = first(format);
     blobs[0].1 = text(2, 3_000);
     blobs[1].1[65_536 * 3..65_536 * 4].fill(9);
@@ -74,7 +74,7 @@ fn files_are_read(format: u32) {
             assert_eq!(manifest.blob(number), Some((kind, bytes.len() as u64)));
             assert!(read(&store, &manifest, number) == bytes, "{name} {number}");
         }
-        assert!(matches!(store.extents(&manifest, 2).unwrap()[0].place, Place::Raw { .. }));
+        assert!(matches!(store.extents(&manifest, 2).unwrap()[0].location, Location::Raw { .. }));
     }
     // What is written now is recognised in what was written then.
     let lineage = LineageId::parse("kept").unwrap();

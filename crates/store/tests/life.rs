@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use common::{body, files, in_memory, meta, noise, open, read, save, text};
 use proptest::prelude::*;
-use pyrepl3_store::{CheckpointId, Error, Kind, LineageId, Manifest, Meta, Retention, Store};
+use pyrepl3_store::{BlobKind, CheckpointId, Error, LineageId, Manifest, Meta, Retention, Store};
 
 /// Blobs of which many are equal for different seeds.
-fn contents(seed: u64) -> Vec<(Kind, Vec<u8>)> {
+fn contents(seed: u64) -> Vec<(BlobKind, Vec<u8>)> {
     let mut shared = noise(seed % 3, 200_000);
     shared.extend(noise(seed, 70_000));
     vec![
-        (Kind::Stream, text(seed, 100_000)),
-        (Kind::Buffer, shared),
-        (Kind::Buffer, [vec![1; 20 << 16], noise(seed % 5, 300)].concat()),
+        (BlobKind::Stream, text(seed, 100_000)),
+        (BlobKind::Buffer, shared),
+        (BlobKind::Buffer, [vec![1; 20 << 16], noise(seed % 5, 300)].concat()),
     ]
 }
 
@@ -102,8 +102,12 @@ proptest! {
                     prop_assert!(!collected.postponed);
                     is_deleted(&mut model, &collected.deleted);
                     for session in ["s", "t"] {
-                        let unnamed = |(manifest, _): &&(Manifest, u64)| manifest.session == session && manifest.name.is_none();
-                        prop_assert!(model.values().filter(unnamed).count() <= last);
+                        for imported in [false, true] {
+                            let counted = |(manifest, _): &&(Manifest, u64)| {
+                                manifest.session == session && manifest.name.is_none() && manifest.is_imported() == imported
+                            };
+                            prop_assert!(model.values().filter(counted).count() <= last);
+                        }
                     }
                 }
                 Step::Sort => prop_assert!(store.collect(&Retention::default()).unwrap().deleted.is_empty()),
@@ -176,11 +180,11 @@ fn age_and_size_are_rules_too() {
 fn what_is_mapped_outlives_its_checkpoint() {
     let directory = in_memory();
     let (store, lineage) = (open(directory.path()), LineageId::new());
-    let manifest = save(&store, &lineage, meta("s", None), &[(Kind::Buffer, noise(1, 300_000))]).unwrap();
+    let manifest = save(&store, &lineage, meta("s", None), &[(BlobKind::Buffer, noise(1, 300_000))]).unwrap();
     let extents = store.extents(&manifest, 0).unwrap();
     store.delete(&manifest.id).unwrap();
     assert!(files(directory.path()).is_empty());
-    let pyrepl3_store::Place::Raw { file, at, .. } = &extents[0].place else { panic!("{extents:?}") };
+    let pyrepl3_store::Location::Raw { file, at, .. } = &extents[0].location else { panic!("{extents:?}") };
     let mut found = vec![0; 300_000];
     std::os::unix::fs::FileExt::read_exact_at(&**file, &mut found, *at).unwrap();
     assert!(found == noise(1, 300_000));

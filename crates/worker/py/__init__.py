@@ -4,7 +4,11 @@ One process tree (docs/design/processes.md): a zygote forks session inits, a ses
 worker runs user code. Which module does what:
 
     zygote      imports what the environment preloads, then forks; also the template of a pool
+    launcher    between zygote and session init: who is forked in which order
     session     session init: ancestor, reaper and undertaker of all in one session
+    adoption    a session that outlives its supervisor: what session init does about it
+    keeper      what it holds for the next supervisor
+    line        how a process of such a session asks it for another channel
     worker      the worker's life: set up, take requests one by one, leave
     channel     frames on a socket, with a single reader
     stop        SIGINT: raises only while the execution that it is meant for runs user code

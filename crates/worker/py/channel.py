@@ -2,6 +2,10 @@
 
 There is no reader thread. Whoever needs a frame reads: the main thread when it waits for its next request, any thread
 when it waits in `input()`. The one that reads hands a frame that is not its own to its owner, and wakes it.
+
+When the channel ends, so does the process; but where its session is to outlive the supervisor it has a line to session
+init, fetches another channel there, and goes on. What it was told it knows by number, and does not do twice; what may not
+have arrived it says again.
 """
 
 import array
@@ -20,6 +24,10 @@ _array, _NOW, _Blocking = array.array, socket.MSG_CMSG_CLOEXEC | socket.MSG_DONT
 # Room for the descriptors that come with a request: the channel of a snapshot.
 _FDS = socket.CMSG_SPACE(4 * array.array("i").itemsize)
 _len = len
+# A frame above this is read by the supervisor in pieces, which it could die between: it is kept until acknowledged.
+LARGE = 64 << 10
+# How many prompts that wait are told to a supervisor that takes over.
+_WAITING = 1000
 
 
 class Channel:
@@ -39,8 +47,15 @@ class Channel:
         self._asked = set()  # prompts whose thread still waits
         self._interrupts = set()
         self.on_request = None  # called when another thread read a request for the main thread
-        self._send_lock = _allocate_lock()
+        self._send_lock = _allocate_lock()  # taken after the other one, where both are
         self._seq = 0
+        # Where the session is to outlive its supervisor:
+        self.line = None
+        self.mark = None  # of the frozen process that this one was
+        self.member, self.parent = 0, None  # numbers of this branch, and of what it was branched from
+        self._last = 0  # the number of the last request
+        self._kept = []  # (number, frame) that may not have arrived: from the first large one on
+        self._round = 0  # how many channels there were
 
     def attach(self, fd):
         """In the worker: this is its descriptor."""
@@ -63,8 +78,13 @@ class Channel:
         self._waiters, self._requests, self._fds, self._answers = [], [], [], {}
         self._asked.clear()
         self._interrupts.clear()
+        self._last, self._kept = 0, []
         self._readable = _poll()
         self._readable.register(self.fd, select.POLLIN)
+
+    def descriptors(self):
+        """Descriptors that are the worker's own."""
+        return (self.fd,) if self.line is None else (self.fd, *self.line.descriptors())
 
     # ---- sending ----
 
@@ -81,17 +101,88 @@ class Channel:
                 self._seq -= 1
                 raise
             frame = _len(body).to_bytes(4, "big") + body
-            try:
-                sent = _write(self.fd, frame)
-                while sent < _len(frame):
-                    sent += _write(self.fd, memoryview(frame)[sent:])
-            except OSError:
-                self.abandon()
+            if self.line is not None and (self._kept or _len(body) > LARGE):
+                self._kept.append((self._seq, frame))
+            if self._put(frame):
+                return
+            if self.line is not None and not (self._kept and self._kept[-1][0] == self._seq):
+                self._kept.append((self._seq, frame))
+            ended = self._round
+        if self.line is None:
+            self.abandon()
+            return
+        with self._lock:
+            if self._round == ended:
+                self._renew()
+
+    def _put(self, frame):
+        """Writes a frame. False where the channel has ended."""
+        try:
+            sent = _write(self.fd, frame)
+            while sent < _len(frame):
+                sent += _write(self.fd, memoryview(frame)[sent:])
+        except OSError:
+            return False
+        return True
 
     def abandon(self):
         """The supervisor is gone, or user code closed the channel: there is nobody to work for."""
         if _getpid() == self.pid:
             _exit(1)
+
+    # ---- another channel, where the session outlives its supervisor ----
+
+    def _renew(self):
+        """Fetches another channel, and says again what may not have arrived. With the lock held."""
+        with self._send_lock:
+            if _getpid() != self.pid or not self.open:
+                return
+            fresh = self.line.fetch(
+                {
+                    "t": "channel",
+                    "request": self._last,
+                    "seq": self._seq,
+                    "kept": self._kept[0][0] if self._kept else None,
+                    "waiting": sorted(self._asked)[:_WAITING],
+                    "mark": self.mark,
+                    "parent": self.parent,
+                },
+                self._socket.close,
+            )
+            if fresh is None:
+                _exit(1)
+            self._replace(fresh)
+            # The start of a request whose rest will not come.
+            del self._buffer[:]
+            for fd in self._fds:
+                _close(fd)
+            self._fds = []
+            self._round += 1
+            for _seq, frame in self._kept:
+                if not self._put(frame):
+                    return  # ended again: whoever reads or writes next sees it
+            self._prune(0)
+        if self.on_request is not None:
+            self.on_request()  # the event loop still watches the one before
+
+    def _replace(self, fd):
+        try:
+            if self._socket.fileno() < 0:
+                raise OSError  # it has been given up, and another may have its number
+            _dup2(fd, self.fd, inheritable=False)
+            _close(fd)
+        except OSError:
+            # Or the limit on descriptors was lowered below where the channel was.
+            self._readable.unregister(self.fd)
+            self._socket.close()
+            self.fd, self._socket = fd, socket.socket(fileno=fd)
+            self._readable.register(fd, select.POLLIN)
+
+    def _prune(self, acknowledged):
+        """Forgets what has arrived: up to a number, and small frames that no large one comes before."""
+        kept = self._kept
+        while kept and (kept[0][0] <= acknowledged or _len(kept[0][1]) <= LARGE + 4):
+            del kept[0]
 
     # ---- receiving ----
 
@@ -196,7 +287,10 @@ class Channel:
         except OSError:
             data = b""
         if not data:
-            self.abandon()
+            if self.line is None:
+                self.abandon()
+            else:
+                self._renew()
             return False
         buffer = self._buffer
         buffer += data
@@ -212,11 +306,22 @@ class Channel:
 
     def _file(self, frame):
         op = frame["op"]
+        if self.line is not None and "n" in frame:
+            if frame["n"] <= self._last:
+                # A supervisor that took over cannot know whether it was read.
+                for fd in self._fds[: frame.get("fds", 0)]:
+                    _close(fd)
+                del self._fds[: frame.get("fds", 0)]
+                return
+            self._last = frame["n"]
         if op == "answer":
             if frame["input"] in self._asked:
                 self._answers[frame["input"]] = {"value": frame["value"]}
         elif op == "interrupt":
             self._interrupts.add(frame["id"])
+        elif op == "ack":
+            with self._send_lock:
+                self._prune(frame["seq"])
         else:
             self._interrupts.clear()
             if "fds" in frame:
@@ -234,3 +339,6 @@ class Channel:
             self._send_lock = _allocate_lock()
             self._reading = False
             self._socket.close()
+            if self.line is not None:
+                self.line.close()
+                self.line = None

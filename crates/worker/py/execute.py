@@ -102,7 +102,7 @@ class Executor:
 
     def descriptors(self):
         """Descriptors that are the worker's own."""
-        return (self.channel.fd, self.statm)
+        return (*self.channel.descriptors(), self.statm)
 
     def memory(self):
         """Resident memory in bytes."""

@@ -95,15 +95,6 @@ def _flush(writer):
     (_Text if isinstance(writer, _Text) else type(writer)).flush(writer)
 
 
-# Pids that this line of the session has had, one after the other.
-_line = set()
-
-
-def note_before(pid):
-    """The process that was live before this one, if there is one."""
-    _line.add(str(pid))
-
-
 class Files:
     """The open regular files of the process at one moment."""
 
@@ -150,34 +141,29 @@ class Files:
                     pass
 
     def _look_for_locks(self):
-        """Locks of this process on its open files: a list of (kind, exclusive, start, length, descriptor)."""
-        # A lock of the kind `flock` belongs to the open file: it is listed under whichever process took it.
-        _line.add(str(_getpid()))
-        return self._listed(_line)
+        """Locks on the open files: a list of (kind, exclusive, start, length, descriptor).
 
-    def _listed(self, pids):
-        """`pids`: whose, as text; None for those of the line and of processes that are gone."""
-        found = []
-        try:
-            lines = system.read("/proc/locks").decode(errors="replace").split("\n")
-        except OSError:
-            return found
-        me = str(_getpid())
-        by_inode = {}
-        for fd, ((device, inode), *_) in self.open.items():
-            by_inode[(os.major(device), os.minor(device), inode)] = fd
-        for line in lines:
-            parts = line.split()
-            if len(parts) < 8 or parts[1] == "->" or (parts[1] == "POSIX" and parts[4] != me):
+        The kernel tells them by open file. A lock of the kind `flock` belongs to that, whichever process of this line of
+        the session took it, be it gone by now; other lists name processes, and not those of other pid namespaces."""
+        found, seen = [], set()
+        for fd, (one, *_) in self.open.items():
+            try:
+                about = system.read(f"/proc/self/fdinfo/{fd}")
+            except OSError:
                 continue
-            if parts[4] not in (_line if pids is None else pids) and (pids is not None or system.born(parts[4])):
+            if b"lock:" not in about:
                 continue
-            major, minor, inode = parts[5].split(":")
-            fd = by_inode.get((int(major, 16), int(minor, 16), int(inode)))
-            if fd is not None:
-                start = int(parts[6])
-                length = 0 if parts[7] == "EOF" else int(parts[7]) - start + 1
-                found.append((parts[1], parts[3] == "WRITE", start, length, fd))
+            for line in about.decode().split("\n"):
+                # lock: 1: FLOCK ADVISORY WRITE 359 00:13:11691 0 EOF
+                parts = line.split()
+                if len(parts) < 9 or parts[0] != "lock:" or parts[2] not in ("FLOCK", "POSIX"):
+                    continue
+                kind, mode, start, end = parts[2], parts[4], int(parts[7]), parts[8]
+                key = (one, kind, mode, start, end)
+                if key not in seen:
+                    seen.add(key)
+                    length = 0 if end == "EOF" else int(end) - start + 1
+                    found.append((kind, mode == "WRITE", start, length, fd))
         return found
 
     def path(self, fd):
@@ -276,7 +262,7 @@ class Files:
         held = {self.open[fd][0] for _kind, _exclusive, _start, _length, fd in self.locks}
         if all(one in held for one, *_ in self.open.values()):
             return
-        for kind, _exclusive, _start, _length, fd in self._listed(None):
+        for kind, _exclusive, _start, _length, fd in self._look_for_locks():
             if kind == "FLOCK" and self.open[fd][0] not in held:
                 for other, (one, *_) in self.open.items():
                     if one == self.open[fd][0]:

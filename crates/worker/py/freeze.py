@@ -8,7 +8,8 @@ control channel and blocks on a channel of its own, which ends with the supervis
     frozen                 +-- give up pipes -- wait --> wake: new control channel, mend, serve
                                                  |----> branch: forks a session of its own, waits on
                                                  |----> save: forks a process that writes the state down, waits on
-                                                 +----> end-of-file: leaves without a trace
+                                                 +----> end-of-file: leaves without a trace; where it has a mark and
+                                                        a line to session init, fetches another channel, waits on
 """
 
 import _signal as _native
@@ -72,10 +73,11 @@ class Freezer:
 
     # ---- in the live process ----
 
-    def take(self, wake, others=(), track=False):
+    def take(self, wake, others=(), track=False, mark=None):
         """Freezes the present; `wake` is the frozen process's channel, `others` are descriptors of the supervisor's
         that it is not to have. In the live process: warnings that were not told before. In a process that was woken,
-        which may be much later: a `Woken`. `track`: for a checkpoint."""
+        which may be much later: a `Woken`. `track`: for a checkpoint. `mark`: by which a supervisor that takes over
+        knows the frozen process; one without a mark is of use to this supervisor only."""
         try:
             self.libraries.look()
             if self.libraries.cuda is not None:
@@ -111,7 +113,7 @@ class Freezer:
             try:
                 for fd in others:
                     _close(fd)
-                frozen = _Frozen(self, present, wake)
+                frozen = _Frozen(self, present, wake, mark)
                 if ready:
                     _write(ready[1], b"\0")
                 for fd in ready:
@@ -221,8 +223,9 @@ class _Present:
 
 
 class _Frozen:
-    def __init__(self, freezer, present, wake):
+    def __init__(self, freezer, present, wake, mark):
         self.freezer, self.present = freezer, present
+        self.line, self.mark = None if mark is None else freezer.channel.line, mark
         self.socket = _socket(fileno=wake)
         _setpgid(0, 0)
         _close(freezer.channel.fd)
@@ -240,7 +243,8 @@ class _Frozen:
         while True:
             request, fds = self.receive()
             if request is None:
-                _exit(0)
+                self.fetch()
+                continue
             op = request["op"]
             if op == "wake":
                 return self.wake(request, fds)
@@ -252,35 +256,46 @@ class _Frozen:
             elif op == "leave":
                 _exit(0)
 
+    def fetch(self):
+        """Another channel, from session init; where there is none, the end."""
+        fd = None if self.line is None else self.line.fetch({"t": "frozen", "mark": self.mark}, self.socket.close)
+        if fd is None:
+            _exit(0)
+        self.socket.close()
+        self.socket = _socket(fileno=fd)
+        self.send({"t": "frozen"})
+
     def send(self, message):
         body = encode(message).encode()
         try:
             self.socket.sendall(len(body).to_bytes(4, "big") + body)
         except OSError:
-            _exit(0)
+            pass  # the supervisor is gone, as the next read says
 
     def receive(self):
         size = array.array("i").itemsize
+        fds = array.array("i")
         try:
             head, ancillary, flags, _address = self.socket.recvmsg(4, _SPACE * size, _CMSG)
             if flags & _CTRUNC:
                 _exit(71)  # a channel that it needs is missing
-            fds = array.array("i")
             for _level, _kind, data in ancillary:
                 fds.frombytes(data[: len(data) - len(data) % size])
-            while head and len(head) < 4:
-                head += self.socket.recv(4 - len(head))
-            if not head:
-                return None, []
-            body = self.socket.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
+            while head and len(head) < 4 and (more := self.socket.recv(4 - len(head))):
+                head += more
+            length = int.from_bytes(head, "big")
+            body = self.socket.recv(length, socket.MSG_WAITALL) if len(head) == 4 else b""
         except OSError:
+            body, length = b"", 1
+        if not body or len(body) < length:
+            for fd in fds:
+                _close(fd)
             return None, []
         return decode(body.decode(), 0)[0], list(fds)
 
     # ---- another life ----
 
     def wake(self, request, fds):
-        files.note_before(request["before"])
         lost = []
         if request["keep"]:
             # One that stays usable is replaced before it is used up.
@@ -349,7 +364,11 @@ class _Frozen:
             system.mark_branch(request["member"])
         _prefer_to_die()
         system.set_name(present.name)
-        freezer.channel.attach_again(fds[0])
+        channel = freezer.channel
+        channel.attach_again(fds[0])
+        channel.mark = self.mark
+        if branched:
+            channel.member, channel.parent = request["member"], channel.member
         freezer.guard.attach_again()
         freezer.prompts.execution = None
         freezer.executor.attach()

@@ -79,6 +79,11 @@ def run(keeping, present, fd, frozen_channel):
     sink = None
     try:
         _close(frozen_channel)
+        line = keeping.executor.channel.line
+        if line is not None:
+            # Nobody asks for this process when its supervisor is gone.
+            line.close()
+            keeping.executor.channel.line = None
         sock = _socket(fileno=fd)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _IN_FLIGHT)
         system.set_name(b"pyrepl3-saver")

@@ -1,7 +1,8 @@
 """Session init: ancestor, subreaper, reaper and undertaker of all in one session. It runs no user code.
 
 A session that branches shares its init with its branches: they are a family, each with a channel of its own. A member
-ends with its channel: when the supervisor dies, the channels close, and nothing of the family stays behind.
+ends with its channel: when the supervisor dies, the channels close, and nothing of the family stays behind. Unless it is to
+linger: then it waits for another supervisor, for a time (`adoption`).
 """
 
 import gc
@@ -10,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import time
 
 from . import system
 
@@ -17,47 +19,123 @@ from . import system
 STATUSES = 1000
 # Seconds to wait for what a rollback ended, whose memory may be large.
 GONE_LIMIT = 1.0
+# Seconds to wait for the end of a branch's processes.
+BURY_LIMIT = 8.0
+# Descriptors that come with one frame at most.
+FDS = 64
+# Seconds that a supervisor may take over a frame, where another one may take its place.
+FRAME_LIMIT = 5.0
+
+
+class Refused(Exception):
+    """What was asked for is not done: why."""
 
 
 class Member:
     """One session of the family."""
 
-    def __init__(self, channel, worker, number=0):
-        self.socket = socket.socket(fileno=channel)
-        self.worker = worker
+    def __init__(self, channel, worker, pid, number=0, keeper=None):
+        self.socket = socket.socket(fileno=channel)  # None while there is no supervisor
+        self.worker, self.pid = worker, pid  # the worker's number, which the supervisor chose; its process, while it lives
         self.number = number  # of the branch; 0 for the session that there was first
+        self.keeper = keeper  # where it lingers
+        self.staying = []  # pids of what the next sweep spares
         self.waits = []  # (number, pid): children whose end the session waits for
 
-    def send(self, message):
+    def send(self, message, fds=()):
+        if self.socket is None:
+            return
         body = json.dumps(message).encode()
+        frame = len(body).to_bytes(4, "big") + body
         try:
-            self.socket.sendall(len(body).to_bytes(4, "big") + body)
+            if self.keeper is not None:
+                self.socket.settimeout(FRAME_LIMIT)
+            if fds:
+                frame = frame[socket.send_fds(self.socket, [frame], fds) :]
+            if frame:
+                self.socket.sendall(frame)
         except OSError:
-            # The supervisor is gone: the next read says so, and ends the session.
-            pass
+            # The supervisor is gone, which the next read says; or it is as good as that.
+            if self.keeper is not None:
+                self.hang_up()
 
     def receive(self):
-        data, fds, _flags, _address = socket.recv_fds(self.socket, 4, 8, socket.MSG_CMSG_CLOEXEC)
-        while data and len(data) < 4:
-            data += self.socket.recv(4 - len(data))
-        if not data:
-            return None, []
-        body = self.socket.recv(int.from_bytes(data, "big"), socket.MSG_WAITALL)
-        return json.loads(body), list(fds)
+        """The next request and its descriptors; (None, []) at the end of the channel, or of its sense."""
+        end = None if self.keeper is None else time.monotonic() + FRAME_LIMIT
+        data, fds, _flags, _address = socket.recv_fds(self.socket, 4, FDS, socket.MSG_CMSG_CLOEXEC)
+        request = None
+        try:
+            data += self._exactly(4 - len(data), end) if data else b""
+            size = int.from_bytes(data, "big")
+            if len(data) == 4 and not self.is_beyond(size):
+                body = self._exactly(size, end)
+                request = json.loads(body) if len(body) == size else None
+        except (OSError, ValueError, RecursionError):
+            pass
+        if isinstance(request, dict):
+            return request, list(fds)
+        for fd in fds:
+            os.close(fd)
+        return None, []
+
+    def _exactly(self, size, end):
+        data = bytearray()
+        while len(data) < size:
+            if end is not None:
+                self.socket.settimeout(max(end - time.monotonic(), 0.001))
+            piece = self.socket.recv(min(size - len(data), 1 << 20))
+            if not piece:
+                break
+            data += piece
+        return bytes(data)
+
+    def is_beyond(self, size):
+        return self.keeper is not None and size > self.keeper.frame
+
+    def hang_up(self):
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the other side has
+
+    def close(self):
+        if self.socket is not None:
+            self.socket.close()
+        if self.keeper is not None:
+            self.keeper.close()
+
+    def tell_spawned(self):
+        """Who the worker is. Where it could not be forked its channel says why."""
+        try:
+            fds = [] if self.pid is None else [system.pidfd(self.pid)]
+        except OSError:
+            fds = []
+        self.send({"t": "spawned", "worker": self.worker, "fds": len(fds)}, fds)
+        for fd in fds:
+            os.close(fd)
 
     def tell_exit(self, status):
-        exit = {"t": "exit", "pid": self.worker}
-        self.worker = None
-        if os.WIFSIGNALED(status):
-            self.send({**exit, "signal": os.WTERMSIG(status)})
-        else:
-            self.send({**exit, "code": os.WEXITSTATUS(status)})
+        """How the worker ended; without a status it is not known."""
+        how = {}
+        if status is not None:
+            how = {"signal": os.WTERMSIG(status)} if os.WIFSIGNALED(status) else {"code": os.WEXITSTATUS(status)}
+        self.pid = None
+        if self.keeper is not None:
+            self.keeper.exit = how
+        self.send({"t": "exit", "worker": self.worker, **how})
+
+    def begins(self, worker, pid):
+        """Another process is the worker."""
+        self.worker, self.pid = worker, pid
+        if self.keeper is not None:
+            self.keeper.exit = None
 
 
 class Init:
-    def __init__(self, channel, worker):
+    def __init__(self, member, adoption):
         self.members = []
         self.statuses = {}  # how children ended that nobody has asked for yet
+        self.adoption = adoption  # where a session of the family may linger
         self.wake, self.wake_end = os.pipe()
         os.set_blocking(self.wake_end, False)
         os.set_blocking(self.wake, False)
@@ -65,28 +143,34 @@ class Init:
         signal.set_wakeup_fd(self.wake_end, warn_on_full_buffer=False)
         self.poll = select.poll()
         self.poll.register(self.wake, select.POLLIN)
-        self.join(Member(channel, worker)).send({"t": "up"})
+        if adoption is not None:
+            adoption.attach(self, self.poll)
+        self.join(member).tell_spawned()
 
     def join(self, member):
         self.members.append(member)
         self.poll.register(member.socket, select.POLLIN)
+        if member.keeper is not None:
+            self.poll.register(member.keeper.listener, select.POLLIN)
         return member
 
     def fork(self, member, fds):
-        """Forks another worker; in the child, returns True."""
-        member.worker = fork(fds)
-        if member.worker == 0:
+        """Forks another worker; in the child, returns its descriptors."""
+        pid = fork(fds)
+        if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for one in self.members:
-                one.socket.close()
+                one.close()
             os.close(self.wake)
             os.close(self.wake_end)
-            return True
-        if member.worker and member.number:
+            return fds if self.adoption is None else [*fds, self.adoption.take_line()]
+        member.pid = pid
+        if pid and member.number:
             # Before it can lose a child, and before anything else is asked here.
-            system.mark_branch(member.number, member.worker)
-        return False
+            system.mark_branch(member.number, pid)
+        member.tell_spawned()
+        return None
 
     # ---- the ends of processes ----
 
@@ -96,7 +180,7 @@ class Init:
         except BlockingIOError:
             pass
         for pid, status in system.reap():
-            member = next((one for one in self.members if one.worker == pid), None)
+            member = next((one for one in self.members if one.pid == pid), None)
             if member is not None:
                 member.tell_exit(status)
                 continue
@@ -124,8 +208,10 @@ class Init:
         return [pid for pid in pids if system.branch_of(pid) not in others]
 
     def bury(self, member):
-        """Kills all of a member, daemons included, until nothing is left."""
-        while True:
+        """Kills all of a member, daemons included, until nothing is left. What the kernel does not end, because it waits
+        for a disk, say, must not hold up the rest of a family: then its first session has it."""
+        end = time.monotonic() + BURY_LIMIT
+        while len(self.members) == 1 or time.monotonic() < end:
             self.reap()
             left = self.only(member, system.descendants(self.belongings(member)))
             if not left:
@@ -135,12 +221,19 @@ class Init:
             waiter.register(self.wake, select.POLLIN)
             waiter.poll(20)
 
-    def roll_back(self, member, request):
+    def roll_back(self, member, request, fds):
         """A frozen process is the worker now: what is younger than it ends, the worker before it included."""
-        old, new = member.worker, request["worker"]
-        keep = {new, *request["keep"]}
-        member.worker = new
-        born = system.born(new)
+        given, spared = system.take_pids(fds), member.staying
+        member.staying = []
+        if not given or len(spared) + len(given) != 1 + request["keep"]:
+            # Without room for a descriptor the kernel drops it, and what is spared could not be told from the rest.
+            raise Refused("not all processes that stay were told")
+        old, new = member.pid, given[0]
+        if old == new:
+            old = None  # a supervisor that took over says it again
+        keep = {*spared, *given} - {None}
+        member.begins(request["worker"], new)
+        born = None if new is None else system.born(new)
         names, seen, quiet = [], set(), 0
         while quiet < 2:
             # Who loses its parent meanwhile becomes a child of this process: so those below the old worker are listed
@@ -171,8 +264,9 @@ class Init:
         # What takes longest is to take their memory apart; the new worker is woken meanwhile.
         system.await_ends([pid for pid in (old, *seen) if pid is not None], GONE_LIMIT)
         member.send({"t": "swept", "ended": names[:20]})
-        if new in self.statuses:
-            member.tell_exit(self.statuses.pop(new))
+        if new is None or new in self.statuses:
+            # It is gone already.
+            member.tell_exit(self.statuses.pop(new, None))
 
     def status(self, member, request):
         """How a child ended that a worker had before it was rolled back."""
@@ -195,44 +289,85 @@ class Init:
         while True:
             # A worker may have ended before the handler of SIGCHLD was there.
             self.reap()
-            ready = {fd for fd, _ in self.poll.poll()}
+            ready = {fd for fd, _ in self.poll.poll(None if self.adoption is None else self.adoption.patience())}
             self.reap()
             for member in list(self.members):
-                if member.socket.fileno() in ready:
+                if member.socket is not None and member.socket.fileno() in ready:
                     fds = self.serve(member)
                     if fds is not None:
                         return fds
+            if self.adoption is not None:
+                self.adoption.step(ready)
 
     def serve(self, member):
+        """Does one thing that the supervisor asks for. Returns the descriptors of a worker in a forked child only."""
         try:
             request, fds = member.receive()
         except OSError:
             request, fds = None, []
-        op = "end" if request is None else request["op"]
-        if op == "end":
-            self.bury(member)
-            if request is not None:
-                member.send({"t": "ended"})
-            if len(self.members) == 1:
-                os._exit(0)
-            self.members.remove(member)
-            self.poll.unregister(member.socket)
-            member.socket.close()
-        elif op == "spawn":
-            self.bury(member)
-            if self.fork(member, fds):
-                return fds
-        elif op == "rolled":
-            self.roll_back(member, request)
-        elif op == "wait":
-            self.status(member, request)
-        elif op == "member":
-            pid = request["worker"]
-            one = self.join(Member(fds[0], pid, request["number"]))
-            one.send({"t": "up"})
-            if pid in self.statuses:
-                one.tell_exit(self.statuses.pop(pid))
+        op = None if request is None else request.get("op")
+        try:
+            if request is None and member.keeper is not None:
+                self.adoption.orphan(member)
+            elif request is None or op == "end":
+                self.end(member, request is not None)
+            elif op == "spawn":
+                self.bury(member)
+                member.begins(request["worker"], None)
+                given, fds = fds, []
+                return self.fork(member, given)
+            elif op == "rolled":
+                self.roll_back(member, request, fds)
+            elif op == "staying":
+                member.staying += system.take_pids(fds)
+            elif op == "wait":
+                self.status(member, request)
+            elif op == "member":
+                self.take_in(request, fds)
+            elif member.keeper is not None and op == "keep":
+                member.keeper.keep(request["name"], fds)
+            elif member.keeper is not None and op == "release":
+                member.keeper.release(request["names"])
+            elif member.keeper is not None and op == "note":
+                member.keeper.write_down(request["text"])
+            else:
+                raise Refused("this session init does not know it")
+        except (Refused, LookupError, TypeError, ValueError, AttributeError) as error:
+            why = str(error) if isinstance(error, Refused) else f"the request is not understood: {error!r}"
+            member.send({"t": "refused", "op": str(op)[:80], "why": why})
+        finally:
+            for fd in fds:
+                os.close(fd)
         return None
+
+    def end(self, member, is_asked):
+        self.bury(member)
+        if is_asked:
+            member.send({"t": "ended"})
+        if len(self.members) == 1:
+            os._exit(0)
+        self.members.remove(member)
+        if member.socket is not None:
+            self.poll.unregister(member.socket)
+        if member.keeper is not None:
+            for one in (member.keeper.listener, *(stranger.socket for stranger in member.keeper.strangers)):
+                self.poll.unregister(one)
+        member.close()
+
+    def take_in(self, request, fds):
+        """A branch joins the family."""
+        worker, number, linger = request["worker"], request["number"], request.get("linger")
+        if linger is not None and self.adoption is None:
+            raise Refused("this family does not outlive its supervisor")
+        if len(fds) != (2 if linger is None else 3):
+            raise Refused("it takes a channel and a process, and a listening socket where it is to linger")
+        keeper = None if linger is None else self.adoption.keeper(fds.pop(), linger)
+        pidfd, channel = fds.pop(), fds.pop()
+        (pid,) = system.take_pids([pidfd])
+        one = self.join(Member(channel, worker, pid, number, keeper))
+        one.send({"t": "up"})
+        if pid is None or pid in self.statuses:
+            one.tell_exit(self.statuses.pop(pid, None))
 
 
 def fork(fds):
@@ -249,15 +384,18 @@ def fork(fds):
     return pid
 
 
-def main(fds):
-    """Session init's life. Returns in a forked worker, with its four descriptors."""
+def main(request, fds, adoption=None):
+    """Session init's life, as the request asks for. `adoption`: where the session is to linger. Returns in a forked worker,
+    with its four descriptors, and the line to session init where it is to linger."""
     gc.disable()
     os.setsid()
     system.become_subreaper()
     # The worker first: whoever waits for the session waits for it.
-    channel, *fds = fds
-    worker = fork(fds)
-    if worker == 0:
-        os.close(channel)
-        return fds
-    return Init(channel, worker).run()
+    channel, fds, listener = fds[0], fds[1:5], fds[5:]
+    pid = fork(fds)
+    if pid == 0:
+        for fd in (channel, *listener):
+            os.close(fd)
+        return fds if adoption is None else [*fds, adoption.take_line()]
+    keeper = None if adoption is None else adoption.keeper(*listener, request["linger"])
+    return Init(Member(channel, request["worker"], pid, keeper=keeper), adoption).run()

@@ -173,15 +173,39 @@ def kill(pids):
             pass
 
 
+def pidfd(pid):
+    """A descriptor of a process, to hand to the supervisor: another pid namespace has other numbers."""
+    if _pidfd_open is not None:
+        return _pidfd_open(pid)
+    fd = _libc.syscall(_PIDFD_OPEN, pid, 0)
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), "pidfd_open")
+    return fd
+
+
+def take_pids(pidfds):
+    """The pids that processes have here, None for one that is gone. Closes their descriptors, and empties the list."""
+    pids = []
+    while pidfds:
+        fd = pidfds.pop(0)
+        about = read(f"/proc/self/fdinfo/{fd}")
+        _close(fd)
+        pid = int(about.partition(b"\nPid:")[2].split(None, 1)[0])
+        pids.append(pid if pid > 0 else None)
+    return pids
+
+
 def await_ends(pids, seconds):
     """Waits until these processes are gone, or zombies: all of their threads, and what they have open. Not longer."""
     poll, left, end = select.poll(), set(), time.monotonic() + seconds
     try:
         for pid in pids:
-            fd = _libc.syscall(_PIDFD_OPEN, pid, 0)
-            if fd >= 0:
-                left.add(fd)
-                poll.register(fd, select.POLLIN)
+            try:
+                fd = pidfd(pid)
+            except OSError:
+                continue
+            left.add(fd)
+            poll.register(fd, select.POLLIN)
         while left and (rest := end - time.monotonic()) > 0:
             for fd, _events in poll.poll(rest * 1000):
                 poll.unregister(fd)
@@ -193,7 +217,7 @@ def await_ends(pids, seconds):
 
 
 # Python has it under a name only where it was built on a system that had it.
-_PIDFD_OPEN = 434
+_PIDFD_OPEN, _pidfd_open = 434, getattr(os, "pidfd_open", None)
 
 
 def _stat(pid):

@@ -102,7 +102,7 @@ class Loop:
         """Waits for the next request while the loop's tasks go on."""
         loop, channel = self.loop, self.channel
         while True:
-            wake = loop.create_future()
+            wake, fd = loop.create_future(), channel.fd
 
             def ready(wake=wake):
                 if not wake.done():
@@ -113,7 +113,8 @@ class Loop:
                 request = channel.request_now()
                 if request is not None:
                     return request
-                loop.add_reader(channel.fd, ready)
+                fd = channel.fd  # it may change meanwhile
+                loop.add_reader(fd, ready)
                 self.guard.mode = stop.IDLE
                 self._complete(wake)
             except (KeyboardInterrupt, SystemExit):
@@ -121,7 +122,7 @@ class Loop:
             finally:
                 self.guard.mode = stop.OFF
                 channel.on_request = None
-                loop.remove_reader(channel.fd)
+                loop.remove_reader(fd)
 
     def close(self):
         """Cancels what still runs, and closes the loop, as `asyncio.run` does."""

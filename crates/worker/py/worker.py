@@ -84,8 +84,9 @@ def prepare():
     prepared = Worker(children)
 
 
-def main(channel_fd, stdout, stderr, stdin):
-    """Serves one worker's control channel until it is told to leave. Never returns."""
+def main(channel_fd, stdout, stderr, stdin, line=None):
+    """Serves one worker's control channel until it is told to leave. `line`: to session init, where the session is to
+    outlive its supervisor. Never returns."""
     worker = prepared
     guard, channel, executor = worker.guard, worker.channel, worker.executor
     # Descriptors that user code opens begin at 3, as in any program.
@@ -96,11 +97,17 @@ def main(channel_fd, stdout, stderr, stdin):
     os.setpgid(0, 0)
     guard.attach()
     channel.attach(fd)
+    if line is not None:
+        from .line import Line
+
+        channel.line = Line(_high(line))
     setup = channel.request()
     mode = setup["mode"]
     try:
         worker.output.install()
         apply(setup)
+        if channel.line is not None:
+            channel.line.fit()
         if mode["real_stdin"]:
             streams.install_real_input()
         else:
@@ -158,7 +165,7 @@ def froze(request, channel, freezer):
             # The kernel leaves descriptors out for which there is no room.
             raise freeze.Refused(*freeze.TOO_MANY_OPEN)
         wake, *others = request["fds"]
-        outcome = freezer.branch(wake) if op == "branch" else freezer.take(wake, others, request.get("track"))
+        outcome = freezer.branch(wake) if op == "branch" else freezer.take(wake, others, request.get("track"), request.get("mark"))
     except Exception as error:
         why, how = f"{type(error).__name__}: {failure.message(error)}", ""
         if isinstance(error, freeze.Refused):

@@ -16,7 +16,7 @@ import time
 import traceback
 import warnings
 
-from . import inventory, session, system, worker
+from . import inventory, launcher, system, worker
 from .later import IDLE, Later
 from .libraries import Libraries
 
@@ -80,6 +80,8 @@ def main():
     os.dup2(null, 0)
     os.close(null)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Who starts the supervisor may have blocked signals: an interrupt would never come.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     request, _ = link.receive()
     if request is None:
         os._exit(0)
@@ -130,16 +132,28 @@ def serve(link):
         if op == "sweep":
             sweep(inits)
             continue
+
+        def leave():
+            link.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
         try:
-            pid = os.fork()
+            if op == "session":
+                pid, given = launcher.launch(request, fds, leave)
+            elif op == "template":
+                pid, given = os.fork(), None
+            else:
+                raise launcher.Refused(f"{op!r} is not known to this process")
+        except launcher.Refused as refused:
+            refuse(fds, str(refused))
+            continue
         except OSError as error:
             refuse(fds, f"fork: {error.strerror}")
             continue
+        if given is not None:
+            worker.main(*given)
         if pid == 0:
-            link.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            if op == "session":
-                worker.main(*session.main(fds))
+            leave()
             template(request["code"], fds)
         if op == "session":
             inits.add(pid)

@@ -178,18 +178,138 @@ fn unsuitable(found: &Found) -> FindError {
 }
 
 /// Every interpreter on the search path, each once, with what it says of itself.
+///
+/// A version manager's shim that does not answer is left out where an interpreter of its name is there: on the search
+/// path, or among the versions that stand beside the shims.
 pub fn list(search: &SearchPath) -> Vec<Result<Found, FindError>> {
-    let mut seen = std::collections::BTreeSet::new();
-    let mut found = Vec::new();
+    let mut known = Listed::default();
+    let mut shims = Vec::new();
     for program in search.programs() {
         match probe(&program) {
-            Ok(one) => {
-                if seen.insert((one.info.executable.clone(), one.info.prefix.clone())) {
-                    found.push(Ok(one));
-                }
-            }
-            Err(error) => found.push(Err(error)),
+            Ok(one) => known.add(one),
+            Err(error) if is_shim(&program) => shims.push((program, error)),
+            Err(error) => known.list.push(Err(error)),
         }
     }
+    for (shim, error) in shims {
+        let name = shim.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if !known.has(&name) {
+            versions_beside(&shim).iter().filter_map(|real| probe(real).ok()).for_each(|one| known.add(one));
+        }
+        if !known.has(&name) {
+            known.list.push(Err(error));
+        }
+    }
+    known.list
+}
+
+/// Interpreters found so far, each once.
+#[derive(Default)]
+struct Listed {
+    seen: std::collections::BTreeSet<(String, String)>,
+    list: Vec<Result<Found, FindError>>,
+}
+
+impl Listed {
+    fn add(&mut self, one: Found) {
+        if self.seen.insert((one.info.executable.clone(), one.info.prefix.clone())) {
+            self.list.push(Ok(one));
+        }
+    }
+
+    /// Whether one of them is what a command of this name would run: `python3.12` is any 3.12, `python` any 3.
+    fn has(&self, name: &str) -> bool {
+        let wanted = name.strip_prefix("python").filter(|wanted| !wanted.is_empty()).unwrap_or("3");
+        self.list.iter().flatten().any(|one| {
+            one.info.version.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    }
+}
+
+/// Whether a program is a script by which a version manager (pyenv) picks the interpreter. It answers only where a
+/// version of that name was chosen.
+fn is_shim(path: &Path) -> bool {
+    use std::io::Read;
+    let mut start = [0; 2];
+    let is_script = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok();
+    is_script && &start == b"#!" && path.parent().and_then(Path::file_name).is_some_and(|folder| folder == "shims")
+}
+
+/// The programs of a shim's name in pyenv's tree: `ROOT/versions/*/bin/NAME` for `ROOT/shims/NAME`.
+fn versions_beside(shim: &Path) -> Vec<PathBuf> {
+    let root = shim.parent().and_then(Path::parent);
+    let (Some(root), Some(name)) = (root, shim.file_name()) else { return Vec::new() };
+    let Ok(versions) = std::fs::read_dir(root.join("versions")) else { return Vec::new() };
+    let mut found: Vec<_> = versions.flatten().map(|version| version.path().join("bin").join(name)).collect();
+    found.retain(|path| is_program(path));
+    found.sort();
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn program(path: &Path, script: &str) {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// A pyenv in which no version was chosen: its shims only say so.
+    fn pyenv(root: &Path, versions: &[&str], shims: &[&str]) -> SearchPath {
+        for version in versions {
+            let home = root.join("versions").join(version);
+            let minor = version.rsplit_once('.').unwrap().0;
+            for name in ["python".to_owned(), "python3".to_owned(), format!("python{minor}")] {
+                program(
+                    &home.join("bin").join(name),
+                    &format!("printf '{version}\\n{0}/bin/python3\\n{0}\\ncpython\\n'", home.display()),
+                );
+            }
+        }
+        for shim in shims {
+            program(&root.join("shims").join(shim), "echo 'command not found' >&2; exit 127");
+        }
+        SearchPath { virtual_env: None, path: Some(root.join("shims").into_os_string()) }
+    }
+
+    fn listed(search: &SearchPath) -> Vec<String> {
+        let text = |one: &Result<Found, FindError>| match one {
+            Ok(found) => found.info.version.clone(),
+            Err(FindError::Broken { path, .. }) => format!("broken {}", path.rsplit('/').next().unwrap()),
+            Err(error) => error.to_string(),
+        };
+        let mut all: Vec<_> = list(search).iter().map(text).collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn the_interpreters_beside_pyenvs_shims_are_listed_in_their_place() {
+        let root = tempfile::tempdir().unwrap();
+        let search = pyenv(root.path(), &["3.10.4", "3.11.7", "3.11.8"], &["python3.10", "python3.11", "python3.12"]);
+        assert_eq!(listed(&search), ["3.10.4", "3.11.7", "3.11.8", "broken python3.12"]);
+        // One name for all versions is answered by any of them.
+        let search = pyenv(root.path(), &[], &["python", "python3"]);
+        assert_eq!(listed(&search), ["3.10.4", "3.11.7", "3.11.8", "broken python3.12"]);
+    }
+
+    #[test]
+    fn a_shim_is_left_out_where_the_real_one_is_on_the_search_path() {
+        let root = tempfile::tempdir().unwrap();
+        let shims = pyenv(root.path(), &["3.10.4", "3.11.7"], &["python3.11"]).path.unwrap();
+        let real = root.path().join("versions/3.11.7/bin");
+        let path = std::env::join_paths([PathBuf::from(shims), real]).unwrap();
+        assert_eq!(listed(&SearchPath { virtual_env: None, path: Some(path) }), ["3.11.7"]);
+    }
+
+    #[test]
+    fn a_broken_program_that_is_no_shim_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        program(&root.path().join("python3"), "exit 1");
+        let search = SearchPath { virtual_env: None, path: Some(root.path().as_os_str().to_owned()) };
+        assert_eq!(listed(&search), ["broken python3"]);
+    }
 }

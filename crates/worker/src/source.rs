@@ -15,6 +15,7 @@ macro_rules! modules {
 
 modules! {
     "_pyrepl3" => "__init__.py",
+    "_pyrepl3.adoption" => "adoption.py",
     "_pyrepl3.chance" => "chance.py",
     "_pyrepl3.channel" => "channel.py",
     "_pyrepl3.children" => "children.py",
@@ -71,8 +72,11 @@ modules! {
     "_pyrepl3.keep.variables" => "keep/variables.py",
     "_pyrepl3.keep.verify" => "keep/verify.py",
     "_pyrepl3.keep.words" => "keep/words.py",
+    "_pyrepl3.keeper" => "keeper.py",
     "_pyrepl3.later" => "later.py",
+    "_pyrepl3.launcher" => "launcher.py",
     "_pyrepl3.libraries" => "libraries.py",
+    "_pyrepl3.line" => "line.py",
     "_pyrepl3.loops" => "loops.py",
     "_pyrepl3.pools" => "pools.py",
     "_pyrepl3.present" => "present.py",

@@ -9,9 +9,21 @@
 
 from __future__ import annotations
 
+from . import _platform  # noqa: F401, I001  first: it says what is missing, where something is
 from . import sync
 from ._flow import MessageIterator
 from ._transaction import Transaction
+from .answers import (
+    Completeness,
+    Completion,
+    Completions,
+    Inspection,
+    PendingInput,
+    PoolStats,
+    Quantiles,
+    SessionStatus,
+    VariableInfo,
+)
 from .errors import (
     BadRequest,
     BadType,
@@ -22,6 +34,7 @@ from .errors import (
     CheckpointNotFound,
     EnvironmentFailed,
     ExecutionError,
+    NoEventLoop,
     NothingToUndo,
     NoTransaction,
     PoolClosed,
@@ -128,6 +141,16 @@ __all__ = [
     "ProgressMessage",
     "EvictedMessage",
     "WarningMessage",
+    # answers, and what messages are made of
+    "VariableInfo",
+    "Completion",
+    "Completions",
+    "Inspection",
+    "Completeness",
+    "SessionStatus",
+    "PendingInput",
+    "PoolStats",
+    "Quantiles",
     "Branch",
     "Snapshot",
     "Checkpoint",
@@ -150,6 +173,7 @@ __all__ = [
     "CheckpointNotFound",
     "EnvironmentFailed",
     "ExecutionError",
+    "NoEventLoop",
     "NoTransaction",
     "NothingToUndo",
     "PoolClosed",

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Union
 
-from . import _wire
+from . import _answers, _wire
 from ._channel import Channel
 from ._wire import Json
 from .errors import BadType
@@ -103,7 +103,7 @@ class CheckpointOperations:
 
         Those that are damaged are among them, and say so.
         """
-        return await self._usable().ask("checkpoints", _wire.checkpoints)
+        return await self._usable().ask("checkpoints", _answers.checkpoints)
 
     async def diff(self, a: CheckpointRef, b: CheckpointRef | None = None) -> list[Difference]:
         """What differs between two checkpoints, name by name; `a` is the older one.
@@ -114,7 +114,7 @@ class CheckpointOperations:
         fields: Json = {"a": checkpoint_id(a, "a")}
         if b is not None:
             fields["b"] = checkpoint_id(b, "b")
-        return await self._usable().ask("diff", _wire.differences, **fields)
+        return await self._usable().ask("diff", _answers.differences, **fields)
 
     async def delete_checkpoint(self, checkpoint: CheckpointRef) -> None:
         """Deletes a checkpoint, of whichever session. Others that share data with it keep that.

@@ -242,7 +242,11 @@ class Connection:
                 future.set_exception(from_failure(message))
             return
         if on_reply is not None:
-            on_reply(message)
+            try:
+                on_reply(message)
+            except Exception:
+                self._pending[reply_to] = pending  # It cannot be read: who waits hears why the connection is lost.
+                raise
         if not future.done():
             future.set_result(message)
 

@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 
 from ._binary import find_binary
 from ._connection import Connection, ErrorMaker
-from .errors import BinaryNotFound, Pyrepl3Error, SessionLost
+from .errors import BinaryNotFound, Pyrepl3Error, SessionLost, no_event_loop
 
 log = logging.getLogger("pyrepl3")
 
@@ -132,9 +132,11 @@ class Engine:
 async def attach(data: str | None) -> Connection:
     """A connection of the running event loop to the engine of a data directory; starts what is not there.
 
-    Give it back with `release`. Raises `BinaryNotFound`, `ProtocolError`, `SessionLost`.
+    Give it back with `release`. Raises `BinaryNotFound`, `ProtocolError`, `SessionLost`, `NoEventLoop`.
     """
-    loop = asyncio.get_running_loop()
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        raise no_event_loop()
     key = None if data is None else os.path.realpath(data)
     with _locked():
         _drop_closed_loops()

@@ -9,6 +9,7 @@ Portal.run ── call_soon_threadsafe ──▶  a task of the coroutine
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import queue
 import threading
@@ -28,10 +29,14 @@ Make = Callable[[], Coroutine[Any, Any, T]]
 """Makes a coroutine, in the loop."""
 
 
-def like(_: Callable[Concatenate[Any, P], object]) -> Callable[[Callable[..., R]], Callable[Concatenate[Any, P], R]]:
-    """Gives a method the parameters of its asynchronous counterpart, for type checkers."""
+def like(
+    other: Callable[Concatenate[Any, P], object],
+) -> Callable[[Callable[..., R]], Callable[Concatenate[Any, P], R]]:
+    """Gives a method the parameters of its asynchronous counterpart, for type checkers, `help()` and editors."""
 
     def same(method: Callable[..., R]) -> Callable[Concatenate[Any, P], R]:
+        own, theirs = inspect.signature(method), inspect.signature(other)
+        method.__signature__ = theirs.replace(return_annotation=own.return_annotation)  # type: ignore[attr-defined]
         return method
 
     return same

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-from . import _wire
+from . import _answers, _wire
 from ._channel import Channel
 from ._transaction import SnapshotRef, Transaction, snapshot_id
 from ._wire import Json
@@ -74,7 +74,7 @@ class StateOperations:
 
     async def snapshots(self) -> list[Snapshot]:
         """The states that the session can return to, and keeps frozen. At once, also while code runs."""
-        return await self._usable().ask("snapshots", _wire.snapshots)
+        return await self._usable().ask("snapshots", _answers.snapshots)
 
     async def drop_snapshot(self, snapshot: SnapshotRef) -> None:
         """Gives a snapshot up. At once. Raises `SnapshotNotFound`, and `BadValue` for one that was not asked for by

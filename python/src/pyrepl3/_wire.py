@@ -30,14 +30,11 @@ from .messages import (
 from .parts import (
     Branch,
     Changes,
-    Checkpoint,
-    Difference,
     Frame,
     Lost,
     PackageDifference,
     ProcessExit,
     PythonInfo,
-    Snapshot,
     Variable,
 )
 
@@ -110,6 +107,7 @@ def output(m: Json) -> OutputMessage:
         timestamp=m["timestamp"],
         session_id=m.get("session_id"),
         execution_id=m.get("execution_id"),
+        seq=m.get("seq"),
         stream=m["stream"],
         data=m["data"],
         bytes=None if exact is None else b64decode(exact),
@@ -124,6 +122,7 @@ def prompt(m: Json) -> InputMessage:
         timestamp=m["timestamp"],
         session_id=m.get("session_id"),
         execution_id=m.get("execution_id"),
+        seq=m.get("seq"),
         prompt=m["prompt"],
         password=m.get("password", False),
         answered=m.get("answered", False),
@@ -137,6 +136,7 @@ def display(m: Json) -> DisplayMessage:
         timestamp=m["timestamp"],
         session_id=m.get("session_id"),
         execution_id=m.get("execution_id"),
+        seq=m.get("seq"),
         data=m["data"],
         metadata=m.get("metadata") or {},
         display_id=m.get("display_id"),
@@ -153,6 +153,7 @@ def result(
         timestamp=m["timestamp"],
         session_id=m.get("session_id"),
         execution_id=m.get("execution_id"),
+        seq=m.get("seq"),
         value=m.get("value"),
         repr=m.get("repr"),
         value_type=m.get("value_type"),
@@ -178,6 +179,7 @@ def error(
         timestamp=m["timestamp"],
         session_id=m.get("session_id"),
         execution_id=m.get("execution_id"),
+        seq=m.get("seq"),
         status=m["status"],
         ename=m["ename"],
         evalue=m["evalue"],
@@ -210,10 +212,11 @@ def ready(m: Json) -> ReadyMessage:
         timestamp=m["timestamp"],
         session_id=m.get("session_id"),
         execution_id=m.get("execution_id"),
+        seq=m.get("seq"),
         protocol_version=m["protocol_version"],
         server_version=m.get("server_version", ""),
         capabilities=m.get("capabilities") or [],
-        python=_python(m),
+        python=python_info(m),
     )
 
 
@@ -224,6 +227,7 @@ def session_lost(m: Json) -> SessionLostMessage:
         timestamp=m["timestamp"],
         session_id=m.get("session_id"),
         execution_id=m.get("execution_id"),
+        seq=m.get("seq"),
         reason=m["reason"],
         exit=_exit(m),
         recovered=m.get("recovered", False),
@@ -268,7 +272,7 @@ def branched(m: Json) -> BranchedMessage:
     """The message of a `branched`."""
     branches = [
         Branch(
-            session_id=each["session_id"], parent=each["parent"], branched_at=each["branched_at"], python=_python(each)
+            session_id=each["session_id"], parent=each["parent"], branched_at=each["branched_at"], python=python_info(each)
         )
         for each in m["branches"]
     ]
@@ -284,22 +288,6 @@ def evicted(m: Json) -> EvictedMessage:
         kind=m.get("kind", "named"),
         reason=m.get("reason") or "",
     )
-
-
-def snapshots(m: Json) -> list[Snapshot]:
-    """The snapshots of a `reply` to `snapshots`."""
-    return [
-        Snapshot(
-            snapshot_id=each["snapshot_id"],
-            name=each.get("name"),
-            kind=each["kind"],
-            created_at=each["created_at"],
-            age=each["age"],
-            execution_count=each["execution_count"],
-            memory=each.get("memory"),
-        )
-        for each in m["data"]
-    ]
 
 
 def checkpoint_created(m: Json) -> CheckpointCreatedMessage:
@@ -349,40 +337,6 @@ def progress(m: Json) -> ProgressMessage:
     )
 
 
-def checkpoints(m: Json) -> list[Checkpoint]:
-    """The checkpoints of a `reply` to `checkpoints`."""
-    return [
-        Checkpoint(
-            checkpoint_id=each["checkpoint_id"],
-            name=each.get("name"),
-            session_id=each.get("session_id") or "",
-            parent=each.get("parent"),
-            created_at=each.get("created_at", 0.0),
-            size_bytes=each.get("size_bytes", 0),
-            stored_bytes=each.get("stored_bytes", 0),
-            python=each.get("python") or "",
-            variables=each.get("variables", 0),
-            lost=each.get("lost", 0),
-            damaged=each.get("damaged"),
-        )
-        for each in m["data"]
-    ]
-
-
-def differences(m: Json) -> list[Difference]:
-    """The differences of a `reply` to `diff`."""
-    return [
-        Difference(
-            name=each["name"],
-            change=each["change"],
-            type=each.get("type") or "",
-            size_before=each.get("size_before"),
-            size_after=each.get("size_after"),
-        )
-        for each in m["data"]
-    ]
-
-
 def _variables(m: Json) -> list[Variable]:
     return [
         Variable(name=each["name"], tier=each["tier"], size=each.get("size", 0), type=each.get("type") or "")
@@ -400,6 +354,7 @@ def _head(m: Json) -> Json:
         "timestamp": m["timestamp"],
         "session_id": m.get("session_id"),
         "execution_id": m.get("execution_id"),
+        "seq": m.get("seq"),
     }
 
 
@@ -415,7 +370,8 @@ def _exit(m: Json) -> ProcessExit | None:
     return ProcessExit(end.get("code"), end.get("signal"), end.get("out_of_memory", False))
 
 
-def _python(m: Json) -> PythonInfo | None:
+def python_info(m: Json) -> PythonInfo | None:
+    """The interpreter that is told of under `python`."""
     info = m.get("python")
     if info is None:
         return None

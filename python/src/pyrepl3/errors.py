@@ -1,11 +1,12 @@
 """Errors. Every failure is a `Pyrepl3Error` that says what happened, why, and what to do.
 
 The codes are those of the wire protocol (`docs/protocol.md`) and never change their meaning; the client
-adds ``binary_not_found`` and, for code that failed, ``execution_`` followed by the status of its end.
+adds ``binary_not_found``, ``no_event_loop`` and, for code that failed, ``execution_`` followed by the status of its end.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -209,6 +210,12 @@ class ProtocolError(Pyrepl3Error):
     default_code = "protocol_error"
 
 
+class NoEventLoop(Pyrepl3Error, RuntimeError):
+    """The asynchronous client was used where no event loop of asyncio runs: under trio, say."""
+
+    default_code = "no_event_loop"
+
+
 class Unsupported(Pyrepl3Error):
     """A later version brings this."""
 
@@ -260,4 +267,20 @@ def later(feature: str) -> Unsupported:
     return Unsupported(
         f"{feature} is not available yet",
         "this version runs sessions of an engine of its own; a later version brings the service",
+    )
+
+
+def no_event_loop() -> NoEventLoop:
+    """The error where no event loop of asyncio runs; names what runs in its place, where that tells."""
+    other = ""
+    if sniffio := sys.modules.get("sniffio"):  # Other libraries tell it that they run.
+        try:
+            other = str(sniffio.current_async_library())
+        except Exception:  # Nothing runs that it knows of.
+            other = ""
+    return NoEventLoop(
+        "pyrepl3.Session and SessionPool need a running event loop of asyncio",
+        f"the event loop that runs here is {other}'s" if other else "none runs in this thread",
+        "call it inside asyncio.run(…), or use pyrepl3.sync, which needs none"
+        + (f"; under {other}, from a thread of its own" if other else ""),
     )

@@ -25,7 +25,6 @@ from .parts import (
 )
 
 
-
 class MessageType(str, Enum):
     """The `type` of a message."""
 
@@ -61,7 +60,7 @@ class MessageType(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """What all messages have."""
+    """What all messages have. `seq` is the message's number in its session's log, where the engine tells it."""
 
     type: ClassVar[MessageType]
 
@@ -69,6 +68,7 @@ class Message:
     timestamp: float = 0.0
     session_id: str | None = None
     execution_id: str | None = None
+    seq: int | None = None
 
 
 # ---- from the client -------------------------------------------------------------------------------------
@@ -88,6 +88,7 @@ class ExecuteMessage:
     timestamp: float | None = None
     transaction_policy: TransactionPolicy | str | None = None
     timeout: float | None = None
+    seq: int | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +165,7 @@ class ResultMessage(Message):
 
     `value` is exact for None, bool, int, finite float, str, and lists and string-keyed dicts of those, at
     most 1 MiB; for anything else it is None, and `repr`, `value_type` and the MIME bundle `data` describe it.
+    `has_value` tells that None from the value None.
     `duration` is in seconds, `memory_delta` in bytes. `stdout`, `stderr` and `displays` are what the execution
     printed and showed, within the limits of `Execution`; `warnings` what it was warned of.
     """
@@ -183,6 +185,16 @@ class ResultMessage(Message):
     stderr: str = field(default="", repr=False)
     displays: list[DisplayMessage] = field(default_factory=list, repr=False)
     warnings: list[str] = field(default_factory=list, repr=False)
+
+    @property
+    def has_value(self) -> bool:
+        """Whether `value` is exactly what the code came to.
+
+        False where that is an object that `value` cannot carry: then `value_type` names its type. Code that does not
+        end with an expression comes to None, as a function without a `return` does.
+        """
+        # Of None the engine tells no type: nothing is shown of it.
+        return self.value is not None or self.value_type in (None, "NoneType")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,6 +247,10 @@ class ReadyMessage(Message):
     server_version: str = ""
     capabilities: list[str] = field(default_factory=list)
     python: PythonInfo | None = None
+    earliest: int | None = None
+    """The number of the session's earliest event that is kept; of the next one where none is."""
+    last: int | None = None
+    """The number of its last event."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,11 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from . import _engine
+from . import _answers, _engine
 from ._channel import Channel, OnInput
 from ._connection import Connection
 from ._wire import Json
+from .answers import PoolStats
 from .errors import BadRequest, BadType, BadValue, PoolClosed, Pyrepl3Error, SessionClosed
 from .options import (
     Environment,
@@ -297,11 +298,14 @@ class SessionPool:
             with suppress(Pyrepl3Error):
                 await session.interrupt()
 
-    async def stats(self) -> dict[str, Any]:
-        """Counts and times (in seconds) of the pool: `idle`, `leased`, `waiting`, `hits`, … (`docs/protocol.md`)."""
+    async def stats(self) -> PoolStats:
+        """How the pool is, and what it has done."""
         connection = self._usable()
-        reply = await connection.request({"type": "pool_stats", "pool_id": self._id})
-        return dict(reply["data"])
+        found: list[PoolStats] = []
+        request: Json = {"type": "pool_stats", "pool_id": self._id}
+        # Read while it is dispatched: what cannot be read is a broken protocol.
+        await connection.request(request, lambda message: found.append(_answers.pool_stats(message)))
+        return found[0]
 
     async def shutdown(self) -> None:
         """Ends it and its sessions, those on loan too. Returns when their processes are gone. May be repeated."""
@@ -312,13 +316,17 @@ class SessionPool:
                 self._finalizer()
             return
         if self._ending is None:
-            if connection.loop is not asyncio.get_running_loop():
+            if connection.loop is not asyncio._get_running_loop():
                 self._usable()  # Raises.
             self._ended = True
             self._ending = connection.loop.create_task(self._end(connection))
         await asyncio.shield(self._ending)
 
     stop = shutdown
+
+    async def aclose(self) -> None:
+        """The same as `shutdown`, for `contextlib.aclosing`."""
+        await self.shutdown()
 
     async def _end(self, connection: Connection) -> None:
         if self._finalizer is not None:

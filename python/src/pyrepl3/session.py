@@ -16,6 +16,7 @@ from ._channel import Channel, OnInput
 from ._checkpoints import CheckpointOperations, CheckpointRef, checkpoint_id
 from ._connection import Connection, ErrorMaker
 from ._flow import MessageIterator
+from ._questions import Questions
 from ._state import StateOperations
 from ._wire import Json
 from .errors import BadRequest, BadType, BadValue, Pyrepl3Error, SessionClosed, later
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from .pool import SessionPool
 
 
-class Session(StateOperations, CheckpointOperations):
+class Session(StateOperations, CheckpointOperations, Questions):
     """A session with the embedded engine. Also an async context manager, which starts it and shuts it down.
 
     The constructor does no I/O. Arguments:
@@ -153,7 +154,7 @@ class Session(StateOperations, CheckpointOperations):
         """Starts it, and the engine if it is the first. Does nothing when it is started already.
 
         Raises `BinaryNotFound`, `PythonNotFound`, `EnvironmentFailed`, what `restore` raises with `from_checkpoint`
-        and `autosave`, and `SessionClosed` after a shutdown.
+        and `autosave`, `SessionClosed` after a shutdown, and `NoEventLoop` where asyncio does not run.
         """
         if self._ended or (self._channel is not None and self.closed):
             raise _ended(self)
@@ -230,7 +231,7 @@ class Session(StateOperations, CheckpointOperations):
                 self._finalizer()
             return
         if self._ending is None:
-            if channel.connection.loop is not asyncio.get_running_loop():
+            if channel.connection.loop is not asyncio._get_running_loop():
                 channel.check()  # Raises.
             self._ended = True
             self._ending = channel.connection.loop.create_task(self._end(channel))
@@ -251,6 +252,10 @@ class Session(StateOperations, CheckpointOperations):
         finally:
             channel.close(_shut_down)
             await _engine.release(connection)
+
+    async def aclose(self) -> None:
+        """The same as `shutdown`, for `contextlib.aclosing`."""
+        await self.shutdown()
 
     async def __aenter__(self) -> Session:
         await self.start()
@@ -365,40 +370,6 @@ class Session(StateOperations, CheckpointOperations):
     async def interrupt(self) -> None:
         """Stops what runs; returns when it has ended, at once if nothing runs. What is queued runs then."""
         await self._usable().request("interrupt")
-
-    # ---- questions -------------------------------------------------------------------------------------
-
-    async def variables(self) -> list[dict[str, Any]]:
-        """The variables: dicts of `name`, `type`, `repr`, `size` (bytes), `shape`, `module`. Waits its turn."""
-        return list(await self._usable().request("variables"))
-
-    async def complete(self, code: str, cursor: int | None = None) -> dict[str, Any]:
-        """Completions at the cursor (in code points; the end by default). Waits its turn.
-
-        A dict of `matches` (dicts of `text`, `type`) and the part of the code that they replace, `start` and `end`.
-        """
-        check_count(cursor, "cursor", 0)
-        fields = {"code": code} if cursor is None else {"code": code, "cursor": cursor}
-        return dict(await self._usable().request("complete", **fields))
-
-    async def inspect(self, name: str) -> dict[str, Any]:
-        """What a name or dotted path is. Waits its turn.
-
-        A dict of `found`, `name`, `type`, `repr`, `signature`, `doc`, `file`, `line`, `source`.
-        """
-        return dict(await self._usable().request("inspect", name=name))
-
-    async def is_complete(self, code: str) -> dict[str, Any]:
-        """Whether code is complete: a dict of `status` ("complete", "incomplete", "invalid") and `indent`."""
-        return dict(await self._usable().request("is_complete", code=code))
-
-    async def status(self) -> dict[str, Any]:
-        """How the session is, at once, also while code runs.
-
-        A dict of `state`, `running`, `queued`, `inputs` (the prompts that wait), `execution_count`,
-        `incarnation`, `pid`, `python` and more: `docs/protocol.md`.
-        """
-        return dict(await self._usable().request("status"))
 
     def events(self) -> MessageIterator:
         """What the session says outside executions. An async iterator, which ends with the session.

@@ -28,6 +28,7 @@ from ._portal import Call, Make, Portal, like
 from ._prompts import Prompts
 from ._sync_transaction import Transaction
 from ._transaction import SnapshotRef
+from .answers import Completeness, Completions, Inspection, PoolStats, SessionStatus, VariableInfo
 from .errors import Pyrepl3Error
 from .execution import Execution
 from .messages import (
@@ -124,6 +125,10 @@ class Session:
                 self._finalizer = None
                 self._portal = None
 
+    def close(self) -> None:
+        """The same as `shutdown`, for `contextlib.closing`."""
+        self.shutdown()
+
     def __enter__(self) -> Session:
         self.start()
         return self
@@ -204,23 +209,23 @@ class Session:
         """As `pyrepl3.Session.interrupt`, from another thread than the one in `execute`."""
         self._entered().run(self._inner.interrupt)
 
-    def variables(self) -> list[dict[str, Any]]:
+    def variables(self) -> list[VariableInfo]:
         """As `pyrepl3.Session.variables`."""
         return self._entered().run(self._inner.variables)
 
-    def complete(self, code: str, cursor: int | None = None) -> dict[str, Any]:
+    def complete(self, code: str, cursor: int | None = None) -> Completions:
         """As `pyrepl3.Session.complete`."""
         return self._entered().run(lambda: self._inner.complete(code, cursor))
 
-    def inspect(self, name: str) -> dict[str, Any]:
+    def inspect(self, name: str) -> Inspection:
         """As `pyrepl3.Session.inspect`."""
         return self._entered().run(lambda: self._inner.inspect(name))
 
-    def is_complete(self, code: str) -> dict[str, Any]:
+    def is_complete(self, code: str) -> Completeness:
         """As `pyrepl3.Session.is_complete`."""
         return self._entered().run(lambda: self._inner.is_complete(code))
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> SessionStatus:
         """As `pyrepl3.Session.status`."""
         return self._entered().run(self._inner.status)
 
@@ -391,7 +396,7 @@ class SessionPool:
             back = partial(self._inner._give_back, session._inner)
             self._entered().run(back, stop=back)
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> PoolStats:
         """As `pyrepl3.SessionPool.stats`."""
         return self._entered().run(self._inner.stats)
 
@@ -403,6 +408,10 @@ class SessionPool:
             self._portal = None
 
     stop = shutdown
+
+    def close(self) -> None:
+        """The same as `shutdown`, for `contextlib.closing`."""
+        self.shutdown()
 
     def __enter__(self) -> SessionPool:
         self.start()

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
@@ -49,6 +50,21 @@ def setup(name: str) -> str:
     )
 
 
+@pytest.fixture
+def joblibs_remains() -> Iterator[None]:
+    """What joblib's processes share has names, which a process of its own removes when they have ended. That one ends
+    with the session, which leaves no process behind, before it has done so."""
+    shared = Path("/dev/shm")
+    before = set(shared.iterdir())
+    yield
+    for path in set(shared.iterdir()) - before:
+        if path.name.startswith("sem.loky-"):
+            path.unlink(missing_ok=True)
+        elif path.name.startswith("joblib_memmapping_folder_"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.mark.usefixtures("joblibs_remains")
 @pytest.mark.parametrize("name", WORK)
 @pytest.mark.parametrize("used_before", [True, False])
 async def test_a_pool_works_before_and_after_a_rollback_and_in_branches(name: str, used_before: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 import support
@@ -30,6 +31,12 @@ ZOMBIE = """
 def has_zombie():
     with open("/proc/thread-self/children") as children:
         return any(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "Z" for pid in children.read().split())
+"""
+ZOMBIES = """
+def zombies():
+    with open("/proc/thread-self/children") as children:
+        pids = [int(pid) for pid in children.read().split()]
+    return [pid for pid in pids if open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "Z"]
 """
 FAMILY = f"""
 import subprocess, sys
@@ -210,6 +217,121 @@ async def test_one_signal_for_a_frozen_process_and_one_of_the_users(python: str)
             try: os.waitpid(os.spawnlp(os.P_NOWAIT, "true", "true"), 0)
             finally: children._waitpid = waited"""
         await run(session, textwrap.dedent(code))
+        assert await run(session, "got") == [1]
+
+
+HANDLER = """
+import os, signal, sys
+got = []
+signal.signal(signal.SIGCHLD, lambda *_: got.append(1))
+def change(how): signal.pthread_sigmask(how, [signal.SIGCHLD])
+def run_one(): return os.spawnlp(os.P_NOWAIT, "true", "true")
+"""
+
+
+async def ends_unseen(session: Session, snapshot: Any) -> None:
+    """The frozen process of a snapshot ends, and its signal is pending."""
+    await run(session, "change(signal.SIG_BLOCK)")
+    await session.drop_snapshot(snapshot)
+    await until(session, "any(each not in mine for each in zombies())")
+
+
+async def test_a_signal_that_was_told_while_its_child_was_waited_for_is_not_told_again(python: str) -> None:
+    """It comes within the wait, before that can be counted; the next one of a frozen process is none of the user's."""
+    async with Session(python=python) as session:
+        made = await session.snapshot()
+        await run(session, HANDLER + ZOMBIES + "mine = []")
+        for wait in ("os.waitpid(run_one(), 0)", "run_one(); os.wait()", "os.waitid(os.P_PID, run_one(), os.WEXITED)"):
+            await run(session, f"got.clear(); {wait}")
+            assert await run(session, "got") == [1]
+            await ends_unseen(session, made)
+            await run(session, "change(signal.SIG_UNBLOCK)")
+            assert await run(session, "got") == [1]
+            made = await session.snapshot()
+
+
+async def test_a_zombie_of_the_users_is_told_once(python: str) -> None:
+    async with Session(python=python) as session:
+        made = await session.snapshot()
+        await run(session, HANDLER + ZOMBIES + "mine = [run_one()]")
+        await until(session, "got == [1] and zombies() == mine")
+        await ends_unseen(session, made)
+        await run(session, "change(signal.SIG_UNBLOCK)")
+        assert await run(session, "got") == [1]
+        # Another one is news, also where its signal and a frozen process's are one; waiting for them is none.
+        made = await session.snapshot()
+        await ends_unseen(session, made)
+        await run(session, "mine.append(run_one())")
+        await until(session, "set(mine) <= set(zombies())")
+        await run(session, "change(signal.SIG_UNBLOCK)")
+        assert await run(session, "got") == [1, 1]
+        assert await run(session, "[os.waitpid(pid, 0)[1] for pid in mine]") == [0, 0]
+        assert await run(session, "got") == [1, 1]
+
+
+async def test_a_signal_that_comes_while_another_is_looked_into(python: str) -> None:
+    """A second frozen process ends while the first one is reaped: its signal comes when it has been reaped, too."""
+    async with Session(python=python) as session:
+        made = await session.snapshot()
+        await run(session, HANDLER + ZOMBIES + "mine = []")
+        await ends_unseen(session, made)
+        code = """
+            children = sys.modules["_pyrepl3.children"]
+            waited = children._waitpid
+            def wait(*arguments):
+                found = waited(*arguments)
+                if found[0]:
+                    seen.append(found[0])
+                    signal.raise_signal(signal.SIGCHLD)
+                return found
+            seen = []
+            children._waitpid = wait
+            try: change(signal.SIG_UNBLOCK)
+            finally: children._waitpid = waited"""
+        await run(session, textwrap.dedent(code))
+        assert await run(session, "len(seen), got") == "(1, [])"
+        # What is nobody's end is the user's.
+        await run(session, "signal.raise_signal(signal.SIGCHLD)")
+        assert await run(session, "got") == [1]
+
+
+@pytest.mark.parametrize("where", ["quiet", "_is_about_to_begin", "heard", "reap", "zombies", "_let_signals_come"])
+async def test_a_signal_that_comes_before_another_is_looked_into(python: str, where: str) -> None:
+    """At a call of the handler's, which looks at both then."""
+    async with Session(python=python) as session:
+        made = await session.snapshot()
+        await run(session, HANDLER + ZOMBIES + "mine = []")
+        await ends_unseen(session, made)
+        code = f"""
+            def profile(frame, event, argument):
+                if event == "call" and frame.f_code.co_name == {where!r} and not came:
+                    came.append(1)
+                    signal.raise_signal(signal.SIGCHLD)
+            came = []
+            sys.setprofile(profile)
+            change(signal.SIG_UNBLOCK)
+            sys.setprofile(None)"""
+        await run(session, textwrap.dedent(code))
+        assert await run(session, "came, got") == "([1], [])"
+
+
+async def test_a_thread_that_waits_and_a_frozen_process_that_ends(python: str) -> None:
+    async with Session(python=python) as session:
+        made = await session.snapshot()
+        await run(session, HANDLER + ZOMBIES + "import threading\nread, write = os.pipe(); mine = []")
+        await run(session, "pid = os.fork()\nif pid == 0:\n    os.close(write); os.read(read, 1); os._exit(0)")
+        await run(session, "thread = threading.Thread(target=os.waitpid, args=(pid, 0)); thread.start()")
+        # Not with the signal blocked: another thread would get it.
+        alone = "open('/proc/thread-self/children').read().split() == [str(pid)]"
+        for _ in range(2):
+            await session.drop_snapshot(made)
+            await until(session, alone)
+            assert await run(session, "got") == []
+            made = await session.snapshot()
+        await run(session, "os.close(write); thread.join()")
+        await until(session, "got == [1]")
+        await session.drop_snapshot(made)
+        await until(session, alone.replace("[str(pid)]", "[]"))
         assert await run(session, "got") == [1]
 
 

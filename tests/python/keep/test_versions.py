@@ -1,16 +1,24 @@
 """Saved under one version of Python, loaded under each other."""
 
-from pathlib import Path
-
 import pytest
 import tools
+from known_state import PYENV
 from versions import CHECK, SETUP
 
-PYTHONS = sorted(Path.home().glob(".pyenv/versions/3.1[0-3].*/bin/python"))
+PYTHONS = sorted(PYENV.glob("versions/3.1[0-3].*/bin/python"))
 
 
-@pytest.mark.parametrize("there", PYTHONS, ids=lambda path: "to " + path.parts[-3])
-@pytest.mark.parametrize("here", PYTHONS, ids=lambda path: "from " + path.parts[-3])
+def pairs():
+    """Each with each; those without the newest take long together."""
+    found = []
+    for here in PYTHONS:
+        for there in PYTHONS:
+            marks = () if PYTHONS[-1] in (here, there) else pytest.mark.long
+            found.append(pytest.param(here, there, marks=marks, id=f"from {here.parts[-3]} to {there.parts[-3]}"))
+    return found
+
+
+@pytest.mark.parametrize(("here", "there"), pairs())
 def test_versions(here, there, tmp_path):
     body = tools.save(tmp_path, SETUP, python=str(here))
     assert not body["lost"]

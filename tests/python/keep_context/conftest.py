@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from .harness import interpreters
+from known_state import interpreters
 
 INTERPRETERS = interpreters()
 

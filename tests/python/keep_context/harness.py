@@ -5,31 +5,14 @@ from __future__ import annotations
 import json
 import marshal
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 KEEP = Path(__file__).resolve().parents[3] / "crates" / "worker" / "py" / "keep"
 DRIVER = Path(__file__).with_name("driver.py")
-OLDEST, NEWEST = 10, 13
 
 Items = list[dict[str, Any]]
-
-
-def interpreters() -> dict[str, str]:
-    """Each supported version of CPython that this machine has; at least the one that runs the tests."""
-    found = {f"{sys.version_info[0]}.{sys.version_info[1]}": sys.executable}
-    for minor in range(OLDEST, NEWEST + 1):
-        version = f"3.{minor}"
-        installed = sorted(Path("~/.pyenv/versions").expanduser().glob(f"{version}.*/bin/python"))
-        on_path = shutil.which(f"python{version}")
-        if installed:
-            found.setdefault(version, str(installed[-1]))
-        elif on_path is not None and ".pyenv/shims" not in on_path:
-            found.setdefault(version, on_path)
-    return dict(sorted(found.items(), key=lambda item: int(item[0].partition(".")[2])))
 
 
 def steps(python: str, *todo: Any, preload: tuple[str, ...] = (), cwd: Path | None = None) -> list[Any]:

@@ -630,8 +630,8 @@ class Run:
     async def compare(self, what: str) -> None:
         answer = await self.session.inspect("_probe")
         try:
-            found, ids = json.loads(answer["doc"])
-        except (KeyError, TypeError, ValueError):
+            found, ids = json.loads(answer.doc or "")
+        except (TypeError, ValueError):
             raise Mismatch(f"{what}\n  the session does not tell its state: {answer}") from None
         expected, _ = self.model.canonical()
         if found != expected:

@@ -3,7 +3,7 @@
 use super::report::Table;
 use crate::Done;
 use pyrepl3_engine::protocol::Message;
-use pyrepl3_engine::{Engine, EngineConfig, PoolOptions, SearchPath, Session, SessionOptions};
+use pyrepl3_engine::{Engine, EngineConfig, Event, PoolOptions, SearchPath, Session, SessionOptions};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -18,6 +18,7 @@ pub(super) async fn measure(table: &mut Table, interpreter: &Path) -> Done {
     starts(table, &engine).await?;
     executions(table, &engine).await?;
     output(table, &engine).await?;
+    readers(table, &engine).await?;
     memory(table, &engine).await?;
     pools(table, &engine).await?;
     engine.shutdown().await;
@@ -60,7 +61,7 @@ async fn executions(table: &mut Table, engine: &Engine) -> Done {
     for _ in 0..table.times(2000) {
         let mut execution = session.execute("print(time.time_ns())").map_err(why)?;
         while let Some(message) = execution.next().await {
-            if let Message::OutputMessage(output) = message {
+            if let Message::OutputMessage(output) = &*message {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(why)?;
                 let printed = Duration::from_nanos(output.data.trim().parse::<u64>().map_err(why)?);
                 samples.push(now.saturating_sub(printed).as_secs_f64());
@@ -84,7 +85,7 @@ async fn executions(table: &mut Table, engine: &Engine) -> Done {
             let mut execution = session.execute(text.as_str()).map_err(why)?;
             let mut first = None;
             while let Some(message) = execution.next().await {
-                if let (Message::OutputMessage(output), None) = (message, first) {
+                if let (Message::OutputMessage(output), None) = (&*message, first) {
                     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(why)?;
                     let line = output.data.lines().next().unwrap_or("0");
                     first = Some(now.saturating_sub(Duration::from_nanos(line.parse().map_err(why)?)).as_secs_f64());
@@ -104,9 +105,9 @@ async fn printed(session: &Session, code: &str) -> Done<(usize, f64)> {
     let mut execution = session.execute(code).map_err(why)?;
     let mut bytes = 0;
     while let Some(message) = execution.next().await {
-        match message {
+        match &*message {
             Message::OutputMessage(output) => bytes += output.data.len(),
-            Message::ErrorMessage(error) => return Err(error.traceback),
+            Message::ErrorMessage(error) => return Err(error.traceback.clone()),
             _ => {}
         }
     }
@@ -123,6 +124,63 @@ async fn output(table: &mut Table, engine: &Engine) -> Done {
         table.add("output", vec![bytes as f64 / 1e6 / seconds]);
         let (_, seconds) = printed(&session, "for i in range(1_000_000): print(i)").await?;
         table.add("prints", vec![seconds]);
+    }
+    session.shutdown().await;
+    Ok(())
+}
+
+/// Seconds of processor time that this process has used.
+fn used() -> Done<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").map_err(why)?;
+    // After the name: fields 14 and 15 of proc(5), in hundredths of a second.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).ok_or("no processor time");
+    Ok((ticks(11)? + ticks(12)?) / 100.0)
+}
+
+/// Reads to the end of an execution: bytes of output, and the most memory that the supervisor held meanwhile, in MB.
+async fn read_all<Next: AsyncFnMut() -> Option<Event>>(mut next: Next) -> (usize, f64) {
+    let (mut bytes, mut most) = (0, 0.0_f64);
+    while let Some(event) = next().await {
+        match &*event {
+            Message::OutputMessage(output) => {
+                bytes += output.data.len();
+                most = most.max(resident());
+            }
+            Message::ResultMessage(_) => break,
+            _ => {}
+        }
+    }
+    (bytes, most)
+}
+
+/// What it costs that many read one session: processor time of the supervisor for each GB that a reader got, and by how
+/// much its memory grew meanwhile.
+async fn readers(table: &mut Table, engine: &Engine) -> Done {
+    let session = engine.start(SessionOptions::default()).await.map_err(why)?;
+    for (key, memory, count) in [("one_reader", "one_memory", 1), ("sixteen_readers", "sixteen_memory", 16)] {
+        for _ in 0..table.times(5) {
+            let (before, resident_before) = (used()?, resident());
+            // Begun before the execution, whose own reader is the last of them.
+            let mut reading = Vec::new();
+            for _ in 1..count {
+                let mut events = session.follow(None).map_err(why)?;
+                reading.push(tokio::spawn(async move { read_all(async move || events.next().await).await }));
+            }
+            let mut execution =
+                session.execute("chunk = 'x' * 999_999\nfor _ in range(1000): print(chunk)").map_err(why)?;
+            reading.push(tokio::spawn(async move { read_all(async move || execution.next().await).await }));
+            let mut most = resident_before;
+            for one in reading {
+                let (bytes, seen) = one.await.map_err(why)?;
+                if bytes != 1_000_000_000 {
+                    return Err(format!("a reader got {bytes} bytes of a billion"));
+                }
+                most = most.max(seen);
+            }
+            table.add(key, vec![(used()? - before) / f64::from(count)]);
+            table.add(memory, vec![most - resident_before]);
+        }
     }
     session.shutdown().await;
     Ok(())

@@ -41,6 +41,14 @@ const ROWS: &[Row] = &[
     row("output_python", "100 MB of output, Python client", "", Unit::Rate, &[("peer_output", "")]),
     row("prints", "a million `print(i)`, Rust API", "≤ 1.5 s", Unit::Time, &[("peer_prints", "≥ 3×")]),
     row(
+        "sixteen_readers",
+        "1 GB of output to 16 readers: processor time for each GB that a reader got",
+        "≤ 1.7 times one reader's",
+        Unit::Time,
+        &[("one_reader", "≥ 0.6×")],
+    ),
+    row("sixteen_memory", "… the supervisor's growth meanwhile", "", Unit::Megabytes, &[("one_memory", "")]),
+    row(
         "idle_pss",
         "idle bare session, PSS of its processes, 100 open",
         "≤ 4 MB",
@@ -234,6 +242,7 @@ impl Table {
                 Some(("again", _)) => "run again ",
                 Some(("small", _)) => "unguarded ",
                 Some(("dd", _)) => "dd ",
+                Some(("one", _)) => "one reader ",
                 Some(("dill", _)) => "dill ",
                 Some(("cloudpickle", _)) => "cloudpickle ",
                 Some(("kishu", _)) => "Kishu ",

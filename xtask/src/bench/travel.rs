@@ -97,7 +97,7 @@ async fn returns(table: &mut Table, engine: &Engine) -> Done {
             let request = under("x = 1; raise ValueError(time.time_ns())", TransactionPolicy::RollbackOnFailure);
             let mut execution = session.execute(request).map_err(why)?;
             while let Some(message) = execution.next().await {
-                if let Message::ErrorMessage(error) = message {
+                if let Message::ErrorMessage(error) = message.into_message() {
                     if !error.rolled_back {
                         return Err(format!("it was not rolled back: {}", error.traceback));
                     }

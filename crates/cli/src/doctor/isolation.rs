@@ -1,8 +1,9 @@
 //! What the kernel offers to keep code apart. This version uses none of it; a later one will.
 
-use super::Missing;
+use super::missing::Missing;
+use super::proc_file::read;
+use landlock::{AccessFs, LandlockStatus, Ruleset, RulesetAttr, RulesetCreated};
 use serde::Serialize;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// The layers.
@@ -80,10 +81,6 @@ pub(crate) fn look() -> Isolation {
     }
 }
 
-pub(super) fn read(path: impl AsRef<Path>) -> String {
-    std::fs::read_to_string(path).unwrap_or_default()
-}
-
 fn user_namespaces() -> Layer {
     let number = |path: &str| read(path).trim().parse::<u64>().ok();
     let forbidden = forbidden(
@@ -117,15 +114,36 @@ fn forbidden(most: Option<u64>, clone: Option<u64>, apparmor: Option<u64>) -> Op
     }
 }
 
+/// Asks the system call. Which answer is right is only known once a ruleset was applied, so a thread applies one to
+/// itself that forbids nothing that it does, and ends.
 fn landlock() -> Layer {
-    let modules = read("/sys/kernel/security/lsm");
-    if modules.is_empty() {
-        return Layer::new(None, "/sys/kernel/security is not there to tell");
+    let ask = || {
+        Ruleset::default()
+            .handle_access(AccessFs::Execute)
+            .and_then(Ruleset::create)
+            .and_then(RulesetCreated::restrict_self)
+    };
+    let thread = std::thread::Builder::new().name("landlock".into()).spawn(ask);
+    match thread.map(std::thread::JoinHandle::join) {
+        Ok(Ok(Ok(status))) => landlock_layer(status.landlock),
+        Ok(Ok(Err(error))) => Layer::new(Some(false), format!("a ruleset could not be applied: {error}")),
+        Ok(Err(_)) => Layer::new(None, "the thread that was to try it failed"),
+        Err(error) => Layer::new(None, format!("there was no thread to try it on: {error}")),
     }
-    if modules.trim().split(',').any(|module| module == "landlock") {
-        Layer::new(Some(true), "enabled")
-    } else {
-        Layer::new(Some(false), format!("not among the kernel's security modules ({})", modules.trim()))
+}
+
+fn landlock_layer(status: LandlockStatus) -> Layer {
+    match status {
+        LandlockStatus::Available { kernel_abi: Some(abi), .. } => {
+            Layer::new(Some(true), format!("version {abi} of its interface"))
+        }
+        LandlockStatus::Available { effective_abi, .. } => {
+            Layer::new(Some(true), format!("version {effective_abi} of its interface"))
+        }
+        LandlockStatus::NotEnabled => Layer::new(Some(false), "the kernel has it, and it is switched off"),
+        LandlockStatus::NotImplemented => {
+            Layer::new(Some(false), "the kernel does not know the system call, or a seccomp filter forbids it")
+        }
     }
 }
 
@@ -205,6 +223,19 @@ mod tests {
         assert_eq!((both.layout, both.v1_controllers), ("hybrid", vec!["memory".to_owned()]));
         assert_eq!(both.group.as_deref(), Some("/nowhere/cgroup"));
         assert_eq!(cgroups("", "").layout, "none");
+    }
+
+    #[test]
+    fn landlock_is_told_from_the_answer_of_the_kernel() {
+        let newest = LandlockStatus::Available { effective_abi: landlock::ABI::V5, kernel_abi: Some(99) };
+        assert_eq!(landlock_layer(newest), Layer::new(Some(true), "version 99 of its interface"));
+        let known = LandlockStatus::Available { effective_abi: landlock::ABI::V5, kernel_abi: None };
+        assert_eq!(landlock_layer(known), Layer::new(Some(true), "version 5 of its interface"));
+        assert_eq!(landlock_layer(LandlockStatus::NotEnabled).available, Some(false));
+        assert_eq!(landlock_layer(LandlockStatus::NotImplemented).available, Some(false));
+        // This thread is not restricted by the look.
+        assert_ne!(landlock().available, None);
+        assert!(Command::new("true").status().unwrap().success());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What bounds a session here, and what of the kernel the engine relies on.
 
-use super::Missing;
-use super::isolation::read;
+use super::missing::Missing;
+use super::proc_file::read;
+use crate::descriptors;
 use rustix::process::{PidfdFlags, Resource, getrlimit};
 use serde::Serialize;
 
@@ -12,8 +13,10 @@ pub(crate) struct Limits {
     pub(crate) processors: Option<usize>,
     pub(crate) memory_bytes: Option<u64>,
     pub(crate) memory_available_bytes: Option<u64>,
-    /// Of one process; sessions cost this program some six each.
+    /// What this program was started with, and its sessions begin with.
     pub(crate) open_files: Option<u64>,
+    /// What this program has raised its own to; each session costs it some six.
+    pub(crate) open_files_engine: Option<u64>,
     pub(crate) open_files_hard: Option<u64>,
     /// Of this user, all together.
     pub(crate) processes: Option<u64>,
@@ -34,7 +37,8 @@ pub(crate) fn look() -> Limits {
         processors: std::thread::available_parallelism().ok().map(std::num::NonZero::get),
         memory_bytes: kibibytes(&memory, "MemTotal:"),
         memory_available_bytes: kibibytes(&memory, "MemAvailable:"),
-        open_files: files.current,
+        open_files: descriptors::started_with(),
+        open_files_engine: files.current,
         open_files_hard: files.maximum,
         processes: getrlimit(Resource::Nproc).current,
         pipe_user_pages_soft: read("/proc/sys/fs/pipe-user-pages-soft").trim().parse().ok(),
@@ -62,7 +66,7 @@ impl Limits {
                 "use a newer kernel, or, in a container, allow pidfd_open in its seccomp profile",
             ));
         }
-        if let Some(files) = self.open_files.filter(|files| *files < FILES) {
+        if let Some(files) = self.open_files_engine.filter(|files| *files < FILES) {
             missing.push(Missing::new(
                 "open files",
                 format!("{files} are allowed, and each session takes some six of them"),

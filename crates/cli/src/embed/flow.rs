@@ -13,13 +13,32 @@ pub(super) struct Flow {
     acknowledged: AtomicU64,
     open: AtomicBool,
     ended: AtomicBool,
+    closed: AtomicBool,
     moved: Notify,
 }
 
 impl Flow {
-    /// Waits until more may be sent.
+    /// The client has let go of the session: nothing more is sent.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.moved.notify_waiters();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Waits until nothing more is to be sent.
+    pub(super) async fn closed(&self) {
+        self.wait_for(Flow::is_closed).await;
+    }
+
+    /// Waits until more may be sent, or nothing more is to be.
     pub(super) async fn room(&self) {
         self.wait_for(|flow| {
+            if flow.is_closed() {
+                return true;
+            }
             let sent = flow.sent.load(Ordering::Acquire);
             flow.open.load(Ordering::Acquire) || sent.saturating_sub(flow.acknowledged.load(Ordering::Acquire)) < WINDOW
         })

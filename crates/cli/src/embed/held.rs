@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum Holding {
     Own(Session),
     Loan { lease: Lease, pool_id: String },
 }
 
 #[derive(Debug, Default)]
 struct Tables {
-    sessions: HashMap<String, Place>,
+    sessions: HashMap<String, Holding>,
     pools: HashMap<String, Pool>,
     flows: HashMap<(String, Option<String>), Arc<Flow>>,
 }
@@ -33,8 +33,8 @@ impl Held {
             return Err(Failure::new(Code::BadRequest, "the request names no session", "", "give its session_id"));
         };
         match self.lock().sessions.get(id) {
-            Some(Place::Own(session)) => Ok(session.clone()),
-            Some(Place::Loan { lease, .. }) => Ok((**lease).clone()),
+            Some(Holding::Own(session)) => Ok(session.clone()),
+            Some(Holding::Loan { lease, .. }) => Ok((**lease).clone()),
             None => Err(Failure::new(
                 Code::SessionClosed,
                 format!("this connection has no session {id}"),
@@ -48,7 +48,7 @@ impl Held {
         self.lock().pools.get(id).cloned().ok_or_else(|| unknown_pool(id))
     }
 
-    pub(super) fn put_session(&self, id: &str, place: Place) {
+    pub(super) fn put_session(&self, id: &str, place: Holding) {
         self.lock().sessions.insert(id.to_owned(), place);
     }
 
@@ -64,13 +64,13 @@ impl Held {
     pub(super) fn take_own(&self, id: &str) -> Result<Session, Failure> {
         let mut tables = self.lock();
         match tables.sessions.get(id) {
-            Some(Place::Loan { .. }) => Err(Failure::new(
+            Some(Holding::Loan { .. }) => Err(Failure::new(
                 Code::BadRequest,
                 format!("session {id} is on loan from a pool"),
                 "only its pool ends it",
                 "release it to its pool",
             )),
-            Some(Place::Own(session)) => {
+            Some(Holding::Own(session)) => {
                 let session = session.clone();
                 tables.sessions.remove(id);
                 Ok(session)
@@ -83,7 +83,7 @@ impl Held {
     pub(super) fn take_loan(&self, id: &str, pool: &str) -> Result<Lease, Failure> {
         let mut tables = self.lock();
         match tables.sessions.remove(id) {
-            Some(Place::Loan { lease, pool_id }) if pool_id == pool => Ok(lease),
+            Some(Holding::Loan { lease, pool_id }) if pool_id == pool => Ok(lease),
             other => {
                 if let Some(place) = other {
                     tables.sessions.insert(id.to_owned(), place);
@@ -104,17 +104,32 @@ impl Held {
         let (mut own, mut loans) = (Vec::new(), Vec::new());
         for (_, place) in tables.sessions.drain() {
             match place {
-                Place::Own(session) => own.push(session),
-                Place::Loan { lease, .. } => loans.push(lease),
+                Holding::Own(session) => own.push(session),
+                Holding::Loan { lease, .. } => loans.push(lease),
             }
         }
         (own, tables.pools.drain().map(|(_, pool)| pool).collect(), loans)
     }
 
-    /// The window of an execution, or of what belongs to none.
-    pub(super) fn flow(&self, session: &str, execution: Option<&str>) -> Arc<Flow> {
+    /// A new window, of an execution or of what belongs to none. An execution whose id is being used already, and that will
+    /// be refused, has one that nobody else knows.
+    pub(super) fn new_flow(&self, session: &str, execution: Option<&str>) -> Arc<Flow> {
         let key = (session.to_owned(), execution.map(str::to_owned));
-        self.lock().flows.entry(key).or_default().clone()
+        let flow = Arc::new(Flow::default());
+        let mut tables = self.lock();
+        if execution.is_none() || !tables.flows.contains_key(&key) {
+            tables.flows.insert(key, flow.clone());
+        }
+        flow
+    }
+
+    /// The client has let go of a session: nothing of it is sent any more.
+    pub(super) fn close_flows(&self, session: &str) {
+        for ((id, _), flow) in &self.lock().flows {
+            if id == session {
+                flow.close();
+            }
+        }
     }
 
     pub(super) fn known_flow(&self, session: &str, execution: Option<&str>) -> Option<Arc<Flow>> {
@@ -122,8 +137,13 @@ impl Held {
         self.lock().flows.get(&key).cloned()
     }
 
-    pub(super) fn forget_flow(&self, session: &str, execution: Option<&str>) {
-        self.lock().flows.remove(&(session.to_owned(), execution.map(str::to_owned)));
+    /// Nothing more goes through a window. Another one of the same name stays: of a session that was lent again, say.
+    pub(super) fn forget_flow(&self, session: &str, execution: Option<&str>, flow: &Arc<Flow>) {
+        let key = (session.to_owned(), execution.map(str::to_owned));
+        let mut tables = self.lock();
+        if tables.flows.get(&key).is_some_and(|known| Arc::ptr_eq(known, flow)) {
+            tables.flows.remove(&key);
+        }
     }
 
     /// Code of this session is being stopped: what it has written comes without being waited for.

@@ -1,15 +1,20 @@
 //! The engine for a program that embeds it: the wire protocol of `docs/protocol.md` over stdio, or over connections that
 //! the program hands to it one by one.
 
+mod cancellers;
 mod checkpoints;
 mod connection;
 mod flow;
 mod held;
+mod peer;
+mod pools;
+mod sessions;
 mod state;
+mod wire;
 
 use crate::args::{Common, EngineArgs};
 use crate::{exit, message};
-use connection::Connection;
+use connection::serve;
 use pyrepl3_engine::Engine;
 use rustix::fd::AsFd;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
@@ -30,7 +35,7 @@ pub(crate) async fn main(common: &Common, args: &EngineArgs) -> u8 {
         if args.handoff {
             handoff(&engine).await
         } else {
-            Connection::serve(engine.clone(), tokio::io::stdin(), tokio::io::stdout()).await;
+            serve(engine.clone(), tokio::io::stdin(), tokio::io::stdout()).await;
             Ok(())
         }
     };
@@ -57,6 +62,8 @@ async fn handoff(engine: &Engine) -> io::Result<()> {
     let socket = UnixStream::from_std(socket)?;
     let mut connections = JoinSet::new();
     loop {
+        // What has ended is let go of.
+        while connections.try_join_next().is_some() {}
         socket.readable().await?;
         let received = socket.try_io(Interest::READABLE, || {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
@@ -79,7 +86,7 @@ async fn handoff(engine: &Engine) -> io::Result<()> {
                     let stream = std::os::unix::net::UnixStream::from(fd);
                     stream.set_nonblocking(true)?;
                     let (reader, writer) = UnixStream::from_std(stream)?.into_split();
-                    connections.spawn(Connection::serve(engine.clone(), reader, writer));
+                    connections.spawn(serve(engine.clone(), reader, writer));
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

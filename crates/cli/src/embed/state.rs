@@ -1,17 +1,18 @@
 //! Transactions, snapshots and branches of a session, over the wire.
 
-use super::connection::{Connection, json, time};
-use super::held::Place;
-use pyrepl3_engine::protocol::id::{self, Kind};
+use super::held::Holding;
+use super::peer::Peer;
+use super::wire::{json, time};
+use pyrepl3_engine::protocol::id::{self, IdKind};
 use pyrepl3_engine::protocol::message::{Branch, Branched, Message, RolledBack, SnapshotCreated};
-use pyrepl3_engine::{Failure, Session};
+use pyrepl3_engine::{Failure, Session, Submitted};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use tokio::task::JoinSet;
 
-impl Connection {
-    /// Requests about a session's state. Each is handed to the session here, in the order in which it came, and waited
-    /// for in a task of its own.
+type Asked<T> = Result<Submitted<T>, Failure>;
+
+impl Peer {
+    /// Requests about a session's state.
     pub(super) fn take_state(
         self: Arc<Self>,
         session: Result<Session, Failure>,
@@ -20,58 +21,60 @@ impl Connection {
     ) {
         match message {
             Message::Begin(message) => {
-                let work = begun(async move {
-                    let timeout = message.timeout.map(|seconds| time(seconds, "timeout")).transpose()?;
-                    let id = session?.begin(timeout).await?;
-                    json(&serde_json::json!({ "transaction_id": id }))
+                let timeout = message.timeout.map(|seconds| time(seconds, "timeout")).transpose();
+                let begun = session.and_then(|session| Ok(session.begin(timeout?)));
+                self.answer_later(tasks, message.id, async move {
+                    json(&serde_json::json!({ "transaction_id": begun?.await? }))
                 });
-                self.spawn(tasks, message.id, |_| work);
             }
             Message::Commit(message) => {
-                let work =
-                    begun(async move { session?.commit(message.transaction_id.as_deref()).await.map(|()| None) });
-                self.spawn(tasks, message.id, |_| work);
+                let done = session.map(|session| session.commit(message.transaction_id.as_deref()));
+                self.answer_later(tasks, message.id, async move { done?.await.map(|()| None) });
             }
             Message::Rollback(message) => {
-                self.returning(
-                    tasks,
-                    message.id,
-                    async move { session?.rollback(message.transaction_id.as_deref()).await },
-                );
+                let back = session.map(|session| session.rollback(message.transaction_id.as_deref()));
+                self.rolled_back(tasks, message.id, back);
             }
             Message::RollbackTo(message) => {
-                if let Ok(session) = &session {
+                let back = session.map(|session| {
                     // What runs is being stopped: what it has written comes without being waited for.
                     self.held.open_flows(session.id());
-                }
-                self.returning(tasks, message.id, async move {
-                    session?.rollback_to(&message.snapshot_id, message.transaction_id.as_deref()).await
+                    session.rollback_to(&message.snapshot_id, message.transaction_id.as_deref())
                 });
+                self.rolled_back(tasks, message.id, back);
             }
-            Message::Undo(message) => self.returning(tasks, message.id, async move { session?.undo().await }),
-            Message::Redo(message) => self.returning(tasks, message.id, async move { session?.redo().await }),
+            Message::Undo(message) => {
+                let back = session.map(|session| session.undo());
+                self.rolled_back(tasks, message.id, back);
+            }
+            Message::Redo(message) => {
+                let back = session.map(|session| session.redo());
+                self.rolled_back(tasks, message.id, back);
+            }
             Message::Savepoint(message) => {
-                self.creating(
-                    tasks,
-                    message.id,
-                    async move { session?.savepoint(message.transaction_id.as_deref()).await },
-                );
+                let made = session.map(|session| session.savepoint(message.transaction_id.as_deref()));
+                self.created(tasks, message.id, made);
             }
             Message::TakeSnapshot(message) => {
-                self.creating(tasks, message.id, async move { session?.snapshot(message.name.as_deref()).await });
+                let made = session.map(|session| session.snapshot(message.name.as_deref()));
+                self.created(tasks, message.id, made);
             }
             Message::Snapshots(message) => {
-                let work = begun(async move { json(&session?.snapshots().await?) });
-                self.spawn(tasks, message.id, |_| work);
+                let listed = session.map(|session| session.snapshots());
+                self.answer_later(tasks, message.id, async move { json(&listed?.await?) });
             }
             Message::DropSnapshot(message) => {
-                let work = begun(async move { session?.drop_snapshot(&message.snapshot_id).await.map(|()| None) });
-                self.spawn(tasks, message.id, |_| work);
+                let dropped = session.map(|session| session.drop_snapshot(&message.snapshot_id));
+                self.answer_later(tasks, message.id, async move { dropped?.await.map(|()| None) });
             }
             Message::BranchRequest(message) => {
-                let work = begun(async move { session?.branch(message.count, message.random).await });
+                let made = session.map(|session| session.branch(message.count, message.random));
                 tasks.spawn(async move {
-                    match work.await {
+                    let made = match made {
+                        Ok(made) => made.await,
+                        Err(failure) => Err(failure),
+                    };
+                    match made {
                         Ok(sessions) => self.introduce_branches(sessions, message.id).await,
                         Err(failure) => self.refuse(Some(message.id), &failure).await,
                     }
@@ -81,39 +84,19 @@ impl Connection {
         }
     }
 
-    fn returning(
-        self: Arc<Self>,
-        tasks: &mut JoinSet<()>,
-        request: String,
-        work: impl Future<Output = Result<RolledBack, Failure>> + Send + 'static,
-    ) {
-        let work = begun(work);
-        tasks.spawn(async move {
-            match work.await {
-                Ok(back) => {
-                    let back = RolledBack { reply_to: Some(request), ..back };
-                    self.send(&Message::RolledBack(back)).await;
-                }
-                Err(failure) => self.refuse(Some(request), &failure).await,
-            }
-        });
+    fn rolled_back(self: Arc<Self>, tasks: &mut JoinSet<()>, request: String, back: Asked<RolledBack>) {
+        let reply_to = Some(request.clone());
+        self.send_later(
+            tasks,
+            request,
+            async move { Ok(Message::RolledBack(RolledBack { reply_to, ..back?.await? })) },
+        );
     }
 
-    fn creating(
-        self: Arc<Self>,
-        tasks: &mut JoinSet<()>,
-        request: String,
-        work: impl Future<Output = Result<SnapshotCreated, Failure>> + Send + 'static,
-    ) {
-        let work = begun(work);
-        tasks.spawn(async move {
-            match work.await {
-                Ok(created) => {
-                    let created = SnapshotCreated { reply_to: Some(request), ..created };
-                    self.send(&Message::SnapshotCreated(created)).await;
-                }
-                Err(failure) => self.refuse(Some(request), &failure).await,
-            }
+    fn created(self: Arc<Self>, tasks: &mut JoinSet<()>, request: String, made: Asked<SnapshotCreated>) {
+        let reply_to = Some(request.clone());
+        self.send_later(tasks, request, async move {
+            Ok(Message::SnapshotCreated(SnapshotCreated { reply_to, ..made?.await? }))
         });
     }
 
@@ -121,7 +104,7 @@ impl Connection {
     async fn introduce_branches(self: Arc<Self>, sessions: Vec<Session>, reply_to: String) {
         let mut branches = Vec::new();
         for session in &sessions {
-            self.held.put_session(session.id(), Place::Own(session.clone()));
+            self.held.put_session(session.id(), Holding::Own(session.clone()));
             if let Some(lineage) = session.lineage() {
                 branches.push(Branch {
                     session_id: session.id().to_owned(),
@@ -132,32 +115,19 @@ impl Connection {
             }
         }
         let message = Branched {
-            id: id::new(Kind::Message),
-            timestamp: super::connection::now(),
+            id: id::new(IdKind::Message),
+            timestamp: crate::clock::now(),
             session_id: None,
             execution_id: None,
+            seq: None,
             reply_to: Some(reply_to),
             branches,
         };
         self.send(&Message::Branched(message)).await;
         let mut listening = JoinSet::new();
         for session in sessions {
-            listening.spawn(self.clone().listen(session, false));
+            listening.spawn(self.clone().listen(session));
         }
         while listening.join_next().await.is_some() {}
-    }
-}
-
-/// A future that has been polled once: the session has its request, so what comes later stands behind it.
-pub(super) fn begun<T: Send + 'static>(
-    work: impl Future<Output = T> + Send + 'static,
-) -> impl Future<Output = T> + Send + 'static {
-    let mut work = Box::pin(work);
-    let first = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    async move {
-        match first {
-            Poll::Ready(done) => done,
-            Poll::Pending => work.await,
-        }
     }
 }

@@ -1,12 +1,13 @@
 //! From messages to standard output and standard error.
 
-use super::status::Ending;
+use super::outcome::{LastMessage, Outcome};
 use crate::bundle::{self, Album};
+use crate::clock;
 use crate::output::{Trouble, Writer};
 use base64::Engine as _;
-use pyrepl3_engine::protocol::id::{self, Kind};
+use pyrepl3_engine::protocol::id::{self, IdKind};
 use pyrepl3_engine::protocol::message::{Bundle, Failed, Message, OutputMessage, Stream};
-use pyrepl3_engine::{Execution, Failure, Session, SessionEvents};
+use pyrepl3_engine::{Event, Events, Execution, Failure, Session};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,9 +18,6 @@ pub(crate) struct Pump {
     json: bool,
     album: Option<Album>,
 }
-
-/// The end of an execution: its last message, or why it never ran.
-pub(crate) type Last = Result<Message, Failure>;
 
 impl Pump {
     pub(crate) fn new(writer: Writer, json: bool, figures: Option<PathBuf>) -> Self {
@@ -32,15 +30,19 @@ impl Pump {
     }
 
     /// Carries the messages of an execution, to its end.
-    pub(crate) async fn execution(&mut self, mut execution: Execution, session: &Session) -> Result<Last, Trouble> {
+    pub(crate) async fn execution(
+        &mut self,
+        mut execution: Execution,
+        session: &Session,
+    ) -> Result<LastMessage, Trouble> {
         while let Some(message) = self.next(execution.next()).await? {
-            if let Message::InputMessage(prompt) = &message {
+            if let Message::InputMessage(prompt) = &*message {
                 // Standard input is the script's own, so nothing of this version asks here.
                 _ = session.input_response(&prompt.id, None).await;
             }
             self.carry(&message).await;
-            if matches!(message, Message::ResultMessage(_) | Message::ErrorMessage(_)) {
-                return Ok(Ok(message));
+            if matches!(*message, Message::ResultMessage(_) | Message::ErrorMessage(_)) {
+                return Ok(Ok(message.into_message()));
             }
         }
         let closed = || Failure::new(pyrepl3_engine::Code::SessionClosed, "the session has ended", "", "");
@@ -48,7 +50,7 @@ impl Pump {
     }
 
     /// Carries what happens outside executions until the session has ended.
-    pub(crate) async fn events(&mut self, events: &mut SessionEvents) -> Result<(), Trouble> {
+    pub(crate) async fn events(&mut self, events: &mut Events) -> Result<(), Trouble> {
         while let Some(message) = self.next(events.next()).await? {
             self.carry(&message).await;
         }
@@ -56,11 +58,11 @@ impl Pump {
     }
 
     /// The next message, unless standard output fails first.
-    async fn next(&self, message: impl Future<Output = Option<Message>>) -> Result<Option<Message>, Trouble> {
+    async fn next(&self, event: impl Future<Output = Option<Event>>) -> Result<Option<Event>, Trouble> {
         tokio::select! {
             biased;
             trouble = self.writer.broken() => Err(trouble),
-            message = message => Ok(message),
+            event = event => Ok(event),
         }
     }
 
@@ -107,12 +109,12 @@ impl Pump {
     }
 
     /// Tells people how it ended, where there is something to tell.
-    pub(crate) async fn tell(&mut self, ending: &Ending) {
+    pub(crate) async fn tell(&mut self, outcome: &Outcome) {
         // Through the same queue as the output, so that it comes after it.
         if !self.json {
-            self.writer.write(Stream::Stderr, ending.traceback.clone().into_bytes()).await;
+            self.writer.write(Stream::Stderr, outcome.traceback.clone().into_bytes()).await;
         }
-        self.writer.write(Stream::Stderr, ending.note.clone().into_bytes()).await;
+        self.writer.write(Stream::Stderr, outcome.note.clone().into_bytes()).await;
     }
 
     /// Carries a message that belongs to no execution.
@@ -137,10 +139,11 @@ impl Pump {
     pub(crate) async fn failure(&mut self, failure: &Failure) {
         if self.json {
             let message = Failed {
-                id: id::new(Kind::Message),
-                timestamp: super::saved::now(),
+                id: id::new(IdKind::Message),
+                timestamp: clock::now(),
                 session_id: None,
                 execution_id: None,
+                seq: None,
                 reply_to: None,
                 code: failure.code,
                 what: failure.what.clone(),

@@ -5,13 +5,17 @@ mod doctor;
 mod pty;
 mod repl;
 mod repl_background;
+mod repl_checkpoints;
 mod repl_commands;
-mod repl_durable;
-mod repl_travel;
+mod repl_time_travel;
+mod run_inheritance;
 mod run_input;
 mod run_like_python;
 mod run_output;
 mod run_signals;
 mod run_status;
 mod support;
+// The engine's tests begin in the same state.
+#[path = "../../../engine/tests/common/surroundings.rs"]
+mod surroundings;
 mod usage;

@@ -1,6 +1,7 @@
 //! A person at a terminal: keys in, a screen out.
 
 use crate::support::{Bench, DEADLINE};
+use crate::surroundings;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
@@ -60,7 +61,7 @@ impl Terminal {
         let size = PtySize { rows: ROWS, cols: COLUMNS, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
         command.cwd(bench.folder());
-        for name in Bench::REMOVED {
+        for name in surroundings::removed() {
             command.env_remove(name);
         }
         command.env("TERM", "xterm-256color");

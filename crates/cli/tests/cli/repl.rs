@@ -306,3 +306,69 @@ fn json_is_not_for_people() {
     assert!(terminal.screen().contains("--json is not for the interactive session"), "{}", terminal.screen());
     assert_eq!(terminal.ended(), 2);
 }
+
+/// Runs until a file is there, which the test makes once it has typed ahead.
+const UNTIL_GO: &str = "import os\nprint('started')\nwhile not os.path.exists('go'): pass\n";
+
+/// Has the session run that, and code after it.
+fn run_until_go(bench: &Bench, then: &str) -> Terminal {
+    let terminal = Terminal::repl(bench);
+    bench.file("script.py", format!("{UNTIL_GO}{then}"));
+    terminal.enter("%run script.py");
+    terminal.expect("\nstarted\n");
+    terminal
+}
+
+#[test]
+fn lines_that_are_typed_while_code_runs_are_run_after_it() {
+    let bench = Bench::new();
+    let terminal = run_until_go(&bench, "");
+    for line in ["a = 20", "def f():", "    return a + 1", "", "f() * 2", "(a", "+ 1)"] {
+        terminal.line(line);
+    }
+    terminal.keys("a + 80");
+    terminal.expect("\na + 80");
+    bench.file("go", "");
+    terminal.expect(">>> a = 20\n>>> def f():\n...     return a + 1\n...\n>>> f() * 2\n42\n>>> (a\n... + 1)\n21\n");
+    terminal.expect("21\n>>> a + 80");
+    terminal.keys("\r");
+    terminal.expect(">>> a + 80\n100\n>>>");
+    terminal.keys(UP);
+    terminal.expect("100\n>>> a + 80");
+    terminal.keys(UP);
+    terminal.expect("100\n>>> (a\n... + 1)");
+}
+
+#[test]
+fn what_is_typed_ahead_answers_prompts() {
+    let bench = Bench::new();
+    let terminal = run_until_go(&bench, "name = input('name? ')");
+    terminal.line("Ada");
+    terminal.line("name.upper()");
+    terminal.expect("\nname.upper()\n");
+    bench.file("go", "");
+    terminal.expect("name? Ada\n>>> name.upper()\n'ADA'\n>>>");
+}
+
+#[test]
+fn ctrl_c_forgets_what_is_typed_ahead() {
+    let bench = Bench::new();
+    let terminal = run_until_go(&bench, "");
+    terminal.line("print('un' + 'wanted')");
+    terminal.expect("\nprint('un' + 'wanted')\n");
+    terminal.keys(CTRL_C);
+    terminal.expect("KeyboardInterrupt\n>>>");
+    terminal.answers("1 + 1", "2");
+    assert!(!terminal.screen().contains("\nunwanted"));
+}
+
+#[test]
+fn ctrl_d_that_is_typed_ahead_leaves() {
+    let bench = Bench::new();
+    let terminal = run_until_go(&bench, "");
+    terminal.line("b = 1");
+    terminal.keys(CTRL_D);
+    terminal.expect("\nb = 1\n");
+    bench.file("go", "");
+    assert_eq!(terminal.ended(), 0);
+}

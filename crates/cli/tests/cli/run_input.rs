@@ -1,7 +1,6 @@
 //! Standard input: the script's own, and the ways to pass a program.
 
 use crate::support::{Bench, finish};
-use std::process::Stdio;
 
 #[test]
 fn the_script_reads_standard_input_as_it_is() {
@@ -32,9 +31,7 @@ fn the_end_of_input_is_an_eof_error() {
 #[test]
 fn input_may_be_closed() {
     let bench = Bench::new();
-    let mut command = std::process::Command::new("sh");
-    command.args(["-c", "exec \"$0\" run -c 'print(1)' <&-", env!("CARGO_BIN_EXE_pyrepl3")]);
-    command.envs(bench.environment()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let command = bench.shell("sh", "exec \"$0\" run -c 'print(1)' <&-", &[]);
     assert_eq!(finish(command, b"").text().out, "1\n");
 }
 

@@ -2,7 +2,7 @@
 
 use crate::support::{Bench, Running, finish};
 use serde_json::Value;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 #[test]
 fn bytes_come_as_they_were_written() {
@@ -51,10 +51,7 @@ fn a_reader_that_leaves_ends_the_script_quietly() {
     );
     for script in [endless, thread] {
         let line = format!("\"$0\" run {script} | head -1; echo status ${{PIPESTATUS[0]}}");
-        let mut command = Command::new("bash");
-        command.args(["-c", &line, env!("CARGO_BIN_EXE_pyrepl3")]).current_dir(bench.folder());
-        command.envs(bench.environment()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let outcome = finish(command, b"").text();
+        let outcome = finish(bench.shell("bash", &line, &[]), b"").text();
         assert_eq!((outcome.out.as_str(), outcome.err.as_str()), ("y\nstatus 141\n", ""), "{script}");
     }
 }
@@ -62,10 +59,7 @@ fn a_reader_that_leaves_ends_the_script_quietly() {
 #[test]
 fn output_that_cannot_be_written_is_told() {
     let bench = Bench::new();
-    let mut command = Command::new("sh");
-    command.args(["-c", "\"$0\" run -c 'print(1)' > /dev/full", env!("CARGO_BIN_EXE_pyrepl3")]);
-    command.envs(bench.environment()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let outcome = finish(command, b"").text();
+    let outcome = finish(bench.shell("sh", "\"$0\" run -c 'print(1)' > /dev/full", &[]), b"").text();
     assert_eq!(outcome.status, 3);
     assert!(outcome.err.contains("No space left on device"), "{}", outcome.err);
 }

@@ -99,14 +99,9 @@ fn nothing_is_left_when_the_program_is_killed() {
 #[test]
 fn a_signal_that_was_ignored_stays_ignored() {
     let bench = Bench::new();
-    let mut command = std::process::Command::new("sh");
     let code = "import os, signal, time\nprint('ready', flush=True)\ninput()\nprint('alive')";
-    command.args(["-c", "trap '' INT HUP; exec \"$0\" run -c \"$1\"", env!("CARGO_BIN_EXE_pyrepl3"), code]);
-    command.envs(bench.environment());
-    command
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped());
+    let mut command = bench.shell("sh", "trap '' INT HUP; exec \"$0\" run -c \"$1\"", &[code]);
+    command.stdin(std::process::Stdio::piped());
     let mut running = Running::start(command);
     running.expect("ready\n");
     running.signal(Signal::INT);

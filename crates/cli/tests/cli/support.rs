@@ -1,5 +1,6 @@
 //! What the tests share: a folder, a mark on every process that a test starts, and programs with a deadline.
 
+use crate::surroundings;
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub(crate) struct Outcome {
 
 impl Bench {
     pub(crate) fn new() -> Bench {
+        surroundings::tidy();
         static LAST: AtomicU32 = AtomicU32::new(0);
         let mark = format!("{}-{}", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed));
         Bench { mark, folder: tempfile::tempdir().unwrap() }
@@ -51,18 +53,17 @@ impl Bench {
     /// Variables that every program here gets.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         let data = self.path("data").display().to_string();
-        vec![(MARK, self.mark.clone()), ("XDG_DATA_HOME", data), ("COLUMNS", "100".into())]
+        let mut variables = surroundings::variables(self.folder());
+        variables.extend([(MARK, self.mark.clone()), ("XDG_DATA_HOME", data), ("COLUMNS", "100".into())]);
+        variables
     }
-
-    /// Variables that no program here gets: they change what Python prints.
-    pub(crate) const REMOVED: [&str; 3] = ["PYTHONUNBUFFERED", "NO_COLOR", "PYTHONSAFEPATH"];
 
     fn prepared(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(self.folder()).envs(self.environment());
-        for name in Self::REMOVED {
+        for name in surroundings::removed() {
             command.env_remove(name);
         }
+        command.current_dir(self.folder()).envs(self.environment());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -71,6 +72,13 @@ impl Bench {
     pub(crate) fn pyrepl3(&self, arguments: &[&str]) -> Command {
         let mut command = self.prepared(env!("CARGO_BIN_EXE_pyrepl3"));
         command.args(arguments);
+        command
+    }
+
+    /// A line of a shell, in which `$0` is the program under test, and `$1`, `$2`, … are the arguments.
+    pub(crate) fn shell(&self, shell: &str, line: &str, arguments: &[&str]) -> Command {
+        let mut command = self.prepared(shell);
+        command.args(["-c", line, env!("CARGO_BIN_EXE_pyrepl3")]).args(arguments);
         command
     }
 

@@ -1,17 +1,23 @@
 //! Checkpoints, seen from the engine: the store of the data directory, what a saver writes into it, what a worker that
 //! restores takes out of it. Everything here is opaque bytes.
 
-mod deaths;
-mod extra;
+mod allowance;
+mod crashes;
 mod journal;
+mod metadata;
+mod progress;
+mod restore;
 mod save;
-mod serve;
+mod stop;
 
-pub(crate) use deaths::Deaths;
-pub(crate) use extra::Extra;
-pub(crate) use journal::{Journal, take as take_journal};
-pub(crate) use save::{Base, Canceller, Note, Saved, Saver, SaverTask, Unsaved};
-pub(crate) use serve::{mapped, serve};
+pub(crate) use crashes::SaverCrashes;
+#[cfg(feature = "fuzzing")]
+pub(crate) use journal::decode as decode_journal;
+pub(crate) use journal::{Journal, Unsaved as UnsavedExecutions};
+pub(crate) use metadata::SessionMetadata;
+pub(crate) use progress::{Progress, ProgressReceiver, ProgressSender, progress};
+pub(crate) use restore::{RestoreService, mapped};
+pub(crate) use save::{Base, Canceller, SaveError, Saved, Saver, SaverTask};
 
 use pyrepl3_protocol::message::{Checkpoint, Difference, Lost, Variable};
 use pyrepl3_protocol::{Code, Failure};
@@ -21,20 +27,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The checkpoints of an engine's data directory, opened when they are first asked for.
 #[derive(Debug, Default)]
-pub(crate) struct Shelf {
+pub(crate) struct CheckpointStore {
     data: Option<PathBuf>,
     max_bytes: Option<u64>,
-    open: Mutex<Option<Store>>,
+    opened: Mutex<Option<Store>>,
 }
 
-impl Shelf {
-    pub(crate) fn new(data: Option<PathBuf>, max_bytes: Option<u64>) -> Arc<Shelf> {
-        Arc::new(Shelf { data, max_bytes, open: Mutex::default() })
+impl CheckpointStore {
+    pub(crate) fn new(data: Option<PathBuf>, max_bytes: Option<u64>) -> Arc<CheckpointStore> {
+        Arc::new(CheckpointStore { data, max_bytes, opened: Mutex::default() })
     }
 
-    fn store(&self) -> Result<Store, Failure> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(store) = &*open {
+    /// The store, opened where it was not yet. Blocks.
+    fn open(&self) -> Result<Store, Failure> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = &*opened {
             return Ok(store.clone());
         }
         let Some(data) = &self.data else {
@@ -47,7 +54,7 @@ impl Shelf {
         };
         let config = StoreConfig { max_bytes: self.max_bytes, ..StoreConfig::default() };
         let store = Store::open(data, config).map_err(|error| failure(&error))?;
-        Ok(open.insert(store).clone())
+        Ok(opened.insert(store).clone())
     }
 
     /// The data directory.
@@ -60,8 +67,8 @@ impl Shelf {
         self: &Arc<Self>,
         work: impl FnOnce(&Store) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Failure> {
-        let shelf = self.clone();
-        tokio::task::spawn_blocking(move || work(&shelf.store()?).map_err(|error| failure(&error)))
+        let this = self.clone();
+        tokio::task::spawn_blocking(move || work(&this.open()?).map_err(|error| failure(&error)))
             .await
             .map_err(|error| Failure::new(Code::Internal, "the work on checkpoints ended", error.to_string(), ""))?
     }
@@ -134,7 +141,9 @@ pub(crate) fn failure(error: &Error) -> Failure {
         }
         Error::Ambiguous { .. } => (Code::CheckpointNotFound, "the checkpoint is not named uniquely"),
         Error::Damaged { .. } => (Code::CheckpointDamaged, "the checkpoint is damaged"),
-        Error::Full { .. } | Error::TooLarge { .. } => (Code::StorageFull, "there is no room for the checkpoint"),
+        Error::Full { .. } | Error::TooLarge { .. } | Error::TooMany { .. } => {
+            (Code::StorageFull, "there is no room for the checkpoint")
+        }
         Error::NewerFormat { .. } => (Code::Unsupported, "the checkpoint was made by a later version"),
         Error::Misuse(_) => (Code::BadRequest, "the checkpoint cannot be used so"),
         _ => (Code::CheckpointFailed, "the store of checkpoints cannot be used"),

@@ -1,7 +1,9 @@
 //! The supervisor's side of a saver: reads what it says, and writes its blobs into the store, whole and unread.
 
-use super::{Extra, Shelf, failure};
-use crate::process::{Process, connected_pair, read_within, receive_with_peer, send_blocking};
+use super::allowance::{Allowance, Exceeded, Limits};
+use super::stop::StopHandle;
+use super::{CheckpointStore, Progress, ProgressSender, SessionMetadata, failure};
+use crate::process::{Process, connected_pair, read_beside, receive_with_peer, send_blocking};
 use pyrepl3_protocol::frame::{Decoder, encode};
 use pyrepl3_protocol::saver::{Part, SaveBase, SaveRequest, SaverEvent};
 use pyrepl3_protocol::{Code, Failure};
@@ -12,12 +14,9 @@ use std::os::unix::net::UnixStream as Blocking;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
-use tokio::sync::mpsc;
 
 /// How long a saver may take to say that it is there.
 const HELLO_LIMIT: Duration = Duration::from_secs(30);
-/// How long it may say nothing: a value whose own code takes long, or disks that do.
-const SILENCE: Duration = Duration::from_secs(180);
 /// The largest frame of its, and the largest description.
 const FRAME: usize = 64 << 10;
 const BODY: u64 = 256 << 20;
@@ -29,15 +28,6 @@ const PIECE: usize = 1 << 20;
 const IN_FLIGHT: usize = 1 << 20;
 /// Progress is told at most so often.
 const PACE: Duration = Duration::from_millis(50);
-
-/// How far a checkpoint is.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Note {
-    pub(crate) bytes: u64,
-    pub(crate) done: u64,
-    pub(crate) total: u64,
-    pub(crate) name: String,
-}
 
 /// Gives up a checkpoint.
 #[derive(Debug, Clone, Default)]
@@ -58,29 +48,29 @@ pub(crate) struct Saver {
 /// What is to be made of it.
 #[derive(Debug)]
 pub(crate) struct SaverTask {
-    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) store: Arc<CheckpointStore>,
     pub(crate) lineage: LineageId,
     pub(crate) meta: Meta,
-    pub(crate) extra: Extra,
+    pub(crate) extra: SessionMetadata,
     /// Whether the process was frozen for this checkpoint.
     pub(crate) tracked: bool,
     pub(crate) base: Option<Arc<Base>>,
     /// What earlier processes ended over.
     pub(crate) leave_out: Vec<Part>,
-    pub(crate) notes: Option<mpsc::UnboundedSender<Note>>,
+    pub(crate) progress: Option<ProgressSender>,
     pub(crate) canceller: Canceller,
 }
 
 /// Why there is no checkpoint. `over`: what the process was at when it ended, if that is why.
 #[derive(Debug)]
-pub(crate) struct Unsaved {
+pub(crate) struct SaveError {
     pub(crate) failure: Failure,
     pub(crate) over: Vec<Part>,
 }
 
-impl From<Failure> for Unsaved {
+impl From<Failure> for SaveError {
     fn from(failure: Failure) -> Self {
-        Unsaved { failure, over: Vec::new() }
+        SaveError { failure, over: Vec::new() }
     }
 }
 
@@ -107,8 +97,8 @@ impl Saver {
         Ok((Saver { stream }, theirs))
     }
 
-    /// Waits until the process has said that it is there. `born` is told its pid.
-    pub(crate) async fn save(self, task: SaverTask, born: impl FnOnce(i32)) -> Result<Saved, Unsaved> {
+    /// Waits until the process has said that it is there. `born` is told its pidfd.
+    pub(crate) async fn save(self, task: SaverTask, born: impl FnOnce(OwnedFd)) -> Result<Saved, SaveError> {
         let cancelled = || Failure::new(Code::Interrupted, "the checkpoint was given up", "a client cancelled it", "");
         let canceller = task.canceller.clone();
         let hello = tokio::time::timeout(HELLO_LIMIT, self.hello());
@@ -120,15 +110,18 @@ impl Saver {
             },
             () = canceller.0.notified() => return Err(cancelled().into()),
         };
-        born(process.pid());
+        born(process.pidfd().map_err(|error| died(&error.to_string()))?);
         let stream = self.stream.into_std().map_err(|error| died(&error.to_string()))?;
-        let work = tokio::task::spawn_blocking(move || task.take_in(stream));
+        let stop = StopHandle::of(&stream).map_err(|error| died(&error.to_string()))?;
+        let ending = stop.clone();
+        let work = tokio::task::spawn_blocking(move || task.take_in(stream, &ending, Limits::default()));
         tokio::pin!(work);
         let done = tokio::select! {
             done = &mut work => done,
             () = canceller.0.notified() => {
                 process.kill();
-                // It ends with the process; what it wrote goes with it.
+                // The thread ends at once, also where a process that was forked meanwhile has the channel; what it wrote goes with it.
+                stop.stop();
                 return match work.await {
                     Ok(Ok(saved)) => Ok(saved),
                     _ => Err(cancelled().into()),
@@ -177,12 +170,16 @@ fn died(why: &str) -> Failure {
 }
 
 impl SaverTask {
-    fn take_in(mut self, stream: Blocking) -> Result<Saved, Unsaved> {
-        let mut intake = Intake {
+    /// Reads all that a saver says, within limits, and stores it. Ends when it is stopped.
+    pub(super) fn take_in(mut self, stream: Blocking, stop: &StopHandle, limits: Limits) -> Result<Saved, SaveError> {
+        let mut intake = SaverReader {
             stream,
+            stop: stop.clone(),
+            silence: limits.silence,
+            allowance: Allowance::new(limits, Instant::now()),
             piece: Vec::new(),
-            note: Note::default(),
-            notes: self.notes.take(),
+            progress: Progress::default(),
+            watcher: self.progress.take(),
             told: None,
             base: None,
             buffers: Vec::new(),
@@ -192,14 +189,15 @@ impl SaverTask {
             pipe: None,
         };
         self.store(&mut intake)
-            .map_err(|failure| Unsaved { failure, over: if intake.is_silent { intake.over } else { Vec::new() } })
+            .map_err(|failure| SaveError { failure, over: if intake.is_silent { intake.over } else { Vec::new() } })
     }
 
-    fn store(self, intake: &mut Intake) -> Result<Saved, Failure> {
+    fn store(self, intake: &mut SaverReader) -> Result<Saved, Failure> {
         let io = |error: io::Error| died(&error.to_string());
         intake.stream.set_nonblocking(false).map_err(io)?;
-        intake.stream.set_read_timeout(Some(SILENCE)).map_err(io)?;
-        let store = self.shelf.store()?;
+        intake.stream.set_read_timeout(Some(intake.silence)).map_err(io)?;
+        intake.stream.set_write_timeout(Some(intake.silence)).map_err(io)?;
+        let store = self.store.open()?;
         let full = |error: pyrepl3_store::Error| failure(&error);
         let request = |base: Option<&Base>| {
             let base = base.map(|base| SaveBase { generation: &base.generation, buffers: &base.buffers });
@@ -231,11 +229,14 @@ impl SaverTask {
     }
 }
 
-struct Intake {
+struct SaverReader {
     stream: Blocking,
+    stop: StopHandle,
+    silence: Duration,
+    allowance: Allowance,
     piece: Vec<u8>,
-    note: Note,
-    notes: Option<mpsc::UnboundedSender<Note>>,
+    progress: Progress,
+    watcher: Option<ProgressSender>,
     told: Option<Instant>,
     base: Option<Arc<Base>>,
     buffers: Vec<(u64, u64, u32)>,
@@ -248,7 +249,7 @@ struct Intake {
     pipe: Option<OwnedFd>,
 }
 
-impl Intake {
+impl SaverReader {
     /// Until the description has come.
     fn blobs(&mut self, writer: &mut Writer) -> Result<String, Failure> {
         loop {
@@ -315,8 +316,8 @@ impl Intake {
     fn aside(&mut self, event: SaverEvent) -> Result<(), Failure> {
         match event {
             SaverEvent::Progress { done, total, name } => {
-                (self.note.done, self.note.total) = (done, total);
-                self.note.name = name.chars().filter(|c| !c.is_control()).take(200).collect();
+                (self.progress.done, self.progress.total) = (done, total);
+                self.progress.name = name.chars().filter(|c| !c.is_control()).take(200).collect();
                 self.over = vec![Part("name".into(), name)];
                 self.tell(done == total);
                 Ok(())
@@ -331,32 +332,52 @@ impl Intake {
     }
 
     fn tell(&mut self, now: bool) {
-        if let Some(notes) = &self.notes
+        if let Some(watcher) = &self.watcher
             && (now || self.told.is_none_or(|at| at.elapsed() >= PACE))
         {
             self.told = Some(Instant::now());
-            _ = notes.send(self.note.clone());
+            watcher.tell(&self.progress);
         }
     }
 
     fn read(&mut self, into: &mut [u8]) -> Result<(), Failure> {
-        let done = self.stream.read_exact(into);
-        self.heard(done)
+        self.read_whole(into, |this, into| this.stream.read(into))
     }
 
     fn read_pipe(&mut self, into: &mut [u8]) -> Result<(), Failure> {
-        let done = match &self.pipe {
-            Some(pipe) => read_within(pipe, into, SILENCE),
+        self.read_whole(into, |this, into| match &this.pipe {
+            Some(pipe) => read_beside(pipe, this.stream.as_fd(), into, this.silence),
             None => Err(io::Error::other("it sends memory through a pipe that it was not given")),
-        };
-        self.heard(done)
+        })
     }
 
-    fn heard(&mut self, done: io::Result<()>) -> Result<(), Failure> {
-        done.map_err(|error| {
-            self.is_silent = true;
-            silent(&error, self.over.first().map_or("", |part| &part.1))
-        })
+    /// Reads exactly so many bytes. What comes drop by drop is held against the allowance at each drop.
+    fn read_whole(
+        &mut self,
+        mut into: &mut [u8],
+        read: impl Fn(&mut Self, &mut [u8]) -> io::Result<usize>,
+    ) -> Result<(), Failure> {
+        while !into.is_empty() {
+            let count = match read(self, into) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+                read => read,
+            };
+            if self.stop.is_stopped() {
+                return Err(died("it was stopped"));
+            }
+            let count = count.map_err(|error| {
+                self.is_silent = true;
+                silent(&error, self.silence, self.over.first().map_or("", |part| &part.1))
+            })?;
+            self.allowance.came(count as u64, Instant::now()).map_err(|exceeded| self.exceeded(exceeded))?;
+            into = &mut into[count..];
+        }
+        Ok(())
+    }
+
+    fn exceeded(&self, exceeded: Exceeded) -> Failure {
+        died(&format!("{exceeded}{}", at(self.over.first().map_or("", |part| &part.1))))
     }
 
     /// A pipe for large memory, and the saver's end. What cannot be had is done without.
@@ -369,6 +390,7 @@ impl Intake {
     }
 
     fn event(&mut self) -> Result<SaverEvent, Failure> {
+        self.allowance.frame().map_err(|exceeded| self.exceeded(exceeded))?;
         let mut head = [0; 4];
         self.read(&mut head)?;
         let size = u32::from_be_bytes(head) as usize;
@@ -401,7 +423,7 @@ impl Intake {
             self.piece = piece;
             write(&self.piece[..size]).map_err(|error| failure(&error))?;
             left -= size as u64;
-            self.note.bytes += size as u64;
+            self.progress.bytes += size as u64;
             self.tell(false);
         }
         Ok(())
@@ -409,15 +431,23 @@ impl Intake {
 }
 
 /// Why a saver is not heard any more. `name` is what it was busy with, as far as it said.
-fn silent(error: &io::Error, name: &str) -> Failure {
-    let name: String = name.chars().take(200).collect();
-    let over =
-        if name.is_empty() { String::new() } else { format!(", perhaps over {name:?}: see how that is pickled") };
+fn silent(error: &io::Error, limit: Duration, name: &str) -> Failure {
+    let over = at(name);
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            died(&format!("it said nothing for {} s{over}", SILENCE.as_secs()))
+            died(&format!("it said nothing for {} s{over}", limit.as_secs()))
         }
         io::ErrorKind::UnexpectedEof => died(&format!("it ended before it was done{over}")),
         _ => died(&error.to_string()),
     }
 }
+
+/// What it was at, as errors say it.
+fn at(name: &str) -> String {
+    let name: String = name.chars().take(200).collect();
+    if name.is_empty() { String::new() } else { format!(", perhaps over {name:?}: see how that is pickled") }
+}
+
+#[cfg(test)]
+#[path = "save_tests.rs"]
+mod tests;

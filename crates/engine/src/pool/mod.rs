@@ -5,11 +5,11 @@ mod stats;
 
 pub use stats::{PoolStats, Quantiles};
 
-use crate::engine::Inner as EngineInner;
-use crate::session::{Origin, Script, Session, StatusState, start};
+use crate::host::Host;
+use crate::session::{Script, Session, StatusState, start};
 use crate::zygote::{Environment, ForkServer};
 use machine::{Action, Event, Machine, Rules, SlotId, WaiterId, Why};
-use pyrepl3_protocol::id::{self, Kind};
+use pyrepl3_protocol::id::{self, IdKind};
 use pyrepl3_protocol::message::{PoolOptions, Reset};
 use pyrepl3_protocol::{Code, Failure};
 use stats::Record;
@@ -28,7 +28,7 @@ pub struct Pool {
 struct Inner {
     id: String,
     options: PoolOptions,
-    engine: Arc<EngineInner>,
+    host: Arc<Host>,
     environment: Environment,
     /// The process that sessions fork from; made again when it died.
     server: tokio::sync::Mutex<Option<Arc<ForkServer>>>,
@@ -91,6 +91,12 @@ fn rules(options: &PoolOptions) -> Result<Rules, Failure> {
     if options.max_uses == Some(0) {
         return Err(bad("max_uses is 0", "give at least 1, or leave it out"));
     }
+    if options.session.detached {
+        return Err(bad(
+            "its sessions are to live on without a client (`detached`)",
+            "leave that out: the pool has them",
+        ));
+    }
     seconds("acquire_timeout", options.acquire_timeout)?;
     Ok(Rules {
         min_idle: options.min_idle as usize,
@@ -103,15 +109,15 @@ fn rules(options: &PoolOptions) -> Result<Rules, Failure> {
 
 impl Pool {
     pub(crate) async fn start(
-        engine: Arc<EngineInner>,
+        host: Arc<Host>,
         environment: Environment,
         options: PoolOptions,
     ) -> Result<Pool, Failure> {
         let machine = Machine::new(rules(&options)?);
         let inner = Arc::new(Inner {
-            id: id::new(Kind::Pool),
+            id: id::new(IdKind::Pool),
             options,
-            engine,
+            host,
             environment,
             server: tokio::sync::Mutex::default(),
             state: Mutex::new(State {
@@ -374,7 +380,7 @@ impl Inner {
         if let Some(server) = place.as_ref().filter(|server| server.is_alive()) {
             return Ok(server.clone());
         }
-        let zygote = self.engine.zygotes.get(&self.environment).await?;
+        let zygote = self.host.zygotes.get(&self.environment).await?;
         let server = match &self.options.warmup_code {
             None => zygote,
             Some(code) => Arc::new(zygote.template(code).await?),
@@ -389,7 +395,7 @@ impl Inner {
         let started = async {
             let server = self.server().await?;
             start(
-                Origin { server, alive: self.engine.alive.clone(), shelf: self.engine.shelf.clone() },
+                self.host.origin(server),
                 self.options.session.clone(),
                 &Script::default(),
                 Some(Box::new(move || died(&weak, slot))),

@@ -3,14 +3,18 @@
 mod pipe;
 mod socket;
 
-pub(crate) use pipe::{Output, output_pipe, read_within};
-pub(crate) use socket::{FrameWriter, Peer, connected_pair, receive_with_peer, send_blocking, send_raw, send_with_fds};
+pub(crate) use pipe::{Chunk, Output, output_pipe, read_beside};
+pub(crate) use socket::{
+    FrameWriter, Peer, connected_pair, receive, receive_with_peer, send_blocking, send_raw, send_with_fds,
+};
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::time::Duration;
 
-/// A process that the engine may signal: known by a pidfd that was opened for the peer of its own channel.
+/// A process that the engine may signal: known by a pidfd that session init gave, or that was opened for the peer of the
+/// process's own channel.
 #[derive(Debug)]
 pub(crate) struct Process {
     pid: Pid,
@@ -22,6 +26,20 @@ impl Process {
     pub(crate) fn open(peer: Peer) -> std::io::Result<Process> {
         let pidfd = rustix::process::pidfd_open(peer.pid, PidfdFlags::empty())?;
         Ok(Process { pid: peer.pid, pidfd })
+    }
+
+    /// Takes hold of the process that session init handed over.
+    pub(crate) fn from_pidfd(pidfd: OwnedFd) -> std::io::Result<Process> {
+        // Init's number for it may differ; the kernel tells ours. There is none when it has ended and is forgotten.
+        let about = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
+        let pid = about.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+        let pid = pid.and_then(Pid::from_raw).filter(|pid| pid.as_raw_nonzero().get() > 0);
+        Ok(Process { pid: pid.ok_or_else(|| std::io::Error::from(Errno::SRCH))?, pidfd })
+    }
+
+    /// Another descriptor of it, to hand to session init.
+    pub(crate) fn pidfd(&self) -> std::io::Result<OwnedFd> {
+        self.pidfd.try_clone()
     }
 
     pub(crate) fn pid(&self) -> i32 {
@@ -68,10 +86,4 @@ impl Process {
     pub(crate) fn kill(&self) {
         _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
-}
-
-/// How many processes the kernel has killed for want of memory since it started, where it says.
-pub(crate) fn out_of_memory_kills() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/vmstat").ok()?;
-    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }

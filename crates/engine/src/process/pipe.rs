@@ -1,7 +1,7 @@
 //! Output pipes: how much they hold, and text from bytes that are cut anywhere.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::io;
 use std::time::Duration;
@@ -40,24 +40,29 @@ pub(crate) fn output_pipe() -> io::Result<(Output, OwnedFd)> {
     Ok((Output { fd: read, watch: None, tail: Vec::new(), size: RESTING, ended: false }, write))
 }
 
-/// Reads exactly so many bytes from a pipe that is not watched. It may be silent for `limit`.
-pub(crate) fn read_within(pipe: &OwnedFd, mut into: &mut [u8], limit: Duration) -> io::Result<()> {
+/// Reads some bytes from a pipe that is not watched. It may be silent for `limit`. 0 at its end, and where it is empty and the socket beside it is closed, by
+/// either side: others may have the pipe and never write.
+pub(crate) fn read_beside(
+    pipe: &OwnedFd,
+    socket: BorrowedFd<'_>,
+    into: &mut [u8],
+    limit: Duration,
+) -> io::Result<usize> {
     let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
-    while !into.is_empty() {
-        match poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&limit)) {
+    loop {
+        let mut fds = [PollFd::new(pipe, PollFlags::IN), PollFd::from_borrowed_fd(socket, PollFlags::RDHUP)];
+        match poll(&mut fds, Some(&limit)) {
             Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) if fds[0].revents().is_empty() => return Ok(0),
             Ok(_) => {}
             Err(Errno::INTR) => continue,
             Err(error) => return Err(error.into()),
         }
         match rustix::io::read(pipe, &mut *into) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => into = &mut into[count..],
             Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+            read => return Ok(read?),
         }
     }
-    Ok(())
 }
 
 impl Output {

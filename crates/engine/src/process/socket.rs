@@ -1,6 +1,7 @@
 //! Unix sockets that carry frames, descriptors and credentials.
 
 use pyrepl3_protocol::frame;
+use pyrepl3_protocol::worker::MAX_FRAME_FDS;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
@@ -39,7 +40,7 @@ pub(crate) async fn send_raw(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedF
     while sent < bytes.len() {
         stream.writable().await?;
         let now = stream.try_io(Interest::WRITABLE, || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FRAME_FDS))];
             let mut control = SendAncillaryBuffer::new(&mut space);
             if sent == 0 && !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
                 return Err(io::Error::other("too many descriptors in one message"));
@@ -80,48 +81,71 @@ pub(crate) fn receive_with_peer(
     buffer: &mut [u8],
     awaited: bool,
 ) -> Option<io::Result<(usize, Option<Peer>)>> {
+    // Descriptors that a worker sends are closed here, by dropping them.
+    receive(stream, buffer, awaited).map(|received| received.map(|(count, peer, _)| (count, peer)))
+}
+
+/// How many bytes came, who wrote them, and the descriptors that came with them.
+pub(crate) type Received = (usize, Option<Peer>, Vec<OwnedFd>);
+
+/// The same, with the descriptors that came.
+pub(crate) fn receive(stream: &UnixStream, buffer: &mut [u8], awaited: bool) -> Option<io::Result<Received>> {
     let mut receive = || {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1), ScmRights(8))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
         let message = rustix::net::recvmsg(stream.as_fd(), &mut [IoSliceMut::new(buffer)], &mut control, flags)?;
-        let mut peer = None;
+        let (mut peer, mut fds) = (None, Vec::new());
         for ancillary in control.drain() {
-            // Descriptors that a worker sends are closed here, by dropping them.
-            if let RecvAncillaryMessage::ScmCredentials(credentials) = ancillary {
-                peer = Some(Peer { pid: credentials.pid });
+            match ancillary {
+                RecvAncillaryMessage::ScmCredentials(credentials) => peer = Some(Peer { pid: credentials.pid }),
+                RecvAncillaryMessage::ScmRights(given) => fds.extend(given),
+                _ => {}
             }
         }
-        Ok((message.bytes, peer))
+        Ok((message.bytes, peer, fds))
     };
     let received: io::Result<_> = if awaited { stream.try_io(Interest::READABLE, receive) } else { receive() };
     match received {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-        Err(error) if error.raw_os_error() == Some(Errno::CONNRESET.raw_os_error()) => Some(Ok((0, None))),
+        Err(error) if error.raw_os_error() == Some(Errno::CONNRESET.raw_os_error()) => Some(Ok((0, None, Vec::new()))),
         other => Some(other),
     }
 }
 
-/// Frames on their way to a process that may be slow to read them.
-#[derive(Debug, Default)]
+/// Frames on their way to a process that may be slow to read them. What waits is bounded: who does not read at all must
+/// not fill the memory.
+#[derive(Debug)]
 pub(crate) struct FrameWriter {
     rest: Vec<u8>,
     written: usize,
     /// Descriptors, and the byte that they go with: the first of their frame.
     fds: VecDeque<(usize, Vec<OwnedFd>)>,
+    /// Bytes that may wait already when a frame is added.
+    limit: usize,
 }
 
 impl FrameWriter {
-    /// Sends a frame as far as the socket takes it now, and keeps the rest.
-    pub(crate) fn send(&mut self, stream: &UnixStream, json: &[u8]) -> io::Result<()> {
-        frame::encode_into(json, &mut self.rest).map_err(io::Error::other)?;
-        self.flush(stream)
+    /// One that takes no more frames while more than so many bytes wait.
+    pub(crate) fn new(limit: usize) -> Self {
+        FrameWriter { rest: Vec::new(), written: 0, fds: VecDeque::new(), limit }
     }
 
-    /// The same, with descriptors.
-    pub(crate) fn send_with(&mut self, stream: &UnixStream, json: &[u8], fds: Vec<OwnedFd>) -> io::Result<()> {
-        self.fds.push_back((self.rest.len(), fds));
-        self.send(stream, json)
+    /// Sends a frame as far as the socket takes it now, and keeps the rest.
+    ///
+    /// # Errors
+    /// It is too large, or too much waits already: then nothing of it is sent, nor are its descriptors. Or the socket
+    /// is broken.
+    pub(crate) fn send(&mut self, stream: &UnixStream, json: &[u8], fds: Vec<OwnedFd>) -> io::Result<()> {
+        if self.rest.len() - self.written > self.limit {
+            return Err(io::Error::other("the process does not read what it is sent"));
+        }
+        let at = self.rest.len();
+        frame::encode_into(json, &mut self.rest).map_err(io::Error::other)?;
+        if !fds.is_empty() {
+            self.fds.push_back((at, fds));
+        }
+        self.flush(stream)
     }
 
     /// Whether something waits for the socket to take more.
@@ -151,20 +175,72 @@ impl FrameWriter {
     fn write_some(&mut self, stream: &UnixStream) -> io::Result<usize> {
         let end = self.fds.iter().map(|(at, _)| *at).find(|at| *at > self.written).unwrap_or(self.rest.len());
         let bytes = &self.rest[self.written..end];
-        let Some((_, fds)) = self.fds.front().filter(|(at, _)| *at == self.written) else {
-            return stream.try_write(bytes);
-        };
-        let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
-        let sent = stream.try_io(Interest::WRITABLE, || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+        let with = self.fds.front().filter(|(at, _)| *at == self.written);
+        let fds: Vec<BorrowedFd<'_>> = with.iter().flat_map(|(_, fds)| fds.iter().map(AsFd::as_fd)).collect();
+        let send = || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FRAME_FDS))];
             let mut control = SendAncillaryBuffer::new(&mut space);
-            if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+            if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&fds)) {
                 return Err(io::Error::other("too many descriptors in one message"));
             }
             let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
             Ok(rustix::net::sendmsg(stream.as_fd(), &[IoSlice::new(bytes)], &mut control, flags)?)
-        })?;
-        self.fds.pop_front();
+        };
+        // First past the runtime, which may not have heard yet that there is room; then through it, so that it waits for
+        // room where there is none.
+        let sent = match send() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.try_io(Interest::WRITABLE, send)?,
+            sent => sent?,
+        };
+        if with.is_some() {
+            self.fds.pop_front();
+        }
         Ok(sent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    fn descriptor() -> OwnedFd {
+        std::fs::File::open("/dev/null").unwrap().into()
+    }
+
+    #[tokio::test]
+    async fn descriptors_of_a_frame_that_is_not_sent_go_with_no_other() {
+        let (ours, theirs) = connected_pair().unwrap();
+        let mut writer = FrameWriter::new(1 << 20);
+        let large = vec![b' '; frame::MAX_FRAME + 1];
+        writer.send(&ours, &large, vec![descriptor()]).unwrap_err();
+        assert!(!writer.is_waiting() && writer.fds.is_empty());
+        writer.send(&ours, b"{}", Vec::new()).unwrap();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut buffer = [0; 64];
+        let slices = &mut [IoSliceMut::new(&mut buffer)];
+        let got = rustix::net::recvmsg(&theirs, slices, &mut control, RecvFlags::empty()).unwrap();
+        assert_eq!((got.bytes, &buffer[..6]), (6, &b"\0\0\0\x02{}"[..]));
+        assert_eq!(control.drain().filter(|one| matches!(one, RecvAncillaryMessage::ScmRights(_))).count(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_process_that_does_not_read_is_bounded() {
+        let (ours, theirs) = connected_pair().unwrap();
+        let mut writer = FrameWriter::new(1 << 20);
+        let piece = vec![b'x'; 64 << 10];
+        let sent = (0..1000).take_while(|_| writer.send(&ours, &piece, Vec::new()).is_ok()).count();
+        assert!(sent < 100, "{sent} pieces were taken");
+        assert!(writer.rest.len() < 2 << 20);
+        // What was taken comes whole.
+        let mut theirs = std::os::unix::net::UnixStream::from(theirs);
+        let mut all = vec![0; sent * (piece.len() + 4)];
+        let reading = tokio::task::spawn_blocking(move || theirs.read_exact(&mut all).map(|()| all));
+        while writer.is_waiting() {
+            ours.writable().await.unwrap();
+            writer.flush(&ours).unwrap();
+        }
+        assert_eq!(reading.await.unwrap().unwrap().len(), sent * (piece.len() + 4));
     }
 }

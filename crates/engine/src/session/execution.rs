@@ -1,7 +1,8 @@
 //! What a program holds of an execution.
 
-use super::handle::Session;
-use super::outbox::Outbox;
+use super::failures::closed;
+use super::mailbox::{Attachment, Command};
+use crate::log::{Event, Reader};
 use pyrepl3_protocol::message::{ErrorMessage, Message, ResultMessage};
 use pyrepl3_protocol::{Code, Failure};
 use std::sync::Arc;
@@ -18,21 +19,28 @@ pub enum ExecutionError {
     Refused(#[from] Failure),
 }
 
-/// An execution: a stream of its messages, of which exactly one, `result` or `error`, is the last.
+/// An execution: its events, of which exactly one, `result` or `error`, is the last.
 ///
-/// A stream that nobody reads slows the code that prints down; dropping the handle lets it go on, unheard.
+/// While nobody reads them the code that prints slows down (unless the session sheds output); dropping this lets it go
+/// on, unheard.
 #[derive(Debug)]
 pub struct Execution {
     id: String,
-    outbox: Arc<Outbox>,
+    reader: Reader,
     refusal: Option<oneshot::Receiver<Failure>>,
     refused: Option<Failure>,
-    session: Session,
+    /// The session lives as long as somebody waits for it.
+    attachment: Arc<Attachment>,
 }
 
 impl Execution {
-    pub(crate) fn new(id: String, outbox: Arc<Outbox>, refusal: oneshot::Receiver<Failure>, session: Session) -> Self {
-        Execution { id, outbox, refusal: Some(refusal), refused: None, session }
+    pub(crate) fn new(
+        id: String,
+        reader: Reader,
+        refusal: oneshot::Receiver<Failure>,
+        attachment: Arc<Attachment>,
+    ) -> Self {
+        Execution { id, reader, refusal: Some(refusal), refused: None, attachment }
     }
 
     /// Its id.
@@ -40,13 +48,14 @@ impl Execution {
         &self.id
     }
 
-    /// The next message; None after the last one, or when it was refused ([`Execution::refusal`] says why).
-    pub async fn next(&mut self) -> Option<Message> {
-        let next = self.outbox.next().await;
+    /// The next event; None after the last one, or when it was refused ([`Execution::refusal`] says why). Cancel-safe.
+    pub async fn next(&mut self) -> Option<Event> {
+        let next = self.reader.next().await;
         if next.is_none()
-            && let Some(refusal) = self.refusal.take()
+            && let Some(refusal) = &mut self.refusal
         {
             self.refused = refusal.await.ok();
+            self.refusal = None;
         }
         next
     }
@@ -61,8 +70,11 @@ impl Execution {
     /// # Errors
     /// [`ExecutionError::Ended`] for anything but success, [`ExecutionError::Refused`] when it never ran.
     pub async fn result(mut self) -> Result<ResultMessage, ExecutionError> {
-        while let Some(message) = self.next().await {
-            match message {
+        while let Some(event) = self.next().await {
+            if !matches!(*event, Message::ResultMessage(_) | Message::ErrorMessage(_)) {
+                continue;
+            }
+            match event.into_message() {
                 Message::ResultMessage(result) => return Ok(result),
                 Message::ErrorMessage(error) => return Err(ExecutionError::Ended(Box::new(error))),
                 _ => {}
@@ -78,12 +90,9 @@ impl Execution {
     /// # Errors
     /// `unknown_execution` when it has ended, `session_closed`.
     pub async fn cancel(&self) -> Result<(), Failure> {
-        self.session.cancel(&self.id).await
-    }
-}
-
-impl Drop for Execution {
-    fn drop(&mut self) {
-        self.outbox.detach();
+        let (reply, answer) = oneshot::channel();
+        let mailbox = self.attachment.mailbox();
+        mailbox.send(Command::Cancel { execution_id: self.id.clone(), reply })?;
+        answer.await.unwrap_or_else(|_| Err(closed(mailbox.id())))
     }
 }

@@ -1,26 +1,47 @@
-//! Sessions. `machine` decides, `actor` performs, `link` speaks to the processes, `outbox` carries messages to whoever
-//! listens, `handle` and `execution` are what a program holds.
+//! Sessions. A program holds a `handle`, which puts requests into a `mailbox`; the `task` takes them, one after the other.
+//!
+//! ```text
+//! handle ─► mailbox ─► task ─► life          what happens next; `timeline`: which snapshots there are. Both pure
+//!                       ├───► tickets        what is pending: executions, questions, operations, prompts, keys
+//!                       ├───► incarnation    the worker and session init: channels, and a pure machine
+//!                       ├───► snapshots      frozen processes, and the way back to one
+//!                       └───► durability     checkpoints, and when the session saves itself
+//! ```
+//!
+//! The parts do not know the task, nor each other. Everything that clients are told goes through the log.
 
-mod actor;
-mod checkpoints;
-mod ends;
+mod answers;
+mod applied;
+mod context;
+mod durability;
+mod end_message;
 mod execution;
-mod frozen;
+mod failures;
 mod handle;
-mod keys;
-pub(crate) mod link;
-mod machine;
-mod messages;
-mod outbox;
-mod past;
-mod roster;
+mod handle_checkpoints;
+mod handle_state;
+mod incarnation;
+mod life;
+mod mailbox;
+mod request;
+mod salvage;
+mod shared;
+mod snapshots;
 mod start;
-mod state;
+mod task;
+mod tickets;
 mod timeline;
 
-pub(crate) use actor::Command;
-pub use checkpoints::{CheckpointNote, Checkpointing};
+#[cfg(test)]
+mod whole_life_tests;
+
+pub use answers::{PendingInput, Status, StatusState};
+pub(crate) use context::Origin;
 pub use execution::{Execution, ExecutionError};
-pub use handle::{ExecuteRequest, Lineage, PendingInput, Script, Session, SessionEvents, Source, Status, StatusState};
-pub(crate) use roster::Roster;
-pub(crate) use start::{Origin, check, start};
+pub use handle::{Events, Session, Submitted};
+pub use handle_checkpoints::{CheckpointNote, Checkpointing};
+pub(crate) use incarnation::{FIRST_WORKER, WorkerFds};
+pub(crate) use mailbox::{Attachment, Command, Mailbox};
+pub use request::{ExecuteRequest, Script, Source};
+pub use shared::Lineage;
+pub(crate) use start::{Abandoned, check, start};

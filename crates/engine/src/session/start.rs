@@ -1,51 +1,13 @@
 //! Starting a session from a process that serves forks.
 
-use super::actor::{Actor, Place};
-use super::handle::{Lineage, Script, Session, Shared};
-use super::link::{InitLink, WorkerLink};
-use super::outbox::Outbox;
-use super::roster::Roster;
-use crate::checkpoint::Shelf;
-use crate::zygote::ForkServer;
-use pyrepl3_protocol::id::{self, Kind};
-use pyrepl3_protocol::message::{Autosave, SessionOptions};
-use pyrepl3_protocol::worker::{Mode, Request};
+use super::context::{Origin, Setup};
+use super::handle::Session;
+use super::incarnation::{InitLink, WorkerLink};
+use super::request::Script;
+use super::task::{OnEnd, assemble, spawn};
+use pyrepl3_protocol::message::{Autosave, Isolation, SessionOptions};
+use pyrepl3_protocol::worker::{Cell, Mode};
 use pyrepl3_protocol::{Code, Failure};
-use rustix::fd::OwnedFd;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-use tokio::sync::{Notify, mpsc, oneshot};
-
-/// What every worker of a session is set up with.
-#[derive(Debug)]
-pub(crate) struct Setup {
-    pub(crate) options: SessionOptions,
-    pub(crate) mode: Mode,
-    /// Standard input of its own, if it is not the protocol.
-    pub(crate) stdin: Option<OwnedFd>,
-}
-
-impl Setup {
-    /// The first request of a worker.
-    pub(crate) fn request(&self) -> Request<'_> {
-        let limits = &self.options.limits;
-        let mut rlimits = BTreeMap::new();
-        for (name, value) in [("DATA", limits.memory), ("NOFILE", limits.open_files), ("FSIZE", limits.file_size)] {
-            if let Some(value) = value {
-                rlimits.insert(name, value);
-            }
-        }
-        Request::Setup { cwd: self.options.cwd.as_deref(), env: &self.options.env, rlimits, mode: &self.mode }
-    }
-}
-
-/// Where a session comes from.
-#[derive(Debug, Clone)]
-pub(crate) struct Origin {
-    pub(crate) server: Arc<ForkServer>,
-    pub(crate) alive: Arc<Roster>,
-    pub(crate) shelf: Arc<Shelf>,
-}
 
 fn mode(script: &Script) -> Mode {
     Mode {
@@ -60,12 +22,12 @@ fn mode(script: &Script) -> Mode {
 
 /// Refuses what this version cannot do, before anything is started.
 pub(crate) fn check(options: &SessionOptions) -> Result<(), Failure> {
-    match options.isolation.as_deref() {
-        None | Some("none") => {}
-        Some(known @ ("strict" | "standard" | "network")) => {
+    match options.isolation.as_ref() {
+        None | Some(Isolation::None) => {}
+        Some(known @ (Isolation::Strict | Isolation::Standard | Isolation::Network)) => {
             return Err(Failure::new(
                 Code::Unsupported,
-                format!("isolation {known:?} is not available"),
+                format!("isolation {:?} is not available", known.name()),
                 "this version has no cells yet: code runs with all rights of your user",
                 "use isolation \"none\", for code that you trust",
             ));
@@ -73,7 +35,7 @@ pub(crate) fn check(options: &SessionOptions) -> Result<(), Failure> {
         Some(other) => {
             return Err(Failure::new(
                 Code::BadRequest,
-                format!("there is no isolation called {other:?}"),
+                format!("there is no isolation called {:?}", other.name()),
                 "",
                 "use \"none\"; \"strict\", \"standard\" and \"network\" come with a later version",
             ));
@@ -130,22 +92,6 @@ fn check_autosave(autosave: &Autosave) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs a session's task.
-pub(crate) fn run_actor(actor: Actor, alive: Arc<Roster>, on_end: Option<OnEnd>) {
-    alive.begun();
-    let id = actor.id();
-    tokio::spawn(async move {
-        actor.run().await;
-        alive.ended(&id);
-        if let Some(on_end) = on_end {
-            on_end();
-        }
-    });
-}
-
-/// Called when a session has ended, however.
-pub(crate) type OnEnd = Box<dyn FnOnce() + Send>;
-
 /// Starts a session and waits until its worker is ready.
 pub(crate) async fn start(
     origin: Origin,
@@ -160,40 +106,40 @@ pub(crate) async fn start(
     let (init, init_fd) = InitLink::new().map_err(os)?;
     let stdin = setup.stdin.as_ref().map(std::os::fd::AsFd::as_fd);
     let (worker, fds) = WorkerLink::new(&setup.request(), stdin).map_err(os)?;
-    origin.server.session(&init_fd, &fds).await.map_err(os)?;
-    drop((init_fd, fds));
-    let alive = origin.alive.clone();
-    let (session, actor, is_ready) = assemble(setup, origin, None, init, worker);
-    run_actor(actor, alive, on_end);
+    origin.server.session(Cell::None, init_fd, fds).await.map_err(os)?;
+    let (attachment, task, is_ready) = assemble(setup, origin, None, init, worker)?;
+    let session = Session::new(attachment);
+    // Who goes away before it is ready has started none, also where it would live on without a client.
+    let abandoned = Abandoned::new(&session);
+    spawn(task, on_end);
     match is_ready.await {
-        Ok(Ok(())) => Ok(session),
+        Ok(Ok(())) => {
+            abandoned.taken();
+            Ok(session)
+        }
         Ok(Err(failure)) => Err(failure),
         Err(_) => Err(Failure::new(Code::Internal, "the session could not be started", "its task ended", "")),
     }
 }
 
-/// A session around a worker, known to its engine: what programs hold of it, its task, and its first word.
-pub(super) fn assemble(
-    setup: Setup,
-    origin: Origin,
-    lineage: Option<Lineage>,
-    init: InitLink,
-    worker: WorkerLink,
-) -> (Session, Actor, oneshot::Receiver<Result<(), Failure>>) {
-    let room = Arc::new(Notify::new());
-    let shared = Arc::new(Shared {
-        id: id::new(Kind::Session),
-        options: setup.options.clone(),
-        events: Arc::new(Outbox::new(room.clone())),
-        room,
-        python: Mutex::default(),
-        lineage,
-        shelf: origin.shelf.clone(),
-    });
-    let (commands, inbox) = mpsc::unbounded_channel();
-    let (ready, is_ready) = oneshot::channel();
-    let session = Session::new(shared.clone(), commands);
-    origin.alive.remember(&session);
-    let actor = Actor::new(Place { setup, origin, shared }, init, worker, inbox, ready);
-    (session, actor, is_ready)
+/// Ends a session that nobody has got.
+pub(crate) struct Abandoned(Option<Session>);
+
+impl Abandoned {
+    pub(crate) fn new(session: &Session) -> Self {
+        Abandoned(Some(session.clone()))
+    }
+
+    /// Somebody has it.
+    pub(crate) fn taken(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        if let Some(session) = &self.0 {
+            session.end();
+        }
+    }
 }

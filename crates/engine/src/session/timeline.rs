@@ -16,14 +16,16 @@
 //! To return to a mark discards all later ones. Waking a frozen process uses it up: one whose mark keeps a role forks
 //! its replacement first.
 
+use crate::clock::Time;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Names a frozen process.
 pub(crate) type Mark = u64;
 
 /// What a mark is kept for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Roles {
     pub(crate) guard: bool,
     pub(crate) begin: bool,
@@ -51,30 +53,28 @@ pub(crate) enum Role {
     Redo,
 }
 
-/// What it takes to return to a mark.
+/// Where a return goes, and what that takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Return {
+pub(crate) struct Target {
     pub(crate) mark: Mark,
     /// Whether it stays usable.
     pub(crate) keep: bool,
     /// Later ones, which are gone.
     pub(crate) discard: Vec<Mark>,
-    /// Whether the open transaction began after it, and is closed by it.
-    pub(crate) closes: bool,
 }
 
 /// The explicit transaction that is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Open {
     pub(crate) number: u64,
     begin: Mark,
     timeout: Duration,
     /// When it rolls back if nobody does anything in it.
-    pub(crate) deadline: Instant,
+    pub(crate) deadline: Time,
 }
 
 /// How many marks a session may have, and how far undo goes back.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Bounds {
     pub(crate) marks: usize,
     pub(crate) undo: usize,
@@ -93,7 +93,7 @@ impl Default for Bounds {
 pub(crate) struct NoRoom;
 
 /// The frozen processes of a session, by what they are kept for.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Timeline {
     line: BTreeMap<Mark, Roles>,
     redo: Vec<Mark>,
@@ -235,19 +235,19 @@ impl Timeline {
     }
 
     /// Begins the explicit transaction at a mark.
-    pub(crate) fn begin(&mut self, mark: Mark, timeout: Option<Duration>, now: Instant) -> u64 {
+    pub(crate) fn begin(&mut self, mark: Mark, timeout: Option<Duration>, now: Time) -> u64 {
         self.transactions += 1;
         let timeout = timeout.unwrap_or(self.bounds.transaction);
-        let deadline = now + timeout;
+        let deadline = now.after(timeout);
         self.open = Some(Open { number: self.transactions, begin: mark, timeout, deadline });
         self.add(mark, Role::Begin);
         self.transactions
     }
 
     /// Somebody did something in the open transaction.
-    pub(crate) fn touch(&mut self, now: Instant) {
+    pub(crate) fn touch(&mut self, now: Time) {
         if let Some(open) = &mut self.open {
-            open.deadline = now + open.timeout;
+            open.deadline = now.after(open.timeout);
         }
     }
 
@@ -271,7 +271,7 @@ impl Timeline {
 
     /// Returns to a mark on the line: the state that it holds is the present then. `used`: the role that it had for
     /// this return and that is used up.
-    pub(crate) fn return_to(&mut self, mark: Mark, used: Option<Role>) -> Return {
+    pub(crate) fn revert_to(&mut self, mark: Mark, used: Option<Role>) -> Target {
         let discard: Vec<Mark> = self.line.split_off(&(mark + 1)).into_keys().collect();
         let closes = self.open.is_some_and(|open| {
             discard.contains(&open.begin) || (open.begin == mark && matches!(used, Some(Role::Begin | Role::Undo)))
@@ -304,7 +304,7 @@ impl Timeline {
         }
         let mut discard = discard;
         discard.extend(self.sweep());
-        Return { mark, keep, discard, closes }
+        Target { mark, keep, discard }
     }
 
     fn sweep(&mut self) -> Vec<Mark> {

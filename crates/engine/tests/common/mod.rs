@@ -1,6 +1,8 @@
 //! What the behaviour tests share: an engine, a session, code run to its end, and a look at the process table.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod surroundings;
+
 use pyrepl3_engine::protocol::message::{DisplayMessage, ErrorMessage, InputMessage, Message, ResultMessage, Stream};
 use pyrepl3_engine::{Engine, EngineConfig, ExecuteRequest, Execution, Limits, SearchPath, Session, SessionOptions};
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use std::time::{Duration, Instant};
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 pub fn engine() -> Engine {
+    surroundings::tidy();
     Engine::new(EngineConfig::new(SearchPath::from_env()))
 }
 
@@ -97,8 +100,8 @@ pub async fn run(session: &Session, code: impl Into<ExecuteRequest>) -> Ran {
 pub async fn finish(mut execution: Execution) -> Ran {
     let mut ran = Ran::default();
     tokio::time::timeout(LIMIT, async {
-        while let Some(message) = execution.next().await {
-            ran.take(message);
+        while let Some(event) = execution.next().await {
+            ran.take(event.into_message());
         }
     })
     .await
@@ -111,7 +114,7 @@ pub async fn finish(mut execution: Execution) -> Ran {
 pub async fn until(execution: &mut Execution, mut fits: impl FnMut(&Message) -> bool) -> Message {
     tokio::time::timeout(LIMIT, async {
         loop {
-            let message = execution.next().await.expect("another message");
+            let message = execution.next().await.expect("another message").into_message();
             if fits(&message) {
                 return message;
             }

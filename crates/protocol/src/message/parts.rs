@@ -361,6 +361,46 @@ pub struct Limits {
     pub snapshots: Option<u32>,
 }
 
+/// What a session's code is kept from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Isolation {
+    /// Nothing: it has all rights of the user. The only one that is available yet.
+    #[default]
+    None,
+    /// Comes with a later version.
+    Strict,
+    /// Comes with a later version.
+    Standard,
+    /// Comes with a later version.
+    Network,
+    /// A word that this version does not know. Kept, so that the refusal can name it.
+    #[serde(untagged)]
+    Unknown(String),
+}
+
+impl Isolation {
+    /// Its word on the wire.
+    pub fn name(&self) -> &str {
+        match self {
+            Isolation::None => "none",
+            Isolation::Strict => "strict",
+            Isolation::Standard => "standard",
+            Isolation::Network => "network",
+            Isolation::Unknown(word) => word,
+        }
+    }
+}
+
+impl From<&str> for Isolation {
+    fn from(word: &str) -> Self {
+        let known = [Isolation::None, Isolation::Strict, Isolation::Standard, Isolation::Network];
+        known.into_iter().find(|one| one.name() == word).unwrap_or_else(|| Isolation::Unknown(word.to_owned()))
+    }
+}
+
 /// What a session is started with. All of it has a default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -373,7 +413,7 @@ pub struct SessionOptions {
     pub preload: Vec<String>,
     /// Isolation. Only `none` is available yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub isolation: Option<String>,
+    pub isolation: Option<Isolation>,
     /// Limits.
     #[serde(default)]
     pub limits: Limits,
@@ -401,6 +441,32 @@ pub struct SessionOptions {
     /// When it is saved by itself; never without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autosave: Option<Autosave>,
+    /// Whether it lives on when its last client goes. It ends by an explicit shutdown then, or with the engine.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub detached: bool,
+    /// What happens while whoever reads its messages is behind.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub overflow: Overflow,
+}
+
+/// What happens to output that comes faster than it is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Overflow {
+    /// The code that prints waits. Nothing is lost.
+    #[default]
+    Slow,
+    /// The code goes on. Output in the middle is left out, and the next output says how much.
+    Shed,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn is_zero(number: &u32) -> bool {

@@ -1,6 +1,7 @@
 //! Every operation on a file fails once, in each way: nothing that was complete is touched, and nothing is left over.
 
 use std::collections::HashSet;
+use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::disk::Disk;
-use crate::disk::faults::{Fault, Faults};
+use crate::disk::faults::{Fault, Faults, Gate};
 use crate::{CheckpointId, Error, LineageId, Manifest, Meta, Result, Retention, Store, StoreConfig, Untrusted};
 
 /// A directory in memory where there is one: these tests sync thousands of times, and what they look for does not depend on the disk.
@@ -134,7 +135,7 @@ fn export() -> Vec<u8> {
 }
 
 /// Runs [`work`] with a fault at every operation that it has, one after the other.
-fn at_every_operation(fault: Fault, after: impl Fn(&Faults, &Path, &LineageId, &Result<()>, &Expected)) {
+fn at_every_operation(fault: Fault, after: impl Fn(&Struck<'_>, &Result<()>)) {
     let file = export();
     for at in 1.. {
         let directory = in_memory();
@@ -144,37 +145,90 @@ fn at_every_operation(fault: Fault, after: impl Fn(&Faults, &Path, &LineageId, &
         expected.must.push(before.id);
         let faults = Arc::new(Faults::new(at, fault));
         let disk = Disk { faults: Some(Arc::clone(&faults)) };
-        let store = Store::open_on(disk, directory.path(), StoreConfig::default());
+        let store = Store::open_on(disk.clone(), directory.path(), StoreConfig::default());
         let done = store.and_then(|store| work(&store, &lineage, &file, &mut expected));
         if !faults.happened() {
             done.unwrap();
             assert!(at > 100, "only {at} operations");
             return;
         }
-        after(&faults, directory.path(), &lineage, &done, &expected);
+        after(
+            &Struck { faults: &faults, disk: &disk, data: directory.path(), lineage: &lineage, expected: &expected },
+            &done,
+        );
+    }
+}
+
+/// What is there when the fault has happened.
+struct Struck<'a> {
+    faults: &'a Faults,
+    disk: &'a Disk,
+    data: &'a Path,
+    lineage: &'a LineageId,
+    expected: &'a Expected,
+}
+
+impl Struck<'_> {
+    /// The power goes now: whatever the machine comes back with, all that must be there is.
+    fn power_goes(&self) {
+        for loss in self.faults.losses() {
+            let again = in_memory();
+            copy(self.data, again.path());
+            loss.strike(self.data, again.path());
+            let checked = std::panic::catch_unwind(|| check_all(again.path(), &self.expected.must));
+            assert!(checked.is_ok(), "{loss:?}");
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 
 #[test]
 fn a_process_that_dies_anywhere_leaves_whole_checkpoints_and_no_rubbish() {
-    at_every_operation(Fault::Death, |_, data, _, done, expected| {
+    at_every_operation(Fault::Death, |struck, done| {
         assert!(done.is_err());
-        check_all(data, &expected.must);
+        check_all(struck.data, &struck.expected.must);
     });
 }
 
 #[test]
 fn power_that_goes_anywhere_takes_nothing_that_was_complete() {
-    at_every_operation(Fault::Death, |faults, data, _, _, expected| {
-        faults.power_loss();
-        check_all(data, &expected.must);
+    at_every_operation(Fault::Death, |struck, _| struck.power_goes());
+}
+
+#[test]
+fn power_that_goes_after_a_failure_was_cleaned_up_takes_nothing() {
+    at_every_operation(Fault::Error(ErrorKind::StorageFull), |struck, done| {
+        if done.is_err() {
+            struck.power_goes();
+        }
+    });
+}
+
+#[test]
+fn power_that_goes_after_the_next_process_has_tidied_up_takes_nothing() {
+    at_every_operation(Fault::Death, |struck, _| {
+        struck.faults.next_process();
+        Store::open_on(struck.disk.clone(), struck.data, StoreConfig::default()).unwrap();
+        struck.power_goes();
     });
 }
 
 #[test]
 fn an_error_of_the_disk_is_told_and_the_store_goes_on() {
     for kind in [ErrorKind::StorageFull, ErrorKind::PermissionDenied] {
-        at_every_operation(Fault::Error(kind), |_, data, lineage, done, expected| {
+        at_every_operation(Fault::Error(kind), |struck, done| {
             match done {
                 Err(Error::Full { .. }) => assert_eq!(kind, ErrorKind::StorageFull),
                 Err(Error::Unreadable { .. }) => assert_eq!(kind, ErrorKind::PermissionDenied),
@@ -184,9 +238,9 @@ fn an_error_of_the_disk_is_told_and_the_store_goes_on() {
                 Ok(()) => {}
                 Err(error) => panic!("{error}"),
             }
-            check_all(data, &expected.must);
-            let again = save(&Store::open(data, StoreConfig::default()).unwrap(), lineage, 5).unwrap();
-            check_all(data, &[again.id]);
+            check_all(struck.data, &struck.expected.must);
+            let again = save(&Store::open(struck.data, StoreConfig::default()).unwrap(), struck.lineage, 5).unwrap();
+            check_all(struck.data, &[again.id]);
         });
     }
 }
@@ -202,4 +256,71 @@ fn a_store_that_is_full_says_so_and_keeps_what_it_has() {
     assert!(matches!(save(&store, &lineage, 2), Err(Error::Full { .. })));
     assert_eq!(store.used_bytes().unwrap(), used);
     check_all(directory.path(), &[first.id]);
+}
+
+#[test]
+fn a_disk_that_is_full_gets_room_by_deleting() {
+    let directory = in_memory();
+    let lineage = LineageId::new();
+    let open = |disk: Disk| Store::open_on(disk, directory.path(), StoreConfig::default()).unwrap();
+    let store = open(Disk::default());
+    let (large, small) = (noise(1, 2_000_000), noise(2, 65_536));
+    let save = |blobs: &[&[u8]]| {
+        let mut writer = store.begin(&lineage, Meta { session: "s".into(), ..Meta::default() }).unwrap();
+        for bytes in blobs {
+            let mut blob = writer.buffer();
+            blob.write(bytes).unwrap();
+            blob.finish().unwrap();
+        }
+        writer.commit(body()).unwrap()
+    };
+    // Of the first one's pack the third needs a little: that is to be put together anew, which takes room. The second one's is dead.
+    let first = save(&[&large, &small]);
+    let second = save(&[&noise(3, 1_000_000)]);
+    let third = save(&[&small]);
+    let used = store.used_bytes().unwrap();
+    let full = open(Disk { faults: Some(Arc::new(Faults::new(1, Fault::Full))) });
+    assert!(matches!(full.begin(&LineageId::new(), Meta::default()), Err(Error::Full { .. })));
+    full.delete(&first.id).unwrap();
+    assert!(full.delete(&second.id).unwrap().freed_bytes > 1_000_000);
+    assert!(full.read(&third, 0).unwrap().read_all().unwrap() == small);
+    assert!(full.used_bytes().unwrap() > 2_000_000);
+    // Once there is room, what was left is put together.
+    let store = open(Disk::default());
+    store.collect(&Retention::default()).unwrap();
+    assert!(store.used_bytes().unwrap() < used - 2_900_000);
+    check_names(directory.path());
+}
+
+/// No file is there that a start would look into.
+fn check_names(data: &Path) {
+    let store = Store::open(data, StoreConfig::default()).unwrap();
+    for lineage in store.lineages().unwrap() {
+        let names = store.disk().names(&lineage.packs).unwrap();
+        assert!(names.iter().all(|name| !name.starts_with("mov_") && name.ends_with(".pack")), "{names:?}");
+    }
+}
+
+#[test]
+fn a_lineage_whose_packs_are_slow_to_read_holds_up_no_other() {
+    let directory = in_memory();
+    let (slow, other) = (LineageId::new(), LineageId::new());
+    let store = Store::open(directory.path(), StoreConfig::default()).unwrap();
+    save(&store, &slow, 1).unwrap();
+    let wanted = save(&store, &other, 2).unwrap();
+    let ((come, comes), (go, goes)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+    let gate = Gate { below: store.lineage(&slow).packs, come, go: goes };
+    drop(store);
+    let faults = Arc::new(Faults::new(u64::MAX, Fault::Death));
+    let disk = Disk { faults: Some(Arc::clone(&faults)) };
+    let store = Store::open_on(disk, directory.path(), StoreConfig::default()).unwrap();
+    faults.hold_up(gate);
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| store.index(&store.lineage(&slow)).unwrap().len());
+        comes.recv().unwrap();
+        // Where this waits for the other one, nothing ends.
+        check(&store, &wanted);
+        go.send(()).unwrap();
+        assert!(reading.join().unwrap() > 0);
+    });
 }

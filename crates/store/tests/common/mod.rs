@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pyrepl3_store::{Kind, LineageId, Manifest, Meta, Result, Store, StoreConfig};
+use pyrepl3_store::{BlobKind, LineageId, Manifest, Meta, Result, Store, StoreConfig};
 use serde_json::value::RawValue;
 
 /// A directory in memory where there is one: these tests sync thousands of times, and what they look for does not depend on the disk.
@@ -50,10 +50,10 @@ pub(crate) fn body(blobs: usize) -> Box<RawValue> {
     RawValue::from_string(body.to_string()).unwrap()
 }
 
-pub(crate) fn save(store: &Store, lineage: &LineageId, meta: Meta, blobs: &[(Kind, Vec<u8>)]) -> Result<Manifest> {
+pub(crate) fn save(store: &Store, lineage: &LineageId, meta: Meta, blobs: &[(BlobKind, Vec<u8>)]) -> Result<Manifest> {
     let mut writer = store.begin(lineage, meta)?;
     for (kind, bytes) in blobs {
-        let mut blob = if *kind == Kind::Stream { writer.stream() } else { writer.buffer() };
+        let mut blob = if *kind == BlobKind::Stream { writer.stream() } else { writer.buffer() };
         for piece in bytes.chunks(100_001) {
             blob.write(piece)?;
         }

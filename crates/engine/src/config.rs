@@ -1,0 +1,32 @@
+//! What an engine is made with.
+
+use pyrepl3_worker::SearchPath;
+use std::path::PathBuf;
+
+/// What an engine is made with.
+#[derive(Debug, Clone, Default)]
+pub struct EngineConfig {
+    /// Interpreter, or virtual environment, of sessions that name none; the first suitable one on the search path
+    /// without it.
+    pub python: Option<PathBuf>,
+    /// Where to look for interpreters.
+    pub search: SearchPath,
+    /// Frozen processes (snapshots, of whatever kind) of all sessions together; 1,000 without it. Above it, the session
+    /// that has most gives one up.
+    pub snapshots: Option<usize>,
+    /// Where checkpoints are kept; none can be made without it. Several engines may share it.
+    pub data: Option<PathBuf>,
+    /// Bytes that all checkpoints there may take together; as many as the disk has without it.
+    pub checkpoint_bytes: Option<u64>,
+    /// Soft limit of open descriptors (`RLIMIT_NOFILE`) that sessions begin with; this process's own without it. A
+    /// program that raised its own says what it was: code that calls `select`, or walks over all descriptors, relies
+    /// on the usual one.
+    pub open_files: Option<u64>,
+}
+
+impl EngineConfig {
+    /// A configuration that looks for an interpreter.
+    pub fn new(search: SearchPath) -> Self {
+        EngineConfig { search, ..EngineConfig::default() }
+    }
+}

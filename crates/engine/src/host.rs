@@ -1,0 +1,97 @@
+//! What the sessions and pools of an engine share.
+
+use crate::checkpoint::CheckpointStore;
+use crate::config::EngineConfig;
+use crate::oom::OomWatch;
+use crate::registry::Registry;
+use crate::session::Origin;
+use crate::zygote::{Environment, ForkServer, Zygotes};
+use pyrepl3_protocol::message::SessionOptions;
+use pyrepl3_protocol::{Code, Failure};
+use pyrepl3_worker::FindError;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Zygotes, the sessions by their ids, the store.
+#[derive(Debug)]
+pub(crate) struct Host {
+    config: EngineConfig,
+    found: tokio::sync::Mutex<Option<PathBuf>>,
+    pub(crate) zygotes: Zygotes,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) checkpoint_store: Arc<CheckpointStore>,
+    oom: Arc<OomWatch>,
+}
+
+impl Host {
+    pub(crate) fn new(config: EngineConfig, registry: Registry, checkpoint_store: Arc<CheckpointStore>) -> Host {
+        Host {
+            config,
+            found: tokio::sync::Mutex::default(),
+            zygotes: Zygotes::default(),
+            registry: Arc::new(registry),
+            checkpoint_store,
+            oom: Arc::default(),
+        }
+    }
+
+    /// Where a session that is forked from a process comes from.
+    pub(crate) fn origin(&self, server: Arc<ForkServer>) -> Origin {
+        Origin {
+            server,
+            registry: self.registry.clone(),
+            checkpoint_store: self.checkpoint_store.clone(),
+            oom: self.oom.clone(),
+            family: Arc::new(()),
+        }
+    }
+
+    /// The environment that options ask for.
+    pub(crate) async fn environment(&self, options: &SessionOptions) -> Result<Environment, Failure> {
+        let asked = options.python.as_deref().map(Path::new).or(self.config.python.as_deref());
+        let python = match asked {
+            Some(path) if path.components().count() > 1 => {
+                pyrepl3_worker::find::program(path).map_err(|error| not_found(&error))?
+            }
+            asked => {
+                let mut found = self.found.lock().await;
+                match (&*found, asked) {
+                    (Some(found), None) => found.clone(),
+                    _ => {
+                        let search = self.config.search.clone();
+                        let asked = asked.map(Path::to_path_buf);
+                        let bare = asked.is_some();
+                        // Interpreters are run to ask what they are.
+                        let one = tokio::task::spawn_blocking(move || pyrepl3_worker::find(asked.as_deref(), &search))
+                            .await
+                            .map_err(|error| {
+                                Failure::new(
+                                    Code::Internal,
+                                    "the look for an interpreter failed",
+                                    error.to_string(),
+                                    "",
+                                )
+                            })?
+                            .map_err(|error| not_found(&error))?;
+                        let path =
+                            if one.info.executable.is_empty() { one.path } else { PathBuf::from(one.info.executable) };
+                        if !bare {
+                            *found = Some(path.clone());
+                        }
+                        path
+                    }
+                }
+            }
+        };
+        Ok(Environment { python, preload: options.preload.clone(), open_files: self.config.open_files })
+    }
+}
+
+fn not_found(error: &FindError) -> Failure {
+    Failure::new(
+        Code::PythonNotFound,
+        "no suitable Python interpreter",
+        error.to_string(),
+        "install CPython 3.10 or later, or name one (or a virtual environment) with --python; `pyrepl3 doctor` lists what is there",
+    )
+}

@@ -1,0 +1,68 @@
+//! What one reader has not taken yet. Pure.
+
+use super::event::Event;
+use std::collections::VecDeque;
+
+/// Bytes of messages that are no output that may wait: a reserve that output cannot fill. Beyond it the oldest go.
+pub(super) const RESERVE: usize = 4 << 20;
+
+/// Whether a message is output: what there can be any amount of, and what is left out first.
+pub(super) fn is_output(event: &Event) -> bool {
+    use pyrepl3_protocol::Message;
+    matches!(**event, Message::OutputMessage(_) | Message::DisplayMessage(_))
+}
+
+/// Events on their way to one reader.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    events: VecDeque<(Event, usize)>,
+    output: usize,
+    control: usize,
+    /// What had to go before the first of them: how many, and how many bytes.
+    missed: (u64, usize),
+}
+
+impl Backlog {
+    /// Bytes that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.output + self.control
+    }
+
+    /// Bytes of output that wait.
+    pub(super) fn output(&self) -> usize {
+        self.output
+    }
+
+    pub(super) fn push(&mut self, event: Event, weight: usize) {
+        let output = is_output(&event);
+        if output {
+            self.output += weight;
+        } else {
+            self.control += weight;
+        }
+        self.events.push_back((event, weight));
+        // The newest always has room: the end of an execution comes last, and is what its reader waits for.
+        while !output && self.control > RESERVE && self.events.len() > 1 {
+            let Some((_, weight)) = self.take_first() else { break };
+            self.missed = (self.missed.0 + 1, self.missed.1 + weight);
+        }
+    }
+
+    /// The next event; or first, once, how many events and bytes had to go before it.
+    pub(super) fn pop(&mut self) -> Option<Result<Event, (u64, usize)>> {
+        if self.missed.0 > 0 {
+            return Some(Err(std::mem::take(&mut self.missed)));
+        }
+        self.take_first().map(|(event, _)| Ok(event))
+    }
+
+    fn take_first(&mut self) -> Option<(Event, usize)> {
+        let (event, weight) = self.events.pop_front()?;
+        let kind = if is_output(&event) { &mut self.output } else { &mut self.control };
+        *kind = kind.saturating_sub(weight);
+        if self.events.is_empty() && self.events.capacity() > 1024 {
+            self.events = VecDeque::new();
+        }
+        Some((event, weight))
+    }
+}

@@ -1,0 +1,372 @@
+//! The log itself: who has something to say appends to it, any number of readers take from it.
+
+use super::backlog::Backlog;
+use super::event::Event;
+use super::retained::{Retained, Retention, output_bytes};
+use crate::messages;
+use pyrepl3_protocol::Message;
+use pyrepl3_protocol::message::{Overflow, Stream};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// Bytes that a reader may be behind before the code that prints is slowed down, or output is left out.
+pub(crate) const WINDOW: usize = 1 << 20;
+/// Bytes of output that may wait where the session must go on reading, because its code is being stopped.
+const LIMIT: usize = 16 << 20;
+
+/// Which events a reader gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Filter {
+    /// All of the session.
+    All,
+    /// Those that belong to no execution.
+    Session,
+    /// Those of one execution. It ends with the execution.
+    Execution(String),
+}
+
+/// Where a reader begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// With what is still kept.
+    Earliest,
+    /// With what comes next.
+    Now,
+    /// After the event with this number.
+    After(u64),
+}
+
+/// Names a reader.
+pub(crate) type ReaderId = u64;
+
+#[derive(Debug)]
+struct Cursor {
+    filter: Filter,
+    backlog: Backlog,
+    arrived: Arc<Notify>,
+    /// Nothing more will come.
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Inner {
+    last: u64,
+    retained: Retained,
+    cursors: HashMap<ReaderId, Cursor>,
+    /// Who reads an execution, so that many waiting executions cost nothing.
+    executions: HashMap<String, Vec<ReaderId>>,
+    /// Who reads more than one execution.
+    wide: Vec<ReaderId>,
+    next_reader: ReaderId,
+    /// Output of either stream that was left out and is told with the next.
+    dropped: [u64; 2],
+    closed: bool,
+}
+
+/// The log of one session.
+#[derive(Debug)]
+pub(crate) struct EventLog {
+    session: String,
+    overflow: Overflow,
+    retention: Retention,
+    inner: Mutex<Inner>,
+    /// Wakes the session's task when a reader has caught up.
+    room: Notify,
+}
+
+impl Inner {
+    fn new(session: &str, retention: Retention) -> Self {
+        Inner {
+            last: 0,
+            retained: Retained::new(session, retention),
+            cursors: HashMap::new(),
+            executions: HashMap::new(),
+            wide: Vec::new(),
+            next_reader: 1,
+            dropped: [0, 0],
+            closed: false,
+        }
+    }
+
+    /// Who gets what belongs to an execution, or to none.
+    fn addressees(&self, execution: Option<&str>) -> impl Iterator<Item = ReaderId> + '_ {
+        let narrow = execution.and_then(|execution| self.executions.get(execution));
+        let in_session = execution.is_none();
+        let wide = self
+            .wide
+            .iter()
+            .filter(move |id| in_session || self.cursors.get(id).is_some_and(|cursor| cursor.filter == Filter::All));
+        narrow.into_iter().flatten().chain(wide).copied()
+    }
+
+    fn backlog(&self, execution: Option<&str>, of: fn(&Backlog) -> usize) -> usize {
+        let backlogs = self.addressees(execution).filter_map(|id| self.cursors.get(&id));
+        backlogs.map(|cursor| of(&cursor.backlog)).max().unwrap_or(0)
+    }
+
+    fn append(&mut self, mut message: Message) {
+        self.last += 1;
+        message.set_seq(self.last);
+        let weight = message.weight();
+        let ends = matches!(message, Message::ResultMessage(_) | Message::ErrorMessage(_));
+        let execution = message.execution_id().map(str::to_owned);
+        let event = Event::new(message);
+        let readers: Vec<ReaderId> = self.addressees(execution.as_deref()).collect();
+        for id in readers {
+            if let Some(cursor) = self.cursors.get_mut(&id) {
+                cursor.backlog.push(event.clone(), weight);
+                cursor.ended |= ends && matches!(cursor.filter, Filter::Execution(_));
+                cursor.arrived.notify_one();
+            }
+        }
+        self.retained.push(event, weight);
+        if ends && let Some(execution) = execution {
+            self.executions.remove(&execution);
+        }
+    }
+
+    /// What was left out and not told yet becomes an event of its own.
+    fn tell_dropped(&mut self, session: &str, execution: Option<&str>) {
+        for (index, stream) in [Stream::Stdout, Stream::Stderr].into_iter().enumerate() {
+            let dropped = std::mem::take(&mut self.dropped[index]);
+            if dropped > 0 {
+                let mut note = Message::OutputMessage(messages::output(stream, String::new(), None));
+                note.address(session, execution);
+                if let Message::OutputMessage(note) = &mut note {
+                    note.dropped = dropped;
+                }
+                self.append(note);
+            }
+        }
+    }
+}
+
+fn index(stream: Stream) -> usize {
+    match stream {
+        Stream::Stdout => 0,
+        Stream::Stderr => 1,
+    }
+}
+
+impl EventLog {
+    pub(crate) fn new(session: &str, overflow: Overflow, retention: Retention) -> Arc<Self> {
+        Arc::new(EventLog {
+            session: session.to_owned(),
+            overflow,
+            retention,
+            inner: Mutex::new(Inner::new(session, retention)),
+            room: Notify::new(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic elsewhere leaves a log that is whole.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends a message that says what it belongs to. Output is left out where whoever reads it is too far behind; the
+    /// next output says how much.
+    pub(crate) fn append(&self, mut message: Message) {
+        let mut inner = self.lock();
+        if inner.closed {
+            return;
+        }
+        let execution = message.execution_id();
+        match &message {
+            Message::OutputMessage(_) | Message::DisplayMessage(_) => {
+                let limit = if self.overflow == Overflow::Shed { WINDOW } else { LIMIT };
+                let waits = inner.backlog(execution, Backlog::output);
+                let stream = match &message {
+                    Message::OutputMessage(output) => index(output.stream),
+                    _ => 0,
+                };
+                // One that is larger than the limit has to have its turn, too.
+                if waits > 0 && waits + message.weight() > limit {
+                    inner.dropped[stream] += output_bytes(&message);
+                    return;
+                }
+                if let Message::OutputMessage(output) = &mut message {
+                    output.dropped += std::mem::take(&mut inner.dropped[stream]);
+                }
+            }
+            Message::ResultMessage(_) | Message::ErrorMessage(_) => {
+                let execution = execution.map(str::to_owned);
+                inner.tell_dropped(&self.session, execution.as_deref());
+            }
+            _ => {}
+        }
+        inner.append(message);
+    }
+
+    /// Whether the session's task should read no more of what belongs to an execution, or to none, until somebody has
+    /// caught up.
+    pub(crate) fn is_full(&self, execution: Option<&str>) -> bool {
+        self.overflow == Overflow::Slow && self.lock().backlog(execution, Backlog::bytes) >= WINDOW
+    }
+
+    /// Waits until a reader has caught up.
+    pub(crate) async fn room(&self) {
+        self.room.notified().await;
+    }
+
+    /// A reader. One of an execution is to be made before the execution can say anything.
+    pub(super) fn attach(&self, filter: Filter, from: Origin) -> (ReaderId, Arc<Notify>) {
+        let mut inner = self.lock();
+        let id = inner.next_reader;
+        inner.next_reader += 1;
+        let arrived = Arc::new(Notify::new());
+        let mut backlog = Backlog::default();
+        let after = match from {
+            Origin::Now => inner.last,
+            Origin::Earliest => 0,
+            Origin::After(seq) => seq,
+        };
+        let fits = |event: &Event| match &filter {
+            Filter::All => true,
+            Filter::Session => event.execution_id().is_none(),
+            Filter::Execution(id) => event.execution_id() == Some(id),
+        };
+        if after < inner.last {
+            for event in inner.retained.after(after).filter(fits) {
+                let weight = event.weight();
+                backlog.push(event, weight);
+            }
+        }
+        match &filter {
+            Filter::Execution(execution) => inner.executions.entry(execution.clone()).or_default().push(id),
+            Filter::All | Filter::Session => inner.wide.push(id),
+        }
+        let ended = inner.closed;
+        inner.cursors.insert(id, Cursor { filter, backlog, arrived: arrived.clone(), ended });
+        (id, arrived)
+    }
+
+    pub(super) fn detach(&self, id: ReaderId) {
+        let mut inner = self.lock();
+        if let Some(cursor) = inner.cursors.remove(&id) {
+            match &cursor.filter {
+                Filter::Execution(execution) => {
+                    if let Some(readers) = inner.executions.get_mut(execution) {
+                        readers.retain(|one| *one != id);
+                        if readers.is_empty() {
+                            inner.executions.remove(execution);
+                        }
+                    }
+                }
+                Filter::All | Filter::Session => inner.wide.retain(|one| *one != id),
+            }
+        }
+        drop(inner);
+        self.room.notify_one();
+    }
+
+    /// The next event of a reader without waiting: None when none is there, `Some(None)` after the last one.
+    pub(super) fn take(&self, id: ReaderId) -> Option<Option<Event>> {
+        let mut inner = self.lock();
+        let Some(cursor) = inner.cursors.get_mut(&id) else { return Some(None) };
+        let before = cursor.backlog.bytes();
+        let event = match cursor.backlog.pop() {
+            Some(Ok(event)) => event,
+            Some(Err((events, bytes))) => {
+                let text = format!(
+                    "{events} events ({bytes} bytes) were left out here, because nobody read this session's events in time"
+                );
+                Event::new(Message::Warning(messages::warning(&self.session, text)))
+            }
+            None => return cursor.ended.then_some(None),
+        };
+        let made_room = before >= WINDOW && cursor.backlog.bytes() < WINDOW;
+        drop(inner);
+        if made_room {
+            self.room.notify_one();
+        }
+        Some(Some(event))
+    }
+
+    /// A reader of an execution that was not taken yet: it gets nothing before [`EventLog::accept`].
+    pub(super) fn attach_pending(&self, execution: &str) -> (ReaderId, Arc<Notify>) {
+        let mut inner = self.lock();
+        let id = inner.next_reader;
+        inner.next_reader += 1;
+        let arrived = Arc::new(Notify::new());
+        let filter = Filter::Execution(execution.to_owned());
+        let cursor = Cursor { filter, backlog: Backlog::default(), arrived: arrived.clone(), ended: inner.closed };
+        inner.cursors.insert(id, cursor);
+        (id, arrived)
+    }
+
+    /// The execution of a reader was taken: the reader gets what it has to say from now on.
+    pub(crate) fn accept(&self, reader: ReaderId) {
+        let mut inner = self.lock();
+        if let Some(Cursor { filter: Filter::Execution(execution), ended: false, .. }) = inner.cursors.get(&reader) {
+            let execution = execution.clone();
+            inner.executions.entry(execution).or_default().push(reader);
+        }
+    }
+
+    /// The execution of a reader was not taken: it gets nothing, and others that read one of the same name go on.
+    pub(crate) fn refuse(&self, reader: ReaderId) {
+        let mut inner = self.lock();
+        if let Some(cursor) = inner.cursors.get_mut(&reader) {
+            cursor.ended = true;
+            cursor.arrived.notify_one();
+        }
+    }
+
+    /// An execution that has no end, because it never ran: whoever reads it gets nothing more.
+    pub(crate) fn end_execution(&self, execution: &str) {
+        let mut inner = self.lock();
+        for id in inner.executions.remove(execution).unwrap_or_default() {
+            if let Some(cursor) = inner.cursors.get_mut(&id) {
+                cursor.ended = true;
+                cursor.arrived.notify_one();
+            }
+        }
+    }
+
+    /// The session has ended: `last` is its last event, if there is one.
+    pub(crate) fn close(&self, last: Option<Message>) {
+        let mut inner = self.lock();
+        if inner.closed {
+            return;
+        }
+        inner.tell_dropped(&self.session, None);
+        if let Some(last) = last {
+            inner.append(last);
+        }
+        inner.closed = true;
+        inner.end_all();
+    }
+
+    /// The session is another borrower's from now on: whoever reads gets nothing more, and numbers begin at 1.
+    pub(crate) fn begin_anew(&self) {
+        let mut inner = self.lock();
+        if inner.closed {
+            return;
+        }
+        inner.end_all();
+        inner.last = 0;
+        inner.dropped = [0, 0];
+        inner.retained = Retained::new(&self.session, self.retention);
+        inner.wide.clear();
+        inner.executions.clear();
+        drop(inner);
+        self.room.notify_one();
+    }
+
+    /// The earliest number that a reader can still get, and the last one; the earliest is one more where there is none.
+    pub(crate) fn bounds(&self) -> (u64, u64) {
+        let inner = self.lock();
+        (inner.retained.earliest(), inner.last)
+    }
+}
+
+impl Inner {
+    fn end_all(&mut self) {
+        for cursor in self.cursors.values_mut() {
+            cursor.ended = true;
+            cursor.arrived.notify_one();
+        }
+    }
+}

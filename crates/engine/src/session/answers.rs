@@ -1,0 +1,69 @@
+//! What a session answers.
+
+use pyrepl3_protocol::Failure;
+use pyrepl3_protocol::message::PythonInfo;
+use tokio::sync::oneshot;
+
+/// Where an answer goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Failure>>;
+
+/// What a session is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StatusState {
+    /// Its process is being made.
+    Starting,
+    /// Nothing runs.
+    Idle,
+    /// Something runs.
+    Running,
+    /// What runs is being stopped.
+    Stopping,
+    /// It has ended, or is about to.
+    Closed,
+}
+
+/// A prompt that waits for an answer.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct PendingInput {
+    /// What `input_response` names.
+    pub id: String,
+    /// The prompt.
+    pub prompt: String,
+    /// Whether the answer should not be shown.
+    pub password: bool,
+    /// The execution that was running when it was asked.
+    pub execution_id: Option<String>,
+}
+
+/// The state of a session.
+#[derive(Debug, Clone, serde::Serialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// Its id.
+    pub session_id: String,
+    /// Its name, if it was given one.
+    pub name: Option<String>,
+    /// What it is doing.
+    pub state: StatusState,
+    /// The execution that runs.
+    pub running: Option<String>,
+    /// Executions that wait.
+    pub queued: Vec<String>,
+    /// The explicit transaction that is open.
+    pub transaction: Option<String>,
+    /// Frozen processes that the session keeps.
+    pub snapshots: usize,
+    /// Prompts that wait.
+    pub inputs: Vec<PendingInput>,
+    /// Executions so far.
+    pub execution_count: u64,
+    /// How many worker processes it has had: one more after each return to an earlier state, and after each loss of it.
+    pub incarnation: u32,
+    /// The worker's process id.
+    pub pid: Option<i32>,
+    /// Its interpreter.
+    pub python: Option<PythonInfo>,
+}

@@ -1,0 +1,54 @@
+//! What a session is made with: the same for its whole life.
+
+use super::shared::Shared;
+use crate::checkpoint::CheckpointStore;
+use crate::oom::OomWatch;
+use crate::registry::Registry;
+use crate::zygote::ForkServer;
+use pyrepl3_protocol::message::SessionOptions;
+use pyrepl3_protocol::worker::{Mode, Request};
+use rustix::fd::OwnedFd;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What every worker of a session is set up with.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) options: SessionOptions,
+    pub(crate) mode: Mode,
+    /// Standard input of its own, if it is not the protocol.
+    pub(crate) stdin: Option<OwnedFd>,
+}
+
+impl Setup {
+    /// The first request of a worker.
+    pub(crate) fn request(&self) -> Request<'_> {
+        let limits = &self.options.limits;
+        let mut rlimits = BTreeMap::new();
+        for (name, value) in [("DATA", limits.memory), ("NOFILE", limits.open_files), ("FSIZE", limits.file_size)] {
+            if let Some(value) = value {
+                rlimits.insert(name, value);
+            }
+        }
+        Request::Setup { cwd: self.options.cwd.as_deref(), env: &self.options.env, rlimits, mode: &self.mode }
+    }
+}
+
+/// Where a session comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    pub(crate) server: Arc<ForkServer>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) checkpoint_store: Arc<CheckpointStore>,
+    pub(crate) oom: Arc<OomWatch>,
+    /// Held by each session that shares the session init of this one: those that were branched from one.
+    pub(crate) family: Arc<()>,
+}
+
+/// What the session's task is told at its start.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) setup: Setup,
+    pub(crate) origin: Origin,
+    pub(crate) shared: Arc<Shared>,
+}

@@ -1,0 +1,212 @@
+//! What a session can be asked, and the way in. A request is in the mailbox when the call that makes it returns: the order
+//! of calls is the order of effects.
+
+use super::answers::{Reply, Status};
+use super::durability::{CheckpointRequest, RestoreRequest, Stored};
+use super::failures::closed;
+use super::request::ExecuteRequest;
+use super::shared::Shared;
+use crate::log::ReaderId;
+use pyrepl3_protocol::message::{
+    Completeness, Completions, Inspection, RandomState, Restored, RolledBack, Snapshot, SnapshotCreated, VariableInfo,
+};
+use pyrepl3_protocol::{Code, Failure, JsonText};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// A request to a session's task.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Execute {
+        request: ExecuteRequest,
+        /// Its id.
+        id: String,
+        /// Whether a client chose it.
+        chosen: bool,
+        /// Who reads it.
+        reader: ReaderId,
+        refuse: oneshot::Sender<Failure>,
+    },
+    Query(Query),
+    Operate(Operation),
+    /// Stops what runs and brings a checkpoint back, once it was found.
+    Restore {
+        checkpoint: String,
+        partial: bool,
+        reply: Reply<Restored>,
+    },
+    Answer {
+        input_id: String,
+        value: Option<JsonText>,
+        reply: Reply<()>,
+    },
+    Interrupt {
+        reply: Reply<()>,
+    },
+    Cancel {
+        execution_id: String,
+        reply: Reply<()>,
+    },
+    Status {
+        reply: Reply<Status>,
+    },
+    /// The pid tells where memory can be asked.
+    Snapshots {
+        reply: Reply<Vec<(Snapshot, Option<i32>)>>,
+    },
+    DropSnapshot {
+        snapshot: String,
+        reply: Reply<()>,
+    },
+    /// The engine has too many frozen processes: one of this session's is to go.
+    MakeRoom,
+    /// `exit`: let the worker leave by itself first, with a code, joining its threads or not.
+    Close {
+        exit: Option<(i32, bool)>,
+        reply: Option<Reply<()>>,
+    },
+}
+
+/// What can be asked of a worker beside execution. Each waits its turn.
+#[derive(Debug)]
+pub(crate) enum Query {
+    Variables(Reply<Vec<VariableInfo>>),
+    Complete { code: JsonText, cursor: Option<u32>, reply: Reply<Completions> },
+    Inspect { name: String, reply: Reply<Inspection> },
+    IsComplete { code: JsonText, reply: Reply<Completeness> },
+}
+
+/// Something to do with the session's state. Each waits its turn.
+#[derive(Debug)]
+pub(crate) enum Operation {
+    Begin { timeout: Option<Duration>, reply: Reply<String> },
+    Commit { transaction: Option<String>, reply: Reply<()> },
+    Rollback { transaction: Option<String>, reply: Reply<RolledBack> },
+    Savepoint { transaction: Option<String>, reply: Reply<SnapshotCreated> },
+    Snapshot { name: Option<String>, reply: Reply<SnapshotCreated> },
+    RollbackTo { snapshot: String, transaction: Option<String>, reply: Reply<RolledBack> },
+    Undo { reply: Reply<RolledBack> },
+    Redo { reply: Reply<RolledBack> },
+    Branch { count: u32, random: RandomState, reply: Reply<Vec<Attachment>> },
+    Checkpoint { request: CheckpointRequest, reply: Reply<Stored> },
+    Restore { request: RestoreRequest, reply: Reply<Restored> },
+    Settle { reply: Reply<()> },
+}
+
+impl Query {
+    /// Says why there is no answer.
+    pub(crate) fn refuse(self, failure: Failure) {
+        match self {
+            Query::Variables(reply) => _ = reply.send(Err(failure)),
+            Query::Complete { reply, .. } => _ = reply.send(Err(failure)),
+            Query::Inspect { reply, .. } => _ = reply.send(Err(failure)),
+            Query::IsComplete { reply, .. } => _ = reply.send(Err(failure)),
+        }
+    }
+
+    /// Answers with what the worker says: data, or that the question could not be answered.
+    pub(crate) fn answer(self, data: &str) {
+        #[derive(serde::Deserialize)]
+        struct Failed {
+            error: String,
+        }
+        if let Ok(failed) = serde_json::from_str::<Failed>(data) {
+            let how = "ask again";
+            let failure = Failure::new(Code::Interrupted, "the question could not be answered", failed.error, how);
+            return self.refuse(failure);
+        }
+        match self {
+            Query::Variables(reply) => _ = reply.send(read(data)),
+            Query::Complete { reply, .. } => _ = reply.send(read(data)),
+            Query::Inspect { reply, .. } => _ = reply.send(read(data)),
+            Query::IsComplete { reply, .. } => _ = reply.send(read(data)),
+        }
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(data: &str) -> Result<T, Failure> {
+    serde_json::from_str(data).map_err(|error| {
+        Failure::new(
+            Code::ProtocolError,
+            "the worker's answer makes no sense",
+            error.to_string(),
+            "code in the session may have tampered with its worker: start another session",
+        )
+    })
+}
+
+impl Operation {
+    /// Says why it was not done.
+    pub(crate) fn refuse(self, failure: Failure) {
+        match self {
+            Operation::Begin { reply, .. } => _ = reply.send(Err(failure)),
+            Operation::Commit { reply, .. } | Operation::Settle { reply } => _ = reply.send(Err(failure)),
+            Operation::Rollback { reply, .. }
+            | Operation::RollbackTo { reply, .. }
+            | Operation::Undo { reply }
+            | Operation::Redo { reply } => _ = reply.send(Err(failure)),
+            Operation::Savepoint { reply, .. } | Operation::Snapshot { reply, .. } => _ = reply.send(Err(failure)),
+            Operation::Branch { reply, .. } => _ = reply.send(Err(failure)),
+            Operation::Checkpoint { reply, .. } => _ = reply.send(Err(failure)),
+            Operation::Restore { reply, .. } => _ = reply.send(Err(failure)),
+        }
+    }
+}
+
+/// The way to a session's task.
+#[derive(Debug, Clone)]
+pub(crate) struct Mailbox {
+    pub(crate) shared: Arc<Shared>,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+impl Mailbox {
+    pub(crate) fn new(shared: Arc<Shared>) -> (Mailbox, mpsc::UnboundedReceiver<Command>) {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        (Mailbox { shared, commands }, inbox)
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.shared.id
+    }
+
+    /// # Errors
+    /// `session_closed`.
+    pub(crate) fn send(&self, command: Command) -> Result<(), Failure> {
+        self.commands.send(command).map_err(|_| closed(self.id()))
+    }
+
+    /// Whether the session's task has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.commands.is_closed()
+    }
+}
+
+/// A client's hold on a session. When the last one goes, the session ends, unless it was made to live on without.
+#[derive(Debug)]
+pub(crate) struct Attachment {
+    mailbox: Mailbox,
+}
+
+impl Attachment {
+    pub(crate) fn new(mailbox: Mailbox) -> Attachment {
+        mailbox.shared.attached.fetch_add(1, Ordering::AcqRel);
+        Attachment { mailbox }
+    }
+
+    pub(crate) fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        let shared = &self.mailbox.shared;
+        if shared.attached.fetch_sub(1, Ordering::AcqRel) == 1 && !shared.options.detached {
+            // It may have ended already.
+            _ = self.mailbox.send(Command::Close { exit: Some((0, false)), reply: None });
+        }
+    }
+}

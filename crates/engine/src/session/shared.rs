@@ -1,0 +1,59 @@
+//! What a session's task and its handles both know.
+
+use crate::checkpoint::CheckpointStore;
+use crate::log::{EventLog, Retention};
+use pyrepl3_protocol::message::{PythonInfo, SessionOptions};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where a branch comes from.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Lineage {
+    /// The session that it was branched from.
+    pub parent: String,
+    /// Executions of the parent until then.
+    pub branched_at: u64,
+}
+
+/// What a session's task and its handles both know.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) id: String,
+    pub(crate) options: SessionOptions,
+    pub(crate) log: Arc<EventLog>,
+    pub(crate) lineage: Option<Lineage>,
+    pub(crate) checkpoint_store: Arc<CheckpointStore>,
+    /// How many clients have it.
+    pub(crate) attached: AtomicUsize,
+    python: Mutex<Option<PythonInfo>>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        id: String,
+        options: SessionOptions,
+        lineage: Option<Lineage>,
+        checkpoint_store: Arc<CheckpointStore>,
+    ) -> Arc<Shared> {
+        let log = EventLog::new(&id, options.overflow, Retention::default());
+        Arc::new(Shared {
+            id,
+            options,
+            log,
+            lineage,
+            checkpoint_store,
+            attached: AtomicUsize::new(0),
+            python: Mutex::default(),
+        })
+    }
+
+    /// The interpreter of its worker, once that has said hello.
+    pub(crate) fn python(&self) -> Option<PythonInfo> {
+        self.python.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_python(&self, python: PythonInfo) {
+        *self.python.lock().unwrap_or_else(PoisonError::into_inner) = Some(python);
+    }
+}

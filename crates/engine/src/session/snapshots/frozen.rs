@@ -1,0 +1,176 @@
+//! The engine's side of one frozen process: a channel on which it waits, and what is known of it.
+
+use crate::process::{FrameWriter, Process, connected_pair, receive_with_peer};
+use crate::session::applied::Applied;
+use pyrepl3_protocol::frame::Decoder;
+use pyrepl3_protocol::id::{self, IdKind};
+use pyrepl3_protocol::worker::{FrozenEvent, FrozenRequest};
+use rustix::fd::OwnedFd;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::UnixStream;
+
+/// How long a frozen process may take to say that it is there.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
+
+/// Whether it has said that it is there.
+#[derive(Debug)]
+enum Presence {
+    Awaited,
+    There(Process),
+    /// It has ended, or did not answer in time.
+    Failed,
+}
+
+/// A frozen process. It ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Frozen {
+    control: Arc<UnixStream>,
+    writer: FrameWriter,
+    presence: Presence,
+    /// Public id of the snapshot.
+    pub(crate) id: String,
+    pub(crate) name: Option<String>,
+    pub(crate) created: SystemTime,
+    /// Whether a client asked for it, so that its end is to be told.
+    pub(crate) asked_for: bool,
+    /// Whether undo left it.
+    pub(crate) redo: bool,
+    /// The executions before it.
+    pub(crate) applied: Applied,
+}
+
+impl Frozen {
+    /// A channel to a process that is about to be frozen, and the end to hand to it.
+    pub(crate) fn new(applied: Applied, name: Option<String>) -> io::Result<(Frozen, OwnedFd)> {
+        let (control, theirs) = connected_pair()?;
+        let frozen = Frozen {
+            control: Arc::new(control),
+            writer: FrameWriter::new(0),
+            presence: Presence::Awaited,
+            id: id::new(IdKind::Snapshot),
+            name,
+            created: SystemTime::now(),
+            asked_for: false,
+            redo: false,
+            applied,
+        };
+        Ok((frozen, theirs))
+    }
+
+    /// The channel, for [`confirm`] to wait on.
+    pub(crate) fn channel(&self) -> Arc<UnixStream> {
+        self.control.clone()
+    }
+
+    /// What [`confirm`] found.
+    pub(crate) fn confirmed(&mut self, found: io::Result<Process>) {
+        self.presence = match found {
+            Ok(process) => Presence::There(process),
+            Err(error) => {
+                tracing::debug!(%error, "a frozen process is not there");
+                Presence::Failed
+            }
+        };
+    }
+
+    /// Whether it is not known yet if it is there.
+    pub(crate) fn is_awaited(&self) -> bool {
+        matches!(self.presence, Presence::Awaited)
+    }
+
+    /// Its process, while it is there.
+    pub(crate) fn process(&self) -> Option<&Process> {
+        match &self.presence {
+            Presence::There(process) if process.is_alive() => Some(process),
+            _ => None,
+        }
+    }
+
+    /// Lets it go on, if it was stopped.
+    pub(crate) fn resume(&self) {
+        if let Presence::There(process) = &self.presence {
+            process.resume();
+        }
+    }
+
+    /// Takes its process out, to see it end.
+    pub(crate) fn into_process(self) -> Option<Process> {
+        match self.presence {
+            Presence::There(process) => Some(process),
+            _ => None,
+        }
+    }
+
+    /// What people call it.
+    pub(crate) fn title(&self) -> String {
+        match (&self.name, self.applied.last()) {
+            (Some(name), _) => name.clone(),
+            (None, Some(count)) => format!("the snapshot after execution {count}"),
+            (None, None) => "the snapshot of the beginning".to_owned(),
+        }
+    }
+
+    /// When it was taken: Unix time in seconds.
+    pub(crate) fn created_at(&self) -> f64 {
+        self.created.duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+    }
+
+    /// Asks it to do something, with descriptors. It only waits, so that there is room for a request.
+    ///
+    /// # Errors
+    /// It has ended, or does not read.
+    pub(crate) fn send(&mut self, request: FrozenRequest, fds: Vec<OwnedFd>) -> io::Result<()> {
+        let json = serde_json::to_vec(&request)?;
+        self.writer.send(&self.control, &json, fds)?;
+        if self.writer.is_waiting() {
+            return Err(io::Error::other("it does not read what it is sent"));
+        }
+        Ok(())
+    }
+}
+
+/// Waits until a frozen process has said that it is there.
+///
+/// # Errors
+/// It has ended, or did not answer in time.
+pub(crate) async fn confirm(channel: &UnixStream) -> io::Result<Process> {
+    tokio::time::timeout(CONFIRM_LIMIT, hello(channel))
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it did not answer in time"))?
+}
+
+async fn hello(channel: &UnixStream) -> io::Result<Process> {
+    let (mut decoder, mut process) = (Decoder::new(4 << 10), None);
+    let mut buffer = [0; 256];
+    loop {
+        if let Some(json) = decoder.next_frame().map_err(io::Error::other)? {
+            let FrozenEvent::Frozen {} = serde_json::from_slice(json)?;
+            return process.ok_or_else(|| io::Error::other("it cannot be told who it is"));
+        }
+        channel.readable().await?;
+        match receive_with_peer(channel, &mut buffer, true) {
+            None => {}
+            Some(Ok((0, _))) => return Err(io::Error::other("it has ended")),
+            Some(Ok((count, peer))) => {
+                if let (None, Some(peer)) = (&process, peer) {
+                    process = Some(Process::open(peer)?);
+                }
+                decoder.feed(&buffer[..count]);
+            }
+            Some(Err(error)) => return Err(error),
+        }
+    }
+}
+
+/// Bytes that a process holds alone, and those of its page tables. None where the system does not say.
+pub(crate) fn memory_of(pid: i32) -> Option<u64> {
+    let kilobytes = |text: &str, name: &str| -> Option<u64> {
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix("kB")?.trim().parse().ok())
+    };
+    let smaps = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let alone = kilobytes(&smaps, "Private_Clean:")? + kilobytes(&smaps, "Private_Dirty:")?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    Some((alone + kilobytes(&status, "VmPTE:").unwrap_or(0)) * 1024)
+}

@@ -1,0 +1,219 @@
+//! Splitting the session: a fork of the worker forks the branches, each of which becomes the worker of a new session.
+
+use super::report::Report;
+use super::spawn::{Ready, assemble, spawn};
+use super::state::{SessionTask, Then};
+use crate::process::send_with_fds;
+use crate::session::applied::Applied;
+use crate::session::context::{Origin, Setup};
+use crate::session::incarnation::{FIRST_WORKER, InitLink, WorkerFds, WorkerLink};
+use crate::session::life::{Event, Token};
+use crate::session::mailbox::{Attachment, Command, Operation};
+use crate::session::shared::Lineage;
+use crate::session::snapshots::{Awaited, Frozen};
+use crate::session::tickets::Ticket;
+use pyrepl3_protocol::message::{RandomState, SessionOptions};
+use pyrepl3_protocol::worker::{FrozenRequest, InitEvent, Mode, Request};
+use pyrepl3_protocol::{Code, Failure};
+use pyrepl3_store::LineageId;
+use rustix::fd::{AsFd, OwnedFd};
+use std::io;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Branches of one request at most.
+pub(super) const BRANCHES: u32 = 256;
+/// How long the process that makes branches may take to read a request, and to leave.
+const SPLITTER_LIMIT: Duration = Duration::from_secs(10);
+/// How long a branch may take to be there.
+const LIMIT: Duration = Duration::from_secs(60);
+/// How long session init may take to take one in.
+const JOIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// What branches begin with.
+struct Seed {
+    options: SessionOptions,
+    mode: Mode,
+    origin: Origin,
+    lineage: Lineage,
+    count: u64,
+    applied: Applied,
+    store_lineage: LineageId,
+    checkpoint: Option<String>,
+}
+
+fn failed(why: impl Into<String>) -> Failure {
+    Failure::new(Code::SnapshotRefused, "the session could not be branched", why.into(), "see the session's limits")
+}
+
+fn os(error: &io::Error) -> Failure {
+    failed(error.to_string())
+}
+
+impl SessionTask {
+    /// Asks the worker for a fork that makes the branches.
+    pub(super) fn ask_for_splitter(&mut self, token: Token) {
+        match Frozen::new(self.applied.clone(), None) {
+            Ok((frozen, theirs)) => {
+                self.await_frozen(crate::session::snapshots::Snapshots::set_splitter, frozen);
+                if let Err(error) = self.worker.send(&Request::Branch { id: token, fds: 1 }, vec![theirs]) {
+                    self.lost_touch(&error);
+                }
+            }
+            Err(error) => self.unfrozen(token, &error.to_string(), ""),
+        }
+    }
+
+    /// The worker says that the fork is there. It says so itself, too.
+    pub(super) fn split(&mut self, token: Token) {
+        self.snapshots.wait(Awaited::Split(Then::Split(token)));
+        self.go_on_with_snapshots();
+    }
+
+    /// Has the branches made. What waits in this session goes on when that is done.
+    pub(super) fn split_confirmed(&mut self, token: Token) {
+        let (count, random) = match self.tickets.operation_mut(token).map(|pending| &pending.operation) {
+            Some(Operation::Branch { count, random, .. }) => (*count, *random),
+            _ => return,
+        };
+        let splitter = self.snapshots.take_splitter();
+        let seed = Seed {
+            options: self.context.setup.options.clone(),
+            mode: self.context.setup.mode.clone(),
+            origin: self.context.origin.clone(),
+            lineage: Lineage { parent: self.id().to_owned(), branched_at: self.count },
+            count: self.count,
+            applied: self.applied.clone(),
+            store_lineage: self.durability.lineage.clone(),
+            checkpoint: self.durability.parent.clone(),
+        };
+        let reporter = self.reporter.clone();
+        self.job(async move {
+            let made = match splitter.filter(|splitter| splitter.process().is_some()) {
+                Some(splitter) => make(splitter, count, random, &seed, &reporter).await,
+                None => Err(failed("the process that was to make them has ended")),
+            };
+            Report::Split { token, made }
+        });
+    }
+
+    /// A branch joins the family.
+    pub(super) fn take_in(&mut self, channel: OwnedFd, pidfd: OwnedFd, number: u32) {
+        if let Err(error) = self.init.member(channel, FIRST_WORKER, pidfd, number) {
+            // The branch is told: its channel closes.
+            tracing::warn!(%error, "session init could not be told of a branch");
+        }
+    }
+
+    pub(super) fn split_done(&mut self, token: Token, made: Result<Vec<Attachment>, Failure>) {
+        let unwanted = match self.tickets.remove(token) {
+            Some(Ticket::Operate(pending)) => match pending.operation {
+                Operation::Branch { reply, .. } => reply.send(made).err(),
+                _ => Some(made),
+            },
+            _ => Some(made),
+        };
+        // Where nobody waits for them any more, they end, also those that would live on without a client.
+        for branch in unwanted.into_iter().flatten().flatten() {
+            _ = branch.mailbox().send(Command::Close { exit: Some((0, false)), reply: None });
+        }
+        self.feed(Event::Split { token });
+    }
+}
+
+async fn make(
+    splitter: Frozen,
+    count: u32,
+    random: RandomState,
+    seed: &Seed,
+    parent: &mpsc::UnboundedSender<Report>,
+) -> Result<Vec<Attachment>, Failure> {
+    let mut workers = Vec::new();
+    for index in 0..count {
+        let (worker, fds) = WorkerLink::unasked(None).map_err(|error| os(&error))?;
+        let member = seed.origin.registry.branch_number();
+        ask(&splitter, FrozenRequest::Branch { index, random, member }, fds).await?;
+        workers.push((worker, member));
+    }
+    let mut branches = Vec::new();
+    for (worker, member) in workers {
+        let begun = tokio::time::timeout(LIMIT, adopt(worker, member, seed, parent));
+        branches.push(begun.await.map_err(|_| failed("a branch did not answer in time"))??);
+    }
+    // Session init knows them by now, so they can become its children; and they must be, before they lose any.
+    let json = serde_json::to_vec(&FrozenRequest::Leave {}).map_err(|error| os(&error.into()))?;
+    send(&splitter, &json, &[]).await?;
+    if let Some(process) = splitter.into_process() {
+        let gone = process.ended(SPLITTER_LIMIT).await.map_err(|error| os(&error))?;
+        if !gone {
+            process.kill();
+            process.ended(SPLITTER_LIMIT).await.map_err(|error| os(&error))?;
+        }
+    }
+    let mut made = Vec::new();
+    for (branch, ready) in branches {
+        ready.await.map_err(|_| failed("a branch ended at once"))??;
+        made.push(branch);
+    }
+    Ok(made)
+}
+
+async fn ask(splitter: &Frozen, request: FrozenRequest, fds: WorkerFds) -> Result<(), Failure> {
+    let json = serde_json::to_vec(&request).map_err(|error| os(&error.into()))?;
+    let fds = fds.into_all();
+    send(splitter, &json, &fds).await
+}
+
+async fn send(splitter: &Frozen, json: &[u8], fds: &[OwnedFd]) -> Result<(), Failure> {
+    let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+    let channel = splitter.channel();
+    tokio::time::timeout(SPLITTER_LIMIT, send_with_fds(&channel, json, &fds))
+        .await
+        .map_err(|_| failed("the process that makes them does not read what it is sent"))?
+        .map_err(|error| os(&error))
+}
+
+/// Makes a session of a branch's worker.
+async fn adopt(
+    mut worker: WorkerLink,
+    number: u32,
+    seed: &Seed,
+    parent: &mpsc::UnboundedSender<Report>,
+) -> Result<(Attachment, Ready), Failure> {
+    let os = |error: io::Error| Failure::os("a branch could not be taken over", &error);
+    while worker.process.is_none() {
+        worker.readable().await.map_err(os)?;
+        worker.read_from_branch().map_err(|why| os(io::Error::other(why)))?;
+        if worker.closed {
+            return Err(os(io::Error::other("it ended at once")));
+        }
+    }
+    let Some(process) = &worker.process else { return Err(os(io::Error::other("it ended at once"))) };
+    let pidfd = process.pidfd().map_err(os)?;
+    let (mut init, channel) = InitLink::new().map_err(os)?;
+    parent.send(Report::Member { channel, pidfd, number }).map_err(|_| failed("the session has ended meanwhile"))?;
+    // Before it has joined, its parent's end would be its own: nobody else would be known to have it.
+    if !matches!(tokio::time::timeout(JOIN_LIMIT, joined(&mut init)).await, Ok(true)) {
+        return Err(os(io::Error::other("session init did not take it in")));
+    }
+    let setup = Setup { options: seed.options.clone(), mode: seed.mode.clone(), stdin: None };
+    let (attachment, mut task, is_ready) =
+        assemble(setup, seed.origin.clone(), Some(seed.lineage.clone()), init, worker)?;
+    task.count = seed.count;
+    task.applied = seed.applied.clone();
+    task.durability.lineage = seed.store_lineage.clone();
+    task.durability.parent.clone_from(&seed.checkpoint);
+    spawn(task, None);
+    Ok((attachment, is_ready))
+}
+
+/// Whether session init says that it has taken a branch in.
+async fn joined(init: &mut InitLink) -> bool {
+    loop {
+        match init.next() {
+            Some((event, _)) => return matches!(event, InitEvent::Up {}),
+            None if init.gone => return false,
+            None => init.readable().await,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What jobs tell the session's task.
+
+use crate::checkpoint::{SaveError, Saved};
+use crate::process::Process;
+use crate::session::durability::{RestoreRequest, SavingJob};
+use crate::session::life::Token;
+use crate::session::mailbox::{Attachment, Operation};
+use crate::session::tickets::PendingExecution;
+use pyrepl3_protocol::{Failure, Message};
+use pyrepl3_store::Manifest;
+use rustix::fd::OwnedFd;
+use std::io;
+
+/// What a job found, or came to.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// Whether a frozen process is there.
+    Frozen { number: u64, found: io::Result<Process> },
+    /// A saver says who it is.
+    SaverBorn { saving: u64, pidfd: OwnedFd },
+    /// A saver has done what it could.
+    SaverEnded(Box<SaverEnd>),
+    /// The checkpoint that a client wants back.
+    Found(Result<Manifest, Failure>),
+    /// The checkpoint that comes back by itself.
+    RecoveryFound(Result<Manifest, Failure>),
+    /// A checkpoint could not be brought back, and nobody gives it to the worker any more.
+    NotRestored { request: Box<RestoreRequest>, operation: Operation, failure: Failure },
+    /// The beginning of an execution is noted, and its end can be told.
+    Noted { last: Box<Message>, execution: Box<PendingExecution> },
+    /// A branch is to join the family: its session init's channel, its worker, its number.
+    Member { channel: OwnedFd, pidfd: OwnedFd, number: u32 },
+    /// The branches are there, or could not be made.
+    Split { token: Token, made: Result<Vec<Attachment>, Failure> },
+}
+
+#[derive(Debug)]
+pub(super) struct SaverEnd {
+    pub(super) saving: u64,
+    pub(super) job: SavingJob,
+    pub(super) result: Result<Saved, SaveError>,
+    /// The last execution in the state.
+    pub(super) count: u64,
+}

@@ -1,0 +1,145 @@
+//! The loop: one thing that happens, and what follows from it.
+
+use super::report::Report;
+use super::state::SessionTask;
+use crate::clock::{Time, sleep_until};
+use crate::session::incarnation::Seen;
+use crate::session::life::Phase;
+use crate::session::mailbox::Command;
+use pyrepl3_protocol::message::Message;
+use std::time::Duration;
+
+/// How long a query may take: it runs properties and reprs of the user's.
+pub(crate) const QUERY_LIMIT: Duration = Duration::from_secs(10);
+
+/// What happened.
+enum Turn {
+    Command(Command),
+    Report(Report),
+    Init,
+    InitWritable,
+    Frames,
+    Writable,
+    Output { stdout: bool },
+    Autosave,
+    Timer,
+    Paced,
+    Room,
+}
+
+impl SessionTask {
+    pub(crate) async fn run(mut self) {
+        // A branch has spoken already.
+        self.frames_told();
+        while self.machine.phase() != Phase::Closed {
+            let turn = self.wait().await;
+            self.take(turn);
+        }
+        self.durability.close_journal().await;
+        self.say_goodbye();
+    }
+
+    /// When to look at the clocks of the machines.
+    fn deadline(&self) -> Option<Time> {
+        let all = [self.machine.deadline(), self.incarnation.deadline(), self.init.deadline()];
+        all.into_iter().flatten().min()
+    }
+
+    /// Waits for the next thing to happen. Every branch is cancel-safe.
+    async fn wait(&mut self) -> Turn {
+        let deadline = self.deadline();
+        let autosave = self.autosave_at();
+        let listening = self.is_listening();
+        if listening && self.pace.is_none() {
+            self.worker.stdout.watch();
+            self.worker.stderr.watch();
+        }
+        let (worker, init, log) = (&self.worker, &self.init, &self.context.shared.log);
+        let paced = self.pace;
+        let reading = listening && paced.is_none();
+        tokio::select! {
+            biased;
+            Some(command) = self.commands.recv() => Turn::Command(command),
+            () = init.readable(), if !init.gone => Turn::Init,
+            Some(report) = self.reports.recv() => Turn::Report(report),
+            _ = worker.readable(), if listening && !worker.closed => Turn::Frames,
+            () = worker.stdout.readable(), if reading && !worker.stdout.ended => Turn::Output { stdout: true },
+            () = worker.stderr.readable(), if reading && !worker.stderr.ended => Turn::Output { stdout: false },
+            () = sleep_until(paced), if paced.is_some() => Turn::Paced,
+            _ = worker.writable(), if worker.is_waiting() && !worker.closed => Turn::Writable,
+            () = init.writable(), if init.is_waiting() && !init.gone => Turn::InitWritable,
+            () = sleep_until(deadline), if deadline.is_some() => Turn::Timer,
+            () = sleep_until(autosave), if autosave.is_some() => Turn::Autosave,
+            () = log.room(), if !listening => Turn::Room,
+        }
+    }
+
+    fn take(&mut self, turn: Turn) {
+        match turn {
+            Turn::Command(command) => self.command(command),
+            Turn::Report(report) => self.report(report),
+            Turn::Init => self.init_events(),
+            Turn::InitWritable => self.init.flush(),
+            Turn::Frames => self.read_frames(),
+            Turn::Writable => {
+                if let Err(error) = self.worker.flush() {
+                    self.lost_touch(&error);
+                }
+            }
+            Turn::Output { stdout } => self.read_output(stdout),
+            Turn::Paced => self.pace = None,
+            Turn::Autosave => self.save_by_itself(),
+            Turn::Timer => self.timer(),
+            Turn::Room => {}
+        }
+    }
+
+    fn timer(&mut self) {
+        let now = Time::now();
+        if self.init.deadline().is_some_and(|deadline| deadline <= now) {
+            // It was resumed when it began to leave something unread.
+            self.init.give_up();
+            return self.see(Seen::InitGone);
+        }
+        self.see(Seen::Timer);
+        self.feed(crate::session::life::Event::Timer);
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Frozen { number, found } => {
+                self.snapshots.confirmed(number, found);
+                self.go_on_with_snapshots();
+            }
+            Report::SaverBorn { saving, pidfd } => self.durability.born(saving, pidfd),
+            Report::SaverEnded(end) => self.saver_ended(*end),
+            Report::Found(found) => self.checkpoint_found(found),
+            Report::RecoveryFound(found) => self.recovery_found(found),
+            Report::NotRestored { request, operation, failure } => {
+                self.answer_restore(&request, operation, Err(failure));
+            }
+            Report::Noted { last, execution } => self.finish_execution(*last, *execution),
+            Report::Member { channel, pidfd, number } => self.take_in(channel, pidfd, number),
+            Report::Split { token, made } => self.split_done(token, made),
+        }
+    }
+
+    /// Tells everybody that the session has ended.
+    fn say_goodbye(mut self) {
+        self.commands.close();
+        while let Ok(command) = self.commands.try_recv() {
+            self.refuse_late(command);
+        }
+        if let Some(ready) = self.ready.take() {
+            _ = ready.send(Err(self.why_closed()));
+        }
+        let lost = self.fault.as_ref().map(|fault| {
+            let message = crate::messages::session_lost(self.id(), fault.to_string(), self.exit.clone(), false);
+            Message::SessionLost(message)
+        });
+        self.log().close(lost);
+        for reply in std::mem::take(&mut self.closers) {
+            _ = reply.send(Ok(()));
+        }
+    }
+}
