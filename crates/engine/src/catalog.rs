@@ -4,13 +4,13 @@ use crate::Engine;
 use crate::checkpoint::{SessionMetadata, contents, differences, failure, summary};
 use pyrepl3_protocol::message::{Checkpoint, Difference, Lost, Variable};
 use pyrepl3_protocol::{Code, Failure};
-use pyrepl3_store::{Manifest, Untrusted};
+use pyrepl3_store::{Manifest, Untrusted, rights};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 pub use pyrepl3_store::Retention;
@@ -235,10 +235,8 @@ fn details(manifest: &Manifest) -> Result<CheckpointDetails, Failure> {
     })
 }
 
-/// An export holds a session's state: it is its owner's alone, until that one gives it away.
-const EXPORT_MODE: u32 = 0o600;
-
-/// A file that gets its name when all of it is on the disk.
+/// A file that gets its name when all of it is on the disk. It holds a session's state: it is its owner's alone, until
+/// that one gives it away.
 struct Target {
     open: File,
     passing: PathBuf,
@@ -254,10 +252,9 @@ impl Target {
         let mut passing = name.as_os_str().to_owned();
         passing.push(format!(".{}.part", std::process::id()));
         let passing = PathBuf::from(passing);
-        let open = OpenOptions::new().write(true).create_new(true).mode(EXPORT_MODE).open(&passing)?;
+        let open = OpenOptions::new().write(true).create_new(true).mode(rights::FILE_MODE).open(&passing)?;
         let target = Target { open, passing, name: name.to_owned(), complete: false };
-        // A umask can take rights away from the owner, too.
-        target.open.set_permissions(Permissions::from_mode(EXPORT_MODE))?;
+        rights::own(&target.open)?;
         Ok(target)
     }
 

@@ -1,18 +1,15 @@
 //! Every change to a file goes through here, so that tests can make the n-th one fail, and so that errors name the file.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use crate::rights::{FILE_MODE, make_directory, make_each, own};
 use crate::{Error, Result};
 
 #[cfg(test)]
 pub(crate) mod faults;
-
-/// The rights of a file and of a directory: a session's state is its owner's alone, also where the directories around it are open to others.
-const FILE_MODE: u32 = 0o600;
-const DIRECTORY_MODE: u32 = 0o700;
 
 /// What is about to be done, for the faults of the tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,22 +101,11 @@ impl Disk {
 
     /// Makes a directory and those above it. Those that are there already keep their rights: somebody may have chosen them.
     pub(crate) fn make_directories(&self, path: &Path) -> Result<()> {
-        if path.is_dir() {
-            return Ok(());
-        }
-        if let Some(above) = path.parent() {
-            self.make_directories(above)?;
-        }
-        let made = self.before(Step::CreateDirectory, path).and_then(|()| {
-            match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
-                // Another process was faster.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-                Err(error) => Err(error),
-                // A umask can take rights away from the owner, too.
-                Ok(()) => fs::set_permissions(path, Permissions::from_mode(DIRECTORY_MODE)),
-            }
-        });
-        made.map_err(|error| Error::io("create", path, error))
+        make_each(path, &|one: &Path| {
+            self.before(Step::CreateDirectory, one)
+                .and_then(|()| make_directory(one))
+                .map_err(|error| Error::io("create", one, error))
+        })
     }
 
     /// Removes a directory, if it is empty.
@@ -164,14 +150,6 @@ impl Disk {
             .map_err(|error| Error::io("read", path, error))?;
         Ok(Some(bytes))
     }
-}
-
-/// Gives a file that was just made its rights: a umask can have taken some away from the owner, too.
-pub(crate) fn own(file: &File) -> std::io::Result<()> {
-    if file.metadata()?.permissions().mode() & 0o777 == FILE_MODE {
-        return Ok(());
-    }
-    file.set_permissions(Permissions::from_mode(FILE_MODE))
 }
 
 /// Opens a file for reading. A pipe that somebody has put in its place would be waited for.

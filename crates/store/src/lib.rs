@@ -29,6 +29,7 @@ mod pack;
 mod patch;
 mod reader;
 mod retain;
+pub mod rights;
 mod sessions;
 mod shuffle;
 mod source;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use crate::disk::own;
+use crate::rights::{FILE_MODE, own};
 use crate::{Error, Result};
 
 /// The pause between two attempts.
@@ -69,7 +69,7 @@ fn attempt(path: &Path, operation: FlockOperation) -> Result<Attempt> {
             // The rights of one that is there are left alone.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let made =
-                    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+                    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path);
                 made.and_then(|file| own(&file).map(|()| file))
             }
             opened => opened,

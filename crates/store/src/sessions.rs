@@ -18,9 +18,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::Result;
-use crate::disk::own;
 use crate::id::CheckpointId;
 use crate::manifest::Manifest;
+use crate::rights::{FILE_MODE, own};
 use crate::store::Store;
 
 /// The most that is read of the file: some 100 bytes for each of more checkpoints than one directory is good for.
@@ -120,7 +120,7 @@ impl Store {
         if learned.is_empty() {
             return;
         }
-        let open = OpenOptions::new().create(true).append(true).mode(0o600).open(self.sessions());
+        let open = OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(self.sessions());
         // In one piece, as others may be adding at the same time.
         _ = open.and_then(|mut file| own(&file).and_then(|()| file.write_all(&encode(learned))));
     }
@@ -129,7 +129,7 @@ impl Store {
     fn replace_sessions(&self, known: &Known) {
         let passing = self.directory().join(format!("sessions.{}.tmp", std::process::id()));
         let write = || {
-            let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&passing)?;
+            let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(FILE_MODE).open(&passing)?;
             own(&file)?;
             file.write_all(&encode(known))?;
             fs::rename(&passing, self.sessions())

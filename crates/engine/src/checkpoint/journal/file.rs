@@ -1,14 +1,14 @@
 //! The file of a journal: lines are appended, or all of it is replaced at once; and what others left is read.
 
 use super::MOST;
-use pyrepl3_store::{CheckpointId, name_key};
+use pyrepl3_store::{CheckpointId, name_key, rights};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The most that is read of one file: more than [`MOST`] lines.
@@ -84,16 +84,14 @@ impl JournalFile {
     /// Opens a file to append to, locked, by nobody else to be read.
     fn make(&self, path: &Path) -> io::Result<(File, usize)> {
         for _ in 0..ATTEMPTS {
-            make_directories(&self.folder)?;
-            let opened = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path);
+            rights::make_directories(&self.folder)?;
+            let opened = OpenOptions::new().create(true).append(true).read(true).mode(rights::FILE_MODE).open(path);
             let mut file = match opened {
                 // Another session of the name ended just now, and took the folder away.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 opened => opened?,
             };
-            if file.metadata()?.permissions().mode() & 0o777 != 0o600 {
-                file.set_permissions(Permissions::from_mode(0o600))?;
-            }
+            rights::own(&file)?;
             flock(&file, FlockOperation::LockExclusive)?;
             if !is_at(&file, path)? {
                 continue;
@@ -106,24 +104,6 @@ impl JournalFile {
             return Ok((file, bytes.iter().filter(|byte| **byte == b'\n').count()));
         }
         Err(io::Error::other("others go on taking it away"))
-    }
-}
-
-/// Makes a directory and those above it, for their owner alone. Those that are there keep their rights: somebody may have
-/// chosen them.
-fn make_directories(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    if let Some(above) = path.parent() {
-        make_directories(above)?;
-    }
-    match DirBuilder::new().mode(0o700).create(path) {
-        // A umask can take rights away from the owner, too.
-        Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o700)),
-        // Another session was faster, and may have taken it away again; a file in the way is found when one is opened.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
     }
 }
 
