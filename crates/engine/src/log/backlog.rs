@@ -12,12 +12,33 @@ pub(super) fn is_output(event: &Event) -> bool {
     matches!(**event, Message::OutputMessage(_) | Message::DisplayMessage(_))
 }
 
+/// Bytes of events, by their kind.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Weights {
+    pub(super) output: usize,
+    pub(super) control: usize,
+}
+
+impl Weights {
+    fn kind(&mut self, event: &Event) -> &mut usize {
+        if is_output(event) { &mut self.output } else { &mut self.control }
+    }
+
+    pub(super) fn add(&mut self, event: &Event, weight: usize) {
+        *self.kind(event) += weight;
+    }
+
+    pub(super) fn subtract(&mut self, event: &Event, weight: usize) {
+        let kind = self.kind(event);
+        *kind = kind.saturating_sub(weight);
+    }
+}
+
 /// Events on their way to one reader.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     events: VecDeque<(Event, usize)>,
-    output: usize,
-    control: usize,
+    weights: Weights,
     /// What had to go before the first of them: how many, and how many bytes.
     missed: (u64, usize),
 }
@@ -25,24 +46,20 @@ pub(super) struct Backlog {
 impl Backlog {
     /// Bytes that wait.
     pub(super) fn bytes(&self) -> usize {
-        self.output + self.control
+        self.weights.output + self.weights.control
     }
 
     /// Bytes of output that wait.
     pub(super) fn output(&self) -> usize {
-        self.output
+        self.weights.output
     }
 
     pub(super) fn push(&mut self, event: Event, weight: usize) {
         let output = is_output(&event);
-        if output {
-            self.output += weight;
-        } else {
-            self.control += weight;
-        }
+        self.weights.add(&event, weight);
         self.events.push_back((event, weight));
         // The newest always has room: the end of an execution comes last, and is what its reader waits for.
-        while !output && self.control > RESERVE && self.events.len() > 1 {
+        while !output && self.weights.control > RESERVE && self.events.len() > 1 {
             let Some((_, weight)) = self.take_first() else { break };
             self.missed = (self.missed.0 + 1, self.missed.1 + weight);
         }
@@ -58,8 +75,7 @@ impl Backlog {
 
     fn take_first(&mut self) -> Option<(Event, usize)> {
         let (event, weight) = self.events.pop_front()?;
-        let kind = if is_output(&event) { &mut self.output } else { &mut self.control };
-        *kind = kind.saturating_sub(weight);
+        self.weights.subtract(&event, weight);
         if self.events.is_empty() && self.events.capacity() > 1024 {
             self.events = VecDeque::new();
         }

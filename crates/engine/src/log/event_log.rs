@@ -49,6 +49,14 @@ struct Cursor {
     ended: bool,
 }
 
+impl Cursor {
+    /// Nothing more will come.
+    fn end(&mut self) {
+        self.ended = true;
+        self.arrived.notify_one();
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     last: u64,
@@ -89,6 +97,15 @@ impl Inner {
         }
     }
 
+    /// A cursor that gets nothing yet but what it begins with.
+    fn add_cursor(&mut self, filter: Filter, backlog: Backlog) -> (ReaderId, Arc<Notify>) {
+        let id = self.next_reader;
+        self.next_reader += 1;
+        let arrived = Arc::new(Notify::new());
+        self.cursors.insert(id, Cursor { filter, backlog, arrived: arrived.clone(), ended: self.closed });
+        (id, arrived)
+    }
+
     /// Who gets what belongs to an execution, or to none.
     fn addressees(&self, execution: Option<&str>) -> impl Iterator<Item = ReaderId> + '_ {
         let narrow = execution.and_then(|execution| self.executions.get(execution));
@@ -123,6 +140,13 @@ impl Inner {
         self.retained.push(event, weight);
         if ends && let Some(execution) = execution {
             self.executions.remove(&execution);
+        }
+    }
+
+    /// Readers get what they have not taken yet, and nothing more.
+    fn end_all(&mut self) {
+        for cursor in self.cursors.values_mut() {
+            cursor.end();
         }
     }
 
@@ -213,9 +237,6 @@ impl EventLog {
     /// A reader. One of an execution is to be made before the execution can say anything.
     pub(super) fn attach(&self, filter: Filter, from: Origin) -> (ReaderId, Arc<Notify>) {
         let mut inner = self.lock();
-        let id = inner.next_reader;
-        inner.next_reader += 1;
-        let arrived = Arc::new(Notify::new());
         let mut backlog = Backlog::default();
         let after = match from {
             Origin::Now => inner.last,
@@ -233,12 +254,12 @@ impl EventLog {
                 backlog.push(event, weight);
             }
         }
-        match &filter {
-            Filter::Execution(execution) => inner.executions.entry(execution.clone()).or_default().push(id),
-            Filter::All | Filter::Session => inner.wide.push(id),
+        let of = if let Filter::Execution(execution) = &filter { Some(execution.clone()) } else { None };
+        let (id, arrived) = inner.add_cursor(filter, backlog);
+        match of {
+            Some(execution) => inner.executions.entry(execution).or_default().push(id),
+            None => inner.wide.push(id),
         }
-        let ended = inner.closed;
-        inner.cursors.insert(id, Cursor { filter, backlog, arrived: arrived.clone(), ended });
         (id, arrived)
     }
 
@@ -286,14 +307,7 @@ impl EventLog {
 
     /// A reader of an execution that was not taken yet: it gets nothing before [`EventLog::accept`].
     pub(super) fn attach_pending(&self, execution: &str) -> (ReaderId, Arc<Notify>) {
-        let mut inner = self.lock();
-        let id = inner.next_reader;
-        inner.next_reader += 1;
-        let arrived = Arc::new(Notify::new());
-        let filter = Filter::Execution(execution.to_owned());
-        let cursor = Cursor { filter, backlog: Backlog::default(), arrived: arrived.clone(), ended: inner.closed };
-        inner.cursors.insert(id, cursor);
-        (id, arrived)
+        self.lock().add_cursor(Filter::Execution(execution.to_owned()), Backlog::default())
     }
 
     /// The execution of a reader was taken: the reader gets what it has to say from now on.
@@ -309,8 +323,7 @@ impl EventLog {
     pub(crate) fn refuse(&self, reader: ReaderId) {
         let mut inner = self.lock();
         if let Some(cursor) = inner.cursors.get_mut(&reader) {
-            cursor.ended = true;
-            cursor.arrived.notify_one();
+            cursor.end();
         }
     }
 
@@ -319,8 +332,7 @@ impl EventLog {
         let mut inner = self.lock();
         for id in inner.executions.remove(execution).unwrap_or_default() {
             if let Some(cursor) = inner.cursors.get_mut(&id) {
-                cursor.ended = true;
-                cursor.arrived.notify_one();
+                cursor.end();
             }
         }
     }
@@ -359,14 +371,5 @@ impl EventLog {
     pub(crate) fn bounds(&self) -> (u64, u64) {
         let inner = self.lock();
         (inner.retained.earliest(), inner.last)
-    }
-}
-
-impl Inner {
-    fn end_all(&mut self) {
-        for cursor in self.cursors.values_mut() {
-            cursor.ended = true;
-            cursor.arrived.notify_one();
-        }
     }
 }

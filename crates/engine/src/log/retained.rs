@@ -1,6 +1,6 @@
 //! What a later reader can still get. Pure.
 
-use super::backlog::is_output;
+use super::backlog::{Weights, is_output};
 use super::event::Event;
 use crate::messages;
 use pyrepl3_protocol::message::{Message, Stream};
@@ -38,8 +38,7 @@ pub(super) struct Retained {
     session: String,
     limits: Retention,
     kept: VecDeque<Kept>,
-    output: usize,
-    control: usize,
+    weights: Weights,
     /// Where the oldest output that is kept whole may be.
     oldest_output: usize,
     /// The number of the oldest event that is kept, or that a note stands for.
@@ -52,8 +51,7 @@ impl Retained {
             session: session.to_owned(),
             limits,
             kept: VecDeque::new(),
-            output: 0,
-            control: 0,
+            weights: Weights::default(),
             oldest_output: 0,
             earliest: 1,
         }
@@ -66,22 +64,18 @@ impl Retained {
 
     pub(super) fn push(&mut self, event: Event, weight: usize) {
         let output = is_output(&event);
-        if output {
-            self.output += weight;
-        } else {
-            self.control += weight;
-        }
+        self.weights.add(&event, weight);
         self.kept.push_back(Kept::Event(event, weight));
         if output {
             self.shed_output();
         }
-        while self.control > self.limits.control && self.kept.len() > 1 {
+        while self.weights.control > self.limits.control && self.kept.len() > 1 {
             self.drop_first();
         }
     }
 
     fn shed_output(&mut self) {
-        while self.output > self.limits.output {
+        while self.weights.output > self.limits.output {
             let Some(Kept::Event(event, weight)) = self.kept.get(self.oldest_output) else {
                 // A note of what went before.
                 self.oldest_output += 1;
@@ -95,7 +89,7 @@ impl Retained {
             let bytes = output_bytes(event);
             let of = event.execution_id().map(str::to_owned);
             let from = if let Message::OutputMessage(output) = &**event { output.stream } else { Stream::Stdout };
-            self.output = self.output.saturating_sub(weight);
+            self.weights.output = self.weights.output.saturating_sub(weight);
             let before = self.oldest_output.checked_sub(1);
             match before.and_then(|before| self.kept.get_mut(before)) {
                 // Notes that would stand beside each other are one.
@@ -117,8 +111,7 @@ impl Retained {
             None => return,
             Some(Kept::Shed { last, .. }) => last,
             Some(Kept::Event(event, weight)) => {
-                let kind = if is_output(&event) { &mut self.output } else { &mut self.control };
-                *kind = kind.saturating_sub(weight);
+                self.weights.subtract(&event, weight);
                 event.seq().unwrap_or(0)
             }
         };
