@@ -5,7 +5,7 @@ use crate::config::EngineConfig;
 use crate::host::Host;
 use crate::pool::Pool;
 use crate::registry::Registry;
-use crate::session::{Abandoned, Attachment, Command, Script, Session, start};
+use crate::session::{Abandoned, Attachment, Script, Session, start};
 use pyrepl3_protocol::Failure;
 use pyrepl3_protocol::message::{PoolOptions, SessionOptions};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl Drop for Owner {
     fn drop(&mut self) {
         for mailbox in self.host.registry.close() {
             if mailbox.shared.options.detached {
-                _ = mailbox.send(Command::Close { exit: Some((0, false)), reply: None });
+                mailbox.end();
             }
         }
     }
@@ -134,8 +134,7 @@ impl Engine {
     pub async fn shutdown(&self) {
         let host = self.host();
         for mailbox in host.registry.close() {
-            // One that has ended meanwhile is what is wanted.
-            _ = mailbox.send(Command::Close { exit: Some((0, false)), reply: None });
+            mailbox.end();
         }
         host.registry.none().await;
         host.zygotes.close().await;

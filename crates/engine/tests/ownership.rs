@@ -162,6 +162,20 @@ async fn the_order_of_calls_is_the_order_of_effects_for_every_operation() {
 }
 
 #[tokio::test]
+async fn what_is_asked_for_happens_also_where_nobody_waits_for_the_answer() {
+    let (engine, session) = session().await;
+    let looping = session.execute("while True: pass").unwrap();
+    let waiting = session.execute("'it ran'").unwrap();
+    drop(waiting.cancel());
+    drop(session.interrupt());
+    assert!(looping.result().await.is_err());
+    assert!(waiting.result().await.is_err(), "it was cancelled before its turn came");
+    drop(session.shutdown());
+    eventually("the session ends", || session.is_closed()).await;
+    engine.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_return_that_is_refused_stops_nothing() {
     let (engine, session) = session().await;
     let id = session.begin(None).await.unwrap();

@@ -1,11 +1,44 @@
 //! What a session answers.
 
+use super::failures::closed;
 use pyrepl3_protocol::Failure;
 use pyrepl3_protocol::message::PythonInfo;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 /// Where an answer goes.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Failure>>;
+
+/// A request that was made. Awaited, it gives the answer. Cancel-safe in that dropping it withdraws nothing.
+#[derive(Debug)]
+pub struct Submitted<T> {
+    answer: Result<oneshot::Receiver<Result<T, Failure>>, Option<Failure>>,
+    session: String,
+}
+
+impl<T> Future for Submitted<T> {
+    type Output = Result<T, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = match &mut self.answer {
+            Ok(answer) => match Pin::new(answer).poll(context) {
+                Poll::Ready(answer) => answer.ok(),
+                Poll::Pending => return Poll::Pending,
+            },
+            Err(failure) => failure.take().map(Err),
+        };
+        Poll::Ready(answer.unwrap_or_else(|| Err(closed(&self.session))))
+    }
+}
+
+impl<T> Submitted<T> {
+    /// `made`: where the answer comes, or why the request could not be made.
+    pub(crate) fn new(session: &str, made: Result<oneshot::Receiver<Result<T, Failure>>, Failure>) -> Submitted<T> {
+        Submitted { answer: made.map_err(Some), session: session.to_owned() }
+    }
+}
 
 /// What a session is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]

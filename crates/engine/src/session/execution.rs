@@ -1,6 +1,6 @@
 //! What a program holds of an execution.
 
-use super::failures::closed;
+use super::answers::Submitted;
 use super::mailbox::{Attachment, Command};
 use crate::log::{Event, Reader};
 use pyrepl3_protocol::message::{ErrorMessage, Message, ResultMessage};
@@ -89,10 +89,10 @@ impl Execution {
     ///
     /// # Errors
     /// `unknown_execution` when it has ended, `session_closed`.
-    pub async fn cancel(&self) -> Result<(), Failure> {
+    pub fn cancel(&self) -> Submitted<()> {
         let (reply, answer) = oneshot::channel();
         let mailbox = self.attachment.mailbox();
-        mailbox.send(Command::Cancel { execution_id: self.id.clone(), reply })?;
-        answer.await.unwrap_or_else(|_| Err(closed(mailbox.id())))
+        let made = mailbox.send(Command::Cancel { execution_id: self.id.clone(), reply });
+        Submitted::new(mailbox.id(), made.map(|()| answer))
     }
 }

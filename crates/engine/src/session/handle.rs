@@ -1,8 +1,7 @@
 //! What a program holds of a session.
 
-use super::answers::{Reply, Status};
+use super::answers::{Reply, Status, Submitted};
 use super::execution::Execution;
-use super::failures::closed;
 use super::mailbox::{Attachment, Command, Mailbox, Query};
 use super::request::{ExecuteRequest, check_size};
 use super::salvage;
@@ -12,10 +11,8 @@ use pyrepl3_protocol::id::{self, IdKind};
 use pyrepl3_protocol::message::{Completeness, Completions, Inspection, PythonInfo, SessionOptions, VariableInfo};
 use pyrepl3_protocol::{Code, Failure, JsonText};
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 /// A handle to a session, which the engine owns. Clones share one hold on it: when every hold on a session is gone, the
@@ -28,28 +25,6 @@ pub struct Session {
     attachment: Arc<Attachment>,
     /// Set when the pool that lent this handle has the session back.
     revoked: Arc<AtomicBool>,
-}
-
-/// A request that was made. Awaited, it gives the answer. Cancel-safe in that dropping it withdraws nothing.
-#[derive(Debug)]
-pub struct Submitted<T> {
-    answer: Result<oneshot::Receiver<Result<T, Failure>>, Option<Failure>>,
-    session: String,
-}
-
-impl<T> Future for Submitted<T> {
-    type Output = Result<T, Failure>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = match &mut self.answer {
-            Ok(answer) => match Pin::new(answer).poll(context) {
-                Poll::Ready(answer) => answer.ok(),
-                Poll::Pending => return Poll::Pending,
-            },
-            Err(failure) => failure.take().map(Err),
-        };
-        Poll::Ready(answer.unwrap_or_else(|| Err(closed(&self.session))))
-    }
 }
 
 impl Session {
@@ -107,12 +82,11 @@ impl Session {
 
     pub(super) fn submit<T>(&self, make: impl FnOnce(Reply<T>) -> Command) -> Submitted<T> {
         let (reply, answer) = oneshot::channel();
-        let answer = self.send(make(reply)).map(|()| answer).map_err(Some);
-        Submitted { answer, session: self.id().to_owned() }
+        Submitted::new(self.id(), self.send(make(reply)).map(|()| answer))
     }
 
     pub(super) fn refused<T>(&self, failure: Failure) -> Submitted<T> {
-        Submitted { answer: Err(Some(failure)), session: self.id().to_owned() }
+        Submitted::new(self.id(), Err(failure))
     }
 
     /// Runs code.
@@ -278,20 +252,20 @@ impl Session {
 
     /// Has it end, without waiting for that.
     pub(crate) fn end(&self) {
-        // It may have ended already.
-        _ = self.mailbox().send(Command::Close { exit: Some((0, false)), reply: None });
+        self.mailbox().end();
     }
 
     /// Lets the worker leave as a Python program does (`atexit`, files), then ends every process of the session.
     /// Returns when none is left. `join`: wait for threads that are no daemons, without a limit.
-    pub async fn leave(&self, exit_code: i32, join: bool) {
+    pub fn leave(&self, exit_code: i32, join: bool) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let left = self.submit(|reply| Command::Close { exit: Some((exit_code, join)), reply: Some(reply) });
         // That it has ended already is what was asked for.
-        _ = self.submit(|reply| Command::Close { exit: Some((exit_code, join)), reply: Some(reply) }).await;
+        async move { _ = left.await }
     }
 
     /// Ends the session and every process of it. Returns when none is left.
-    pub async fn shutdown(&self) {
-        self.leave(0, false).await;
+    pub fn shutdown(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.leave(0, false)
     }
 
     /// Whether it has ended.

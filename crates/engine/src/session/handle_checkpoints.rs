@@ -1,13 +1,15 @@
 //! What a program does with checkpoints of a session: make them, bring them back, compare them.
 
+use super::answers::Submitted;
 use super::durability::{CheckpointRequest, RestoreRequest, Stored, Trigger};
 use super::failures::closed;
-use super::handle::{Session, Submitted};
+use super::handle::Session;
 use super::mailbox::{Command, Operation};
 use crate::checkpoint::{self, Canceller, ProgressReceiver, SessionMetadata, UnsavedExecutions};
 use pyrepl3_protocol::message::{Checkpoint, CheckpointCreated, Difference, Message, Restored};
 use pyrepl3_protocol::{Code, Failure};
 use pyrepl3_store::Manifest;
+use std::future::Future;
 use std::sync::Arc;
 
 /// Bytes of a checkpoint's name.
@@ -77,8 +79,12 @@ impl Session {
     /// # Errors
     /// `bad_request`, `snapshot_refused`, `too_many`, `checkpoint_failed`, `storage_full`, `unsupported` without a data
     /// directory, `session_lost`, `session_closed`.
-    pub async fn checkpoint(&self, name: Option<&str>) -> Result<CheckpointCreated, Failure> {
-        self.begin_checkpoint(name)?.finish().await
+    pub fn checkpoint(
+        &self,
+        name: Option<&str>,
+    ) -> impl Future<Output = Result<CheckpointCreated, Failure>> + Send + 'static + use<> {
+        let begun = self.begin_checkpoint(name);
+        async move { begun?.finish().await }
     }
 
     /// The same, to be watched on its way. The session has the request when this returns.

@@ -1,7 +1,7 @@
 //! What a program does with a session's state: transactions, snapshots, undo, branches.
 
-use super::answers::Reply;
-use super::handle::{Session, Submitted};
+use super::answers::{Reply, Submitted};
+use super::handle::Session;
 use super::mailbox::{Command, Operation};
 use super::snapshots::memory_of;
 use pyrepl3_protocol::message::{RandomState, RolledBack, Snapshot, SnapshotCreated};

@@ -178,6 +178,11 @@ impl Mailbox {
         self.commands.send(command).map_err(|_| closed(self.id()))
     }
 
+    /// Has the session end, without waiting for that. It may have ended already, or be about to.
+    pub(crate) fn end(&self) {
+        _ = self.send(Command::Close { exit: Some((0, false)), reply: None });
+    }
+
     /// Whether the session's task has ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.commands.is_closed()
@@ -205,8 +210,7 @@ impl Drop for Attachment {
     fn drop(&mut self) {
         let shared = &self.mailbox.shared;
         if shared.attached.fetch_sub(1, Ordering::AcqRel) == 1 && !shared.options.detached {
-            // It may have ended already.
-            _ = self.mailbox.send(Command::Close { exit: Some((0, false)), reply: None });
+            self.mailbox.end();
         }
     }
 }

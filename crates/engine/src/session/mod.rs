@@ -35,10 +35,10 @@ mod timeline;
 #[cfg(test)]
 mod whole_life_tests;
 
-pub use answers::{PendingInput, Status, StatusState};
+pub use answers::{PendingInput, Status, StatusState, Submitted};
 pub(crate) use context::Origin;
 pub use execution::{Execution, ExecutionError};
-pub use handle::{Events, Session, Submitted};
+pub use handle::{Events, Session};
 pub use handle_checkpoints::{CheckpointNote, Checkpointing};
 pub(crate) use incarnation::{FIRST_WORKER, WorkerFds};
 pub(crate) use mailbox::{Attachment, Command, Mailbox};

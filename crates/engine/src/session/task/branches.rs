@@ -8,7 +8,7 @@ use crate::session::applied::Applied;
 use crate::session::context::{Origin, Setup};
 use crate::session::incarnation::{FIRST_WORKER, InitLink, WorkerFds, WorkerLink};
 use crate::session::life::{Event, Token};
-use crate::session::mailbox::{Attachment, Command, Operation};
+use crate::session::mailbox::{Attachment, Operation};
 use crate::session::shared::Lineage;
 use crate::session::snapshots::{Awaited, Frozen};
 use crate::session::tickets::Ticket;
@@ -115,7 +115,7 @@ impl SessionTask {
         };
         // Where nobody waits for them any more, they end, also those that would live on without a client.
         for branch in unwanted.into_iter().flatten().flatten() {
-            _ = branch.mailbox().send(Command::Close { exit: Some((0, false)), reply: None });
+            branch.mailbox().end();
         }
         self.feed(Event::Split { token });
     }
