@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use pyrepl3_engine::protocol::message::{Autosave, Message, TransactionPolicy};
-use pyrepl3_engine::{Code, Engine, EngineConfig, Events, ExecuteRequest, SearchPath, Session, SessionOptions};
+use pyrepl3_engine::{Code, Engine, EngineConfig, ExecuteRequest, SearchPath, Session, SessionOptions};
 use std::path::Path;
 
 fn engine_on(data: &Path) -> Engine {
@@ -16,19 +16,6 @@ async fn started(data: &Path) -> (Engine, Session) {
     let engine = engine_on(data);
     let session = engine.start(SessionOptions::default()).await.expect("a session starts");
     (engine, session)
-}
-
-async fn event(events: &mut Events, mut fits: impl FnMut(&Message) -> bool) -> Message {
-    tokio::time::timeout(LIMIT, async {
-        loop {
-            let message = events.next().await.expect("another event").into_message();
-            if fits(&message) {
-                return message;
-            }
-        }
-    })
-    .await
-    .expect("the event within the limit")
 }
 
 async fn kill_worker(session: &Session) {

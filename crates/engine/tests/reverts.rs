@@ -4,20 +4,7 @@ mod common;
 
 use common::*;
 use pyrepl3_engine::protocol::message::{EndStatus, Message};
-use pyrepl3_engine::{Code, Engine, EngineConfig, Events, ExecuteRequest, Limits, SearchPath, SessionOptions};
-
-async fn next_event(events: &mut Events, mut fits: impl FnMut(&Message) -> bool) -> Message {
-    tokio::time::timeout(LIMIT, async {
-        loop {
-            let message = events.next().await.expect("another event").into_message();
-            if fits(&message) {
-                return message;
-            }
-        }
-    })
-    .await
-    .expect("the event within the limit")
-}
+use pyrepl3_engine::{Code, Engine, EngineConfig, ExecuteRequest, Limits, SearchPath, SessionOptions};
 
 #[tokio::test]
 async fn code_that_leaves_no_step_of_undo_says_so_and_runs() {
@@ -50,7 +37,7 @@ async fn an_engine_with_too_many_snapshots_takes_one_from_the_session_that_has_m
     many.snapshot(Some("second")).await.unwrap();
     let kept = few.snapshot(Some("kept")).await.unwrap();
     many.snapshot(Some("third")).await.unwrap();
-    let evicted = next_event(&mut events, |message| matches!(message, Message::Evicted(_))).await;
+    let evicted = event(&mut events, |message| matches!(message, Message::Evicted(_))).await;
     let Message::Evicted(evicted) = evicted else { unreachable!() };
     assert_eq!((evicted.snapshot_id.as_str(), evicted.name.as_deref()), (first.snapshot_id.as_str(), Some("first")));
     let gone = many.rollback_to(&first.snapshot_id, None).await.unwrap_err();
@@ -100,7 +87,7 @@ async fn a_death_while_nothing_ran_is_told_with_what_is_back() {
     run(&session, "x = 2").await.ok();
     let pid = session.status().await.unwrap().pid.unwrap();
     rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL).unwrap();
-    let back = next_event(&mut events, |message| matches!(message, Message::RolledBack(_))).await;
+    let back = event(&mut events, |message| matches!(message, Message::RolledBack(_))).await;
     let Message::RolledBack(back) = back else { unreachable!() };
     assert_eq!((back.undone.as_slice(), back.exact), ([2].as_slice(), true));
     // Said once, so that no code runs unwittingly on another state than it was meant for.

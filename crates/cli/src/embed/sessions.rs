@@ -5,7 +5,7 @@ use super::held::Holding;
 use super::peer::Peer;
 use super::wire::{ready, time};
 use pyrepl3_engine::protocol::message::{Execute, Message};
-use pyrepl3_engine::{Code, ExecuteRequest, Execution, Failure, Session, Source};
+use pyrepl3_engine::{Code, Event, ExecuteRequest, Execution, Failure, Session, Source};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -28,26 +28,32 @@ impl Peer {
 
     /// Sends the events of an execution, as fast as the client takes them.
     async fn forward(self: Arc<Self>, mut execution: Execution, session_id: String, request: String, flow: Arc<Flow>) {
-        loop {
-            let event = tokio::select! {
-                event = execution.next() => event,
-                () = flow.closed() => None,
-            };
-            let Some(event) = event else { break };
-            // The end is told in any case; what it says is small.
-            if !matches!(*event, Message::ResultMessage(_) | Message::ErrorMessage(_)) {
-                flow.room().await;
-            }
-            if flow.is_closed() {
+        while let Some(event) = tokio::select! {
+            event = execution.next() => event,
+            () = flow.closed() => None,
+        } {
+            if !self.send_event(&event, &flow).await {
                 break;
             }
-            flow.sent(self.send(&event).await);
         }
         if let Some(failure) = execution.refusal() {
             self.refuse(Some(request), failure).await;
         }
         self.held.forget_flow(&session_id, Some(execution.id()), &flow);
         flow.end();
+    }
+
+    /// Sends an event once the client has room for it. False when it wants no more of them.
+    async fn send_event(&self, event: &Event, flow: &Flow) -> bool {
+        // The end of an execution is told in any case; what it says is small.
+        if !matches!(**event, Message::ResultMessage(_) | Message::ErrorMessage(_)) {
+            flow.room().await;
+        }
+        if flow.is_closed() {
+            return false;
+        }
+        flow.sent(self.send(event).await);
+        true
     }
 
     /// Answered when the client was sent the end of what ran, so that it comes before what is sent next.
@@ -182,17 +188,13 @@ impl Peer {
         let flow = self.held.new_flow(&id, None);
         // The session's life does not depend on who listens to it.
         drop(session);
-        loop {
-            let event = tokio::select! {
-                event = events.next() => event,
-                () = flow.closed() => None,
-            };
-            let Some(event) = event else { break };
-            flow.room().await;
-            if flow.is_closed() {
+        while let Some(event) = tokio::select! {
+            event = events.next() => event,
+            () = flow.closed() => None,
+        } {
+            if !self.send_event(&event, &flow).await {
                 break;
             }
-            flow.sent(self.send(&event).await);
         }
         self.held.forget_flow(&id, None, &flow);
     }

@@ -28,6 +28,7 @@ const CAPABILITIES: &[&str] = &[
 
 /// The handshake, or the answer that a session is ready.
 pub(super) fn ready(reply_to: Option<String>, session: Option<&Session>) -> Message {
+    let numbers = session.map(Session::event_numbers);
     Message::Ready(Ready {
         id: id::new(IdKind::Message),
         timestamp: crate::clock::now(),
@@ -39,8 +40,8 @@ pub(super) fn ready(reply_to: Option<String>, session: Option<&Session>) -> Mess
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
         capabilities: CAPABILITIES.iter().map(|&name| name.to_owned()).collect(),
         python: session.and_then(Session::python),
-        earliest: session.map(|session| session.event_numbers().0),
-        last: session.map(|session| session.event_numbers().1),
+        earliest: numbers.map(|(earliest, _)| earliest),
+        last: numbers.map(|(_, last)| last),
     })
 }
 

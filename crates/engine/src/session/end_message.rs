@@ -1,5 +1,6 @@
 //! The last message of an execution, from what the machine decided and what the worker said.
 
+use super::failures::goes_on;
 use super::life::{State, Verdict};
 use crate::messages::{self, error};
 use pyrepl3_protocol::id::{self, IdKind};
@@ -190,10 +191,10 @@ fn killed(timed_out: bool, known: &Circumstances<'_>) -> ErrorMessage {
         error(
             EndStatus::TimedOut,
             "TimeoutError",
-            format!("the execution exceeded its time limit of {limit}; {how}; {}", goes_on(known)),
+            format!("the execution exceeded its time limit of {limit}; {how}; {}", goes_on(known.state)),
         )
     } else {
-        error(EndStatus::Interrupted, "KeyboardInterrupt", format!("{how}; {}", goes_on(known)))
+        error(EndStatus::Interrupted, "KeyboardInterrupt", format!("{how}; {}", goes_on(known.state)))
     };
     message.stopped_by = Some(if by_us { StopStep::Kill } else { StopStep::Interrupt });
     message.session_lost = known.state == State::Lost;
@@ -204,19 +205,11 @@ fn killed(timed_out: bool, known: &Circumstances<'_>) -> ErrorMessage {
 fn crashed(known: &Circumstances<'_>) -> ErrorMessage {
     let how = known.exit.map_or_else(|| "ended in a way that could not be seen".to_owned(), ToString::to_string);
     let how = if known.severed { format!("closed its control channel and lived on, so it {how}") } else { how };
-    let text = format!("the worker process {how}; {}", goes_on(known));
+    let text = format!("the worker process {how}; {}", goes_on(known.state));
     let mut message = error(EndStatus::Crashed, "WorkerDied", text);
     message.session_lost = known.state == State::Lost;
     message.exit = known.exit.cloned();
     message
-}
-
-fn goes_on(known: &Circumstances<'_>) -> &'static str {
-    if known.state == State::Undone {
-        "the session is back in an earlier state"
-    } else {
-        "the session goes on with a fresh namespace"
-    }
 }
 
 fn seconds(time: Option<Duration>) -> String {

@@ -1,6 +1,6 @@
 //! Why a request was not done, in words.
 
-use super::life::Why;
+use super::life::{State, Why};
 use pyrepl3_protocol::{Code, Failure};
 
 /// The session is no more.
@@ -11,6 +11,22 @@ pub(crate) fn closed(id: &str) -> Failure {
         "it was shut down, or its processes ended",
         "start another session",
     )
+}
+
+/// What a session has after its worker died.
+pub(crate) fn goes_on(state: State) -> &'static str {
+    if state == State::Undone {
+        "the session is back in an earlier state"
+    } else {
+        "the session goes on with a fresh namespace"
+    }
+}
+
+/// A worker died before it had done what was asked of it. `why`: how it ended.
+pub(crate) fn died(what: &str, why: String, state: State) -> Failure {
+    let how = goes_on(state);
+    let how = if state == State::Undone { format!("{how}; ask again") } else { how.to_owned() };
+    Failure::new(Code::SessionLost, what, why, how)
 }
 
 /// Why a task did not happen when its turn had come. `unfrozen`: what the worker said.

@@ -2,7 +2,8 @@
 
 use crate::checkpoint::CheckpointStore;
 use crate::log::{EventLog, Retention};
-use pyrepl3_protocol::message::{PythonInfo, SessionOptions};
+use crate::messages;
+use pyrepl3_protocol::message::{Message, PythonInfo, SessionOptions};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,6 +47,11 @@ impl Shared {
             attached: AtomicUsize::new(0),
             python: Mutex::default(),
         })
+    }
+
+    /// Warns whoever reads what belongs to no execution.
+    pub(crate) fn warn(&self, text: String) {
+        self.log.append(Message::Warning(messages::warning(&self.id, text)));
     }
 
     /// The interpreter of its worker, once that has said hello.

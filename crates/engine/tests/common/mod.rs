@@ -4,7 +4,9 @@
 pub mod surroundings;
 
 use pyrepl3_engine::protocol::message::{DisplayMessage, ErrorMessage, InputMessage, Message, ResultMessage, Stream};
-use pyrepl3_engine::{Engine, EngineConfig, ExecuteRequest, Execution, Limits, SearchPath, Session, SessionOptions};
+use pyrepl3_engine::{
+    Engine, EngineConfig, Events, ExecuteRequest, Execution, Limits, SearchPath, Session, SessionOptions,
+};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -108,6 +110,20 @@ pub async fn finish(mut execution: Execution) -> Ran {
     .unwrap_or_else(|_| panic!("no end within {LIMIT:?}; so far {ran:#?}"));
     assert!(execution.refusal().is_none(), "refused: {:?}", execution.refusal());
     ran
+}
+
+/// The next event of a session that fits.
+pub async fn event(events: &mut Events, mut fits: impl FnMut(&Message) -> bool) -> Message {
+    tokio::time::timeout(LIMIT, async {
+        loop {
+            let message = events.next().await.expect("another event").into_message();
+            if fits(&message) {
+                return message;
+            }
+        }
+    })
+    .await
+    .expect("the event within the limit")
 }
 
 /// Takes messages until one fits.

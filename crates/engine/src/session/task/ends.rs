@@ -5,7 +5,7 @@ use super::state::SessionTask;
 use crate::clock::Time;
 use crate::session::durability::NOTING;
 use crate::session::end_message::{Circumstances, EndReport, last_message};
-use crate::session::failures::refused;
+use crate::session::failures;
 use crate::session::life::{State, Token, Verdict, Why};
 use crate::session::salvage;
 use crate::session::tickets::{PendingExecution, Ticket};
@@ -29,16 +29,9 @@ impl SessionTask {
 
     fn why_unanswered(&self, verdict: Verdict, state: State) -> Failure {
         match verdict {
-            Verdict::Crashed | Verdict::Killed { .. } => Failure::new(
-                Code::SessionLost,
-                "the worker died while it answered",
-                self.exit_in_words(),
-                if state == State::Undone {
-                    "the session is back in an earlier state; ask again"
-                } else {
-                    "the session goes on with a fresh namespace"
-                },
-            ),
+            Verdict::Crashed | Verdict::Killed { .. } => {
+                failures::died("the worker died while it answered", self.exit_in_words(), state)
+            }
             _ => self.why_closed(),
         }
     }
@@ -104,7 +97,7 @@ impl SessionTask {
 
     /// It never ran, as was found out when its turn had come.
     fn refuse_execution(&mut self, mut execution: PendingExecution, why: Why) {
-        let failure = refused(why, self.unfrozen.take());
+        let failure = failures::refused(why, self.unfrozen.take());
         self.applied.take_back(execution.count);
         if let Some(key) = &execution.request.idempotency_key {
             self.tickets.keys.forget(key);

@@ -193,16 +193,9 @@ impl SessionTask {
     fn why_not(&mut self, verdict: Verdict, state: State) -> Failure {
         match verdict {
             Verdict::Refused(why) => failures::refused(why, self.unfrozen.take()),
-            Verdict::Killed { .. } | Verdict::Crashed => Failure::new(
-                Code::SessionLost,
-                "the worker died on the way",
-                self.how_it_died(),
-                if state == State::Undone {
-                    "the session is back in an earlier state; ask again"
-                } else {
-                    "the session goes on with a fresh namespace"
-                },
-            ),
+            Verdict::Killed { .. } | Verdict::Crashed => {
+                failures::died("the worker died on the way", self.how_it_died(), state)
+            }
             Verdict::Cancelled | Verdict::CancelledByError => Failure::new(
                 Code::Interrupted,
                 "it was cancelled before its turn came",

@@ -99,7 +99,7 @@ impl SessionTask {
                     "Executions cannot be noted: {error}. If the engine dies before the session is saved, they are not \
                      told as missing"
                 );
-                shared.log.append(Message::Warning(crate::messages::warning(&shared.id, text)));
+                shared.warn(text);
             };
             self.durability.journal = Some(Journal::new(data, name, self.id(), failed));
         }

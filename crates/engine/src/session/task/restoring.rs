@@ -10,12 +10,13 @@ use crate::checkpoint::{self, RestoreService, SessionMetadata};
 use crate::messages;
 use crate::session::applied::Applied;
 use crate::session::durability::RestoreRequest;
+use crate::session::failures;
 use crate::session::life::{State, Token, Verdict};
 use crate::session::mailbox::Operation;
 use crate::session::snapshots::bounded;
 use crate::session::tickets::{PendingOperation, Restoring};
 use pyrepl3_protocol::id::{self, IdKind};
-use pyrepl3_protocol::message::{Lost, Message, Restored};
+use pyrepl3_protocol::message::{Lost, Restored};
 use pyrepl3_protocol::worker::{Recovered, Request};
 use pyrepl3_protocol::{Code, Failure};
 use pyrepl3_store::Manifest;
@@ -177,7 +178,7 @@ impl SessionTask {
                     manifest.id,
                     report.names_damaged.join(", "),
                 );
-                shared.log.append(Message::Warning(messages::warning(&shared.id, bounded(&text))));
+                shared.warn(bounded(&text));
             }
         });
     }
@@ -187,7 +188,7 @@ fn not_restored(why: String, how: String, state: State) -> Failure {
     let how = match (how.is_empty(), state) {
         (false, _) => how,
         (true, State::Undone) => "the session is as it was before".to_owned(),
-        (true, State::Lost) => "the session goes on with a fresh namespace".to_owned(),
+        (true, State::Lost) => failures::goes_on(state).to_owned(),
         (true, _) => String::new(),
     };
     Failure::new(Code::RestoreFailed, "the checkpoint could not be brought back", why, how)

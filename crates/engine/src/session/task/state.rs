@@ -14,7 +14,7 @@ use crate::session::mailbox::Command;
 use crate::session::snapshots::Snapshots;
 use crate::session::tickets::{PendingExecution, PendingOperation, Tickets};
 use crate::session::timeline::{Bounds, Mark};
-use pyrepl3_protocol::message::{Message, ProcessExit};
+use pyrepl3_protocol::message::{Limits, Message, ProcessExit};
 use pyrepl3_protocol::{Code, Failure};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -114,10 +114,9 @@ impl SessionTask {
             transaction: options.transaction_timeout.map_or(known.transaction, Duration::from_secs_f64),
             ..known
         };
-        let grace = Duration::from_secs_f64(limits.interrupt_grace.unwrap_or(GRACE));
         let (reporter, reports) = mpsc::unbounded_channel();
         SessionTask {
-            machine: Machine::new(grace, limits.queue.unwrap_or(QUEUE) as usize, bounds),
+            machine: Machine::new(grace(limits), limits.queue.unwrap_or(QUEUE) as usize, bounds),
             incarnation: Incarnation::new(branch, Time::now()),
             init,
             worker,
@@ -160,7 +159,7 @@ impl SessionTask {
 
     /// How long between SIGINT and SIGKILL.
     pub(super) fn grace(&self) -> Duration {
-        Duration::from_secs_f64(self.context.setup.options.limits.interrupt_grace.unwrap_or(GRACE))
+        grace(&self.context.setup.options.limits)
     }
 
     /// Runs a job: what it reports is a turn of this task.
@@ -185,7 +184,7 @@ impl SessionTask {
     }
 
     pub(super) fn warn_session(&self, text: String) {
-        self.tell_session(Message::Warning(crate::messages::warning(self.id(), text)));
+        self.context.shared.warn(text);
     }
 
     /// The session cannot go on: something in it has broken the rules.
@@ -285,4 +284,8 @@ impl SessionTask {
         }
         there
     }
+}
+
+fn grace(limits: &Limits) -> Duration {
+    Duration::from_secs_f64(limits.interrupt_grace.unwrap_or(GRACE))
 }
