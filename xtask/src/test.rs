@@ -75,7 +75,7 @@ fn run_all(wanted: &Wanted) -> Done {
     }
     if wanted.rust {
         // First: its compiler computes while the others wait.
-        jobs.push_back(Job { what: "Rust".into(), command: rust(&interpreter) });
+        jobs.push_back(Job { what: "Rust".into(), command: rust(&interpreter, wanted.long) });
     }
     if wanted.python {
         let mut types = Command::new(&interpreter);
@@ -95,7 +95,7 @@ fn run_all(wanted: &Wanted) -> Done {
     Ok(())
 }
 
-fn rust(interpreter: &Path) -> Command {
+fn rust(interpreter: &Path, long: bool) -> Command {
     let words: &[&str] = if has_nextest() {
         &["nextest", "run", "--workspace", "--all-features", "--no-fail-fast"]
     } else {
@@ -105,6 +105,9 @@ fn rust(interpreter: &Path) -> Command {
     tests.args(cargo_words(words));
     // Tests of figures and data frames use the environment's packages.
     tests.env("PYREPL3_TEST_PYTHON", interpreter);
+    if long {
+        tests.env("PYREPL3_LONG", "1");
+    }
     tests
 }
 

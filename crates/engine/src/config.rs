@@ -2,6 +2,7 @@
 
 use pyrepl3_worker::SearchPath;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What an engine is made with.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +17,10 @@ pub struct EngineConfig {
     pub snapshots: Option<usize>,
     /// Where checkpoints are kept; none can be made without it. Several engines may share it.
     pub data: Option<PathBuf>,
+    /// How long a session waits for another engine when this one's process has died: with it sessions outlive their
+    /// supervisor, and [`Engine::adopt`](crate::Engine::adopt) takes them over. None: a session ends with its engine. Needs
+    /// `data`. Sessions of pools, and scripts that have this process's standard input, end in any case.
+    pub linger: Option<Duration>,
     /// Bytes that all checkpoints there may take together; as many as the disk has without it.
     pub checkpoint_bytes: Option<u64>,
     /// Soft limit of open descriptors (`RLIMIT_NOFILE`) that sessions begin with; this process's own without it. A

@@ -5,9 +5,12 @@ use crate::config::EngineConfig;
 use crate::host::Host;
 use crate::pool::Pool;
 use crate::registry::Registry;
-use crate::session::{Abandoned, Attachment, Script, Session, start};
+use crate::session::{Abandoned, Attachment, Command, Script, Session, adopt, is_orphan, start};
 use pyrepl3_protocol::Failure;
 use pyrepl3_protocol::message::{PoolOptions, SessionOptions};
+use pyrepl3_store::kept_sessions;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Frozen processes of one engine, without a limit of its own.
@@ -72,12 +75,13 @@ impl Engine {
         crate::session::check(&options)?;
         let host = self.host();
         host.registry.check_open()?;
+        host.check_linger()?;
         let environment = host.environment(&options).await?;
         // A zygote that dies between two sessions is noticed by the second: once more then, with a new one.
         let mut attempt = 0;
         loop {
             let server = host.zygotes.get(&environment).await?;
-            match start(host.origin(server.clone()), options.clone(), script, None).await {
+            match start(server.clone(), host.origin(Some(server.clone())), options.clone(), script, None).await {
                 Ok(session) => return self.begin_with(session).await,
                 Err(_) if attempt == 0 && !server.is_alive() => attempt += 1,
                 Err(failure) => return Err(failure),
@@ -118,6 +122,43 @@ impl Engine {
         ids
     }
 
+    /// The ids of sessions in the data directory that have outlived their engine, and that no other engine has taken over,
+    /// in the order in which they were started. What is left there of sessions that have ended is removed.
+    ///
+    /// # Errors
+    /// `internal` where the data directory cannot be read.
+    pub async fn orphans(&self) -> Result<Vec<String>, Failure> {
+        let Some(data) = self.host().data().map(Path::to_owned) else { return Ok(Vec::new()) };
+        let kept = tokio::task::spawn_blocking({
+            let data = data.clone();
+            move || kept_sessions(&data)
+        });
+        let os = |error: io::Error| Failure::os("the sessions in the data directory could not be listed", &error);
+        let mut orphans = Vec::new();
+        for id in kept.await.map_err(|error| os(io::Error::other(error)))?.map_err(os)? {
+            if is_orphan(&data, &id).await {
+                orphans.push(id);
+            }
+        }
+        Ok(orphans)
+    }
+
+    /// Takes over a session whose engine is gone ([`Engine::orphans`]). Its code has not noticed, its prompts wait on, its
+    /// snapshots and its open transaction are there; executions that waited are run. Its events go on with higher numbers:
+    /// those that nobody had got are gone. What had been asked of it beside executions (snapshots, checkpoints, questions)
+    /// and was not done is not done. Not cancel-safe: who goes away in the middle may leave the session to wait for another
+    /// engine, as the one before did.
+    ///
+    /// # Errors
+    /// `busy` where another engine has it, `session_closed` where there is none of this id or it has ended, `unsupported`
+    /// where another version has started it, `bad_request` where this engine was made without `linger`.
+    pub async fn adopt(&self, id: &str) -> Result<Session, Failure> {
+        let host = self.host();
+        host.registry.check_open()?;
+        host.check_linger()?;
+        adopt(host, id).await
+    }
+
     /// Starts a pool: runs its warm-up code, then waits until its first sessions are ready.
     ///
     /// # Errors
@@ -128,6 +169,17 @@ impl Engine {
         host.registry.check_open()?;
         let environment = host.environment(&options.session).await?;
         Pool::start(host.clone(), environment, options).await
+    }
+
+    /// Leaves the sessions that can outlive this engine to another one, ends all others, and the zygotes, and starts nothing
+    /// any more. Returns when another engine can take them over.
+    pub async fn hand_over(&self) {
+        let host = self.host();
+        for mailbox in host.registry.close() {
+            _ = mailbox.send(Command::HandOver);
+        }
+        host.registry.none().await;
+        host.zygotes.close().await;
     }
 
     /// Ends all sessions, and the zygotes, and starts nothing any more. Returns when no process is left.

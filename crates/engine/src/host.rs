@@ -4,13 +4,17 @@ use crate::checkpoint::CheckpointStore;
 use crate::config::EngineConfig;
 use crate::oom::OomWatch;
 use crate::registry::Registry;
-use crate::session::Origin;
+use crate::session::{Linger, Origin};
 use crate::zygote::{Environment, ForkServer, Zygotes};
 use pyrepl3_protocol::message::SessionOptions;
 use pyrepl3_protocol::{Code, Failure};
 use pyrepl3_worker::FindError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest time that a session may wait for another supervisor.
+const LONGEST_GRACE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Zygotes, the sessions by their ids, the store.
 #[derive(Debug)]
@@ -36,14 +40,39 @@ impl Host {
     }
 
     /// Where a session that is forked from a process comes from.
-    pub(crate) fn origin(&self, server: Arc<ForkServer>) -> Origin {
+    /// None: another supervisor has started it.
+    pub(crate) fn origin(&self, server: Option<Arc<ForkServer>>) -> Origin {
+        let linger = self.config.linger.zip(self.config.data.clone());
         Origin {
             server,
+            linger: linger.map(|(grace, data)| Linger { data, grace }),
             registry: self.registry.clone(),
             checkpoint_store: self.checkpoint_store.clone(),
             oom: self.oom.clone(),
             family: Arc::new(()),
         }
+    }
+
+    /// # Errors
+    /// Sessions are to outlive the engine, and there is no data directory where another could find them.
+    pub(crate) fn check_linger(&self) -> Result<(), Failure> {
+        let Some(grace) = self.config.linger else { return Ok(()) };
+        let refuse = |why: String, how: &str| {
+            Err(Failure::new(Code::BadRequest, "sessions cannot outlive this engine", why, how.to_owned()))
+        };
+        if self.config.data.is_none() {
+            return refuse("it has no data directory, where another engine could find them".into(), "give it one");
+        }
+        if grace.is_zero() || grace > LONGEST_GRACE {
+            let how = "give a time above 0, and up to 30 days";
+            return refuse(format!("they would wait for {} s", grace.as_secs_f64()), how);
+        }
+        Ok(())
+    }
+
+    /// The data directory.
+    pub(crate) fn data(&self) -> Option<&Path> {
+        self.config.data.as_deref()
     }
 
     /// The environment that options ask for.

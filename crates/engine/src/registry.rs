@@ -62,6 +62,16 @@ impl Registry {
         self.branches.fetch_add(1, Ordering::Relaxed) % (1 << 18) + 1
     }
 
+    /// How many of them were given out.
+    pub(crate) fn branch_numbers(&self) -> u32 {
+        self.branches.load(Ordering::Relaxed)
+    }
+
+    /// So many were given out by the engine that had a session before.
+    pub(crate) fn skip_branch_numbers(&self, given: u32) {
+        self.branches.fetch_max(given, Ordering::Relaxed);
+    }
+
     /// # Errors
     /// The engine was shut down.
     pub(crate) fn check_open(&self) -> Result<(), Failure> {

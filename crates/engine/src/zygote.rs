@@ -3,7 +3,7 @@
 use crate::process::{connected_pair, receive_with_peer, send_with_fds};
 use crate::session::{FIRST_WORKER, WorkerFds};
 use pyrepl3_protocol::frame::{self, Decoder};
-use pyrepl3_protocol::worker::{Cell, ZygoteEvent, ZygoteRequest};
+use pyrepl3_protocol::worker::{Cell, Linger, ZygoteEvent, ZygoteRequest};
 use pyrepl3_protocol::{Code, Failure};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
@@ -151,10 +151,19 @@ impl ForkServer {
     }
 
     /// Asks for a session. That it could not be forked is said on the worker's own channel.
-    pub(crate) async fn session(&self, cell: Cell, init: OwnedFd, worker: WorkerFds) -> io::Result<()> {
+    /// `linger`: how it outlives its supervisor, and where its init listens for another.
+    pub(crate) async fn session(
+        &self,
+        cell: Cell,
+        init: OwnedFd,
+        worker: WorkerFds,
+        linger: Option<(Linger, OwnedFd)>,
+    ) -> io::Result<()> {
         let mut fds = vec![init];
         fds.extend(worker.into_all());
-        self.send(&ZygoteRequest::Session { cell, worker: FIRST_WORKER, linger: None }, fds).await
+        let (linger, listener) = linger.unzip();
+        fds.extend(listener);
+        self.send(&ZygoteRequest::Session { cell, worker: FIRST_WORKER, linger }, fds).await
     }
 
     /// Kills what became orphans when a session init was killed.

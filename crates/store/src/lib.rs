@@ -22,6 +22,7 @@ mod flush;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod id;
+mod lease;
 mod lineage;
 mod lock;
 mod manifest;
@@ -47,6 +48,7 @@ pub use diff::Diff;
 pub use error::{Error, Result};
 pub use find::{Details, Summary};
 pub use id::{CheckpointId, LineageId, name_key};
+pub use lease::{INIT_SOCKET, Lease, kept_sessions, session_directory};
 pub use manifest::Manifest;
 pub use patch::PatchWriter;
 pub use reader::{BlobReader, Extent, Location, Reader};

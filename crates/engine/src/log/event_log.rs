@@ -84,10 +84,10 @@ pub(crate) struct EventLog {
 }
 
 impl Inner {
-    fn new(session: &str, retention: Retention) -> Self {
+    fn new(session: &str, retention: Retention, last: u64) -> Self {
         Inner {
-            last: 0,
-            retained: Retained::new(session, retention),
+            last,
+            retained: Retained::new(session, retention, last + 1),
             cursors: HashMap::new(),
             executions: HashMap::new(),
             wide: Vec::new(),
@@ -174,12 +174,13 @@ fn index(stream: Stream) -> usize {
 }
 
 impl EventLog {
-    pub(crate) fn new(session: &str, overflow: Overflow, retention: Retention) -> Arc<Self> {
+    /// `last`: the number after which events begin.
+    pub(crate) fn new(session: &str, overflow: Overflow, retention: Retention, last: u64) -> Arc<Self> {
         Arc::new(EventLog {
             session: session.to_owned(),
             overflow,
             retention,
-            inner: Mutex::new(Inner::new(session, retention)),
+            inner: Mutex::new(Inner::new(session, retention, last)),
             room: Notify::new(),
         })
     }
@@ -360,7 +361,7 @@ impl EventLog {
         inner.end_all();
         inner.last = 0;
         inner.dropped = [0, 0];
-        inner.retained = Retained::new(&self.session, self.retention);
+        inner.retained = Retained::new(&self.session, self.retention, 1);
         inner.wide.clear();
         inner.executions.clear();
         drop(inner);

@@ -46,14 +46,15 @@ pub(super) struct Retained {
 }
 
 impl Retained {
-    pub(super) fn new(session: &str, limits: Retention) -> Self {
+    /// `earliest`: the number of the first event to come.
+    pub(super) fn new(session: &str, limits: Retention, earliest: u64) -> Self {
         Retained {
             session: session.to_owned(),
             limits,
             kept: VecDeque::new(),
             weights: Weights::default(),
             oldest_output: 0,
-            earliest: 1,
+            earliest,
         }
     }
 

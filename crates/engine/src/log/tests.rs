@@ -11,7 +11,7 @@ use pyrepl3_protocol::message::{EndStatus, Overflow, Stream};
 use std::sync::Arc;
 
 fn log(overflow: Overflow) -> Arc<EventLog> {
-    EventLog::new("ses_1", overflow, Retention::default())
+    EventLog::new("ses_1", overflow, Retention::default(), 0)
 }
 
 fn output(execution: Option<&str>, bytes: usize) -> Message {

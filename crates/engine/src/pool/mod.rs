@@ -395,7 +395,8 @@ impl Inner {
         let started = async {
             let server = self.server().await?;
             start(
-                self.host.origin(server),
+                server.clone(),
+                self.host.origin(Some(server)),
                 self.options.session.clone(),
                 &Script::default(),
                 Some(Box::new(move || died(&weak, slot))),

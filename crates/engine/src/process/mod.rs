@@ -5,7 +5,8 @@ mod socket;
 
 pub(crate) use pipe::{Chunk, Output, output_pipe, read_beside};
 pub(crate) use socket::{
-    FrameWriter, Peer, connected_pair, receive, receive_with_peer, send_blocking, send_raw, send_with_fds,
+    FrameWriter, Peer, connect, connected_pair, listen, peek, receive, receive_with_peer, send_blocking, send_raw,
+    send_with_fds, stream,
 };
 
 use rustix::fd::{AsRawFd, OwnedFd};
@@ -32,8 +33,9 @@ impl Process {
     pub(crate) fn from_pidfd(pidfd: OwnedFd) -> std::io::Result<Process> {
         // Init's number for it may differ; the kernel tells ours. There is none when it has ended and is forgotten.
         let about = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
-        let pid = about.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
-        let pid = pid.and_then(Pid::from_raw).filter(|pid| pid.as_raw_nonzero().get() > 0);
+        let pid: Option<i32> = about.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+        // It is -1 for one that is gone.
+        let pid = pid.filter(|pid| *pid > 0).and_then(Pid::from_raw);
         Ok(Process { pid: pid.ok_or_else(|| std::io::Error::from(Errno::SRCH))?, pidfd })
     }
 
@@ -85,5 +87,22 @@ impl Process {
     /// SIGKILL to this one process.
     pub(crate) fn kill(&self) {
         _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_is_gone_and_forgotten_cannot_be_taken_hold_of() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        let again = pidfd.try_clone().unwrap();
+        assert_eq!(Process::from_pidfd(again).unwrap().pid(), pid.as_raw_nonzero().get());
+        child.wait().unwrap();
+        let error = Process::from_pidfd(pidfd).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::SRCH.raw_os_error()));
     }
 }

@@ -36,8 +36,7 @@ pub(crate) struct Chunk {
 /// A pipe for one output stream: the engine's end, and the end to hand to a process.
 pub(crate) fn output_pipe() -> io::Result<(Output, OwnedFd)> {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    rustix::io::ioctl_fionbio(&read, true)?;
-    Ok((Output { fd: read, watch: None, tail: Vec::new(), size: RESTING, ended: false }, write))
+    Ok((Output::on(read)?, write))
 }
 
 /// Reads some bytes from a pipe that is not watched. It may be silent for `limit`. 0 at its end, and where it is empty and the socket beside it is closed, by
@@ -66,6 +65,17 @@ pub(crate) fn read_beside(
 }
 
 impl Output {
+    /// On the reading end of a pipe, this process's or one that another supervisor had.
+    pub(crate) fn on(fd: OwnedFd) -> io::Result<Output> {
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        Ok(Output { fd, watch: None, tail: Vec::new(), size: RESTING, ended: false })
+    }
+
+    /// A duplicate of this end, for session init to keep.
+    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.fd.try_clone()
+    }
+
     /// From now on [`Output::readable`] can be waited for.
     pub(crate) fn watch(&mut self) {
         if self.watch.is_none() && !self.ended {

@@ -2,7 +2,7 @@
 
 use pyrepl3_protocol::frame;
 use pyrepl3_protocol::worker::MAX_FRAME_FDS;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -11,6 +11,7 @@ use rustix::net::{
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
+use std::path::Path;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
@@ -24,9 +25,40 @@ pub(crate) struct Peer {
 pub(crate) fn connected_pair() -> io::Result<(UnixStream, OwnedFd)> {
     let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     rustix::net::sockopt::set_socket_passcred(&ours, true)?;
-    let ours = std::os::unix::net::UnixStream::from(ours);
-    ours.set_nonblocking(true)?;
-    Ok((UnixStream::from_std(ours)?, theirs))
+    Ok((stream(ours)?, theirs))
+}
+
+/// A stream on a descriptor that another process may have used before.
+pub(crate) fn stream(fd: OwnedFd) -> io::Result<UnixStream> {
+    let stream = std::os::unix::net::UnixStream::from(fd);
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
+}
+
+/// Connects to a Unix socket, whatever the length of its path. It tells who writes on the other end.
+pub(crate) async fn connect(path: &Path) -> io::Result<UnixStream> {
+    let (folder, name) = in_folder(path)?;
+    let stream = UnixStream::connect(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd())).await?;
+    rustix::net::sockopt::set_socket_passcred(&stream, true)?;
+    Ok(stream)
+}
+
+/// Binds a Unix socket and listens, whatever the length of its path. One that is there is replaced.
+pub(crate) fn listen(path: &Path) -> io::Result<OwnedFd> {
+    let (folder, name) = in_folder(path)?;
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = std::os::unix::net::UnixListener::bind(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()))?;
+    Ok(listener.into())
+}
+
+/// A path has 108 bytes at most in an address; a descriptor of its folder makes it short.
+fn in_folder(path: &Path) -> io::Result<(OwnedFd, &str)> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let (Some(folder), Some(name)) = (path.parent(), name) else { return Err(io::ErrorKind::InvalidInput.into()) };
+    Ok((std::fs::File::open(folder)?.into(), name))
 }
 
 /// Sends a JSON text as a frame, with descriptors on its first byte.
@@ -111,6 +143,48 @@ pub(crate) fn receive(stream: &UnixStream, buffer: &mut [u8], awaited: bool) -> 
         Err(error) if error.raw_os_error() == Some(Errno::CONNRESET.raw_os_error()) => Some(Ok((0, None, Vec::new()))),
         other => Some(other),
     }
+}
+
+/// Looks at what has come without taking it, where that is enough: how many bytes there are, and who wrote them. None where
+/// it is not. At the end of the stream it says what there is, enough or not.
+pub(crate) fn peek(
+    stream: &UnixStream,
+    buffer: &mut [u8],
+    awaited: bool,
+    is_enough: impl Fn(&[u8]) -> bool,
+) -> Option<io::Result<(usize, Option<Peer>)>> {
+    let mut look = || {
+        // Before the look: after the end nothing more comes.
+        let ended = is_hung_up(stream)?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1), ScmRights(8))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC | RecvFlags::PEEK;
+        let message = rustix::net::recvmsg(stream.as_fd(), &mut [IoSliceMut::new(buffer)], &mut control, flags)?;
+        let peer = control.drain().find_map(|ancillary| match ancillary {
+            RecvAncillaryMessage::ScmCredentials(credentials) => Some(Peer { pid: credentials.pid }),
+            _ => None,
+        });
+        if !ended && message.bytes > 0 && !is_enough(&buffer[..message.bytes]) {
+            // So that more is waited for.
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok((message.bytes, peer))
+    };
+    let seen: io::Result<_> = if awaited { stream.try_io(Interest::READABLE, look) } else { look() };
+    match seen {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+        Err(error) if error.raw_os_error() == Some(Errno::CONNRESET.raw_os_error()) => Some(Ok((0, None))),
+        other => Some(other),
+    }
+}
+
+/// Whether the other side has closed.
+fn is_hung_up(stream: &UnixStream) -> io::Result<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds = [PollFd::new(stream, PollFlags::RDHUP)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&now))?;
+    Ok(!fds[0].revents().is_empty())
 }
 
 /// Frames on their way to a process that may be slow to read them. What waits is bounded: who does not read at all must

@@ -58,7 +58,7 @@ pub enum StatusState {
 }
 
 /// A prompt that waits for an answer.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct PendingInput {
     /// What `input_response` names.

@@ -1,5 +1,6 @@
 //! What a session is made with: the same for its whole life.
 
+use super::linger::Linger;
 use super::shared::Shared;
 use crate::checkpoint::CheckpointStore;
 use crate::oom::OomWatch;
@@ -37,10 +38,13 @@ impl Setup {
 /// Where a session comes from.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
-    pub(crate) server: Arc<ForkServer>,
+    /// None for a session that another supervisor has started.
+    pub(crate) server: Option<Arc<ForkServer>>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) checkpoint_store: Arc<CheckpointStore>,
     pub(crate) oom: Arc<OomWatch>,
+    /// Whether its sessions outlive their supervisor.
+    pub(crate) linger: Option<Linger>,
     /// Held by each session that shares the session init of this one: those that were branched from one.
     pub(crate) family: Arc<()>,
 }

@@ -6,15 +6,30 @@ use crate::messages::{self, error};
 use pyrepl3_protocol::id::{self, IdKind};
 use pyrepl3_protocol::message::{EndStatus, ErrorMessage, Message, ProcessExit, ResultMessage, StopStep};
 use pyrepl3_protocol::worker::{Done, Raised};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What the worker said of an execution's end.
-#[derive(Debug)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) enum EndReport {
     Done(Box<Done>),
     Raised(Box<Raised>),
     /// Nothing: its process died, or it never ran.
+    #[default]
     None,
+    /// Something that was too large to be written down when its supervisor died.
+    Unwritten,
+}
+
+impl EndReport {
+    /// A copy to be written down, as far as it is small enough.
+    pub(crate) fn to_be_written(&self, fits: impl FnOnce(usize) -> bool) -> EndReport {
+        if matches!(self, EndReport::None) {
+            return EndReport::None;
+        }
+        let json = serde_json::to_string(self).ok().filter(|json| fits(json.len()));
+        json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or(EndReport::Unwritten)
+    }
 }
 
 /// What else is known.
@@ -45,6 +60,11 @@ pub(crate) fn last_message(verdict: Verdict, report: EndReport, known: &Circumst
         (Verdict::Reported, EndReport::Done(done)) => return Message::ResultMessage(result(*done, known)),
         (Verdict::Reported, EndReport::Raised(raised)) => reported(*raised, EndStatus::Failed),
         (Verdict::Interrupted, EndReport::Raised(raised)) => interrupted(*raised),
+        (Verdict::Reported | Verdict::Interrupted, EndReport::Unwritten) => error(
+            EndStatus::Failed,
+            "ReportLost",
+            "it failed; what it said of that went with the supervisor that had read it".into(),
+        ),
         (Verdict::TimedOut, report) => timed_out(report, known),
         (Verdict::Killed { timed_out }, _) => killed(timed_out, known),
         (Verdict::Crashed, _) => crashed(known),
@@ -169,7 +189,7 @@ fn timed_out(report: EndReport, known: &Circumstances<'_>) -> ErrorMessage {
             message.changes = done.changes;
             message
         }
-        EndReport::None => error(EndStatus::TimedOut, "TimeoutError", text.clone()),
+        EndReport::None | EndReport::Unwritten => error(EndStatus::TimedOut, "TimeoutError", text.clone()),
     };
     message.ename = "TimeoutError".into();
     message.evalue.clone_from(&text);

@@ -10,6 +10,7 @@
 //!
 //! The parts do not know the task, nor each other. Everything that clients are told goes through the log.
 
+mod adopt;
 mod answers;
 mod applied;
 mod context;
@@ -22,7 +23,9 @@ mod handle_checkpoints;
 mod handle_state;
 mod incarnation;
 mod life;
+mod linger;
 mod mailbox;
+mod note;
 mod request;
 mod salvage;
 mod shared;
@@ -35,12 +38,14 @@ mod timeline;
 #[cfg(test)]
 mod whole_life_tests;
 
+pub(crate) use adopt::{adopt, is_orphan};
 pub use answers::{PendingInput, Status, StatusState, Submitted};
 pub(crate) use context::Origin;
 pub use execution::{Execution, ExecutionError};
 pub use handle::{Events, Session};
 pub use handle_checkpoints::{CheckpointNote, Checkpointing};
 pub(crate) use incarnation::{FIRST_WORKER, WorkerFds};
+pub(crate) use linger::Linger;
 pub(crate) use mailbox::{Attachment, Command, Mailbox};
 pub use request::{ExecuteRequest, Script, Source};
 pub use shared::Lineage;

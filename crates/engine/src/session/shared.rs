@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where a branch comes from.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Lineage {
     /// The session that it was branched from.
@@ -31,13 +31,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// `last_event`: the number after which its events begin.
     pub(crate) fn new(
         id: String,
         options: SessionOptions,
         lineage: Option<Lineage>,
         checkpoint_store: Arc<CheckpointStore>,
+        last_event: u64,
     ) -> Arc<Shared> {
-        let log = EventLog::new(&id, options.overflow, Retention::default());
+        let log = EventLog::new(&id, options.overflow, Retention::default(), last_event);
         Arc::new(Shared {
             id,
             options,

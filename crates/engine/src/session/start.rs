@@ -3,11 +3,15 @@
 use super::context::{Origin, Setup};
 use super::handle::Session;
 use super::incarnation::{InitLink, WorkerLink};
+use super::linger::Lingering;
 use super::request::Script;
 use super::task::{OnEnd, assemble, spawn};
+use crate::zygote::ForkServer;
+use pyrepl3_protocol::id::{self, IdKind};
 use pyrepl3_protocol::message::{Autosave, Isolation, SessionOptions};
 use pyrepl3_protocol::worker::{Cell, Mode};
 use pyrepl3_protocol::{Code, Failure};
+use std::sync::Arc;
 
 fn mode(script: &Script) -> Mode {
     Mode {
@@ -94,7 +98,8 @@ fn check_autosave(autosave: &Autosave) -> Result<(), Failure> {
 
 /// Starts a session and waits until its worker is ready.
 pub(crate) async fn start(
-    origin: Origin,
+    server: Arc<ForkServer>,
+    mut origin: Origin,
     options: SessionOptions,
     script: &Script,
     on_end: Option<OnEnd>,
@@ -103,11 +108,25 @@ pub(crate) async fn start(
     let os = |error: std::io::Error| Failure::os("the session could not be started", &error);
     let stdin = if script.inherit_stdin { rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3).ok() } else { None };
     let setup = Setup { mode: mode(script), stdin, options };
-    let (init, init_fd) = InitLink::new().map_err(os)?;
+    let id = id::new(IdKind::Session);
+    // The loan of a pooled session ends with its supervisor, and so does what has this process's standard input.
+    if on_end.is_some() || setup.stdin.is_some() {
+        origin.linger = None;
+    }
+    let lasting = match origin.linger.clone() {
+        Some(linger) => Some(Lingering::begin_beside(linger, id.clone(), 0).await.map_err(os)?),
+        None => None,
+    };
+    let (lingering, listener) = lasting.unzip();
+    let (mut init, init_fd) = InitLink::new().map_err(os)?;
     let stdin = setup.stdin.as_ref().map(std::os::fd::AsFd::as_fd);
-    let (worker, fds) = WorkerLink::new(&setup.request(), stdin).map_err(os)?;
-    origin.server.session(Cell::None, init_fd, fds).await.map_err(os)?;
-    let (attachment, task, is_ready) = assemble(setup, origin, None, init, worker)?;
+    let (worker, fds) = WorkerLink::new(&setup.request(), stdin, lingering.is_some()).map_err(os)?;
+    if lingering.is_some() {
+        init.keep_worker(&worker).map_err(os)?;
+    }
+    let linger = lingering.as_ref().map(Lingering::terms).zip(listener);
+    server.session(Cell::None, init_fd, fds, linger).await.map_err(os)?;
+    let (attachment, task, is_ready) = assemble(id, setup, origin, None, init, worker, lingering)?;
     let session = Session::new(attachment);
     // Who goes away before it is ready has started none, also where it would live on without a client.
     let abandoned = Abandoned::new(&session);

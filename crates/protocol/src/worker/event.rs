@@ -2,7 +2,7 @@
 
 use crate::frame::FrameError;
 use crate::message::{Bundle, Changes, Frame, Lost, PackageDifference, PythonInfo, Variable};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// A frame from a worker.
@@ -86,7 +86,7 @@ pub struct Awake {
 }
 
 /// What came back from where it was written down.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Recovered {
     /// Names, with how they were kept.
     pub restored: Vec<Variable>,
@@ -168,7 +168,7 @@ pub struct Display {
 }
 
 /// The execution completed.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Done {
     /// The execution's token.
     pub id: u64,
@@ -194,7 +194,7 @@ pub struct Done {
 }
 
 /// The execution raised.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Raised {
     /// The execution's token.
     pub id: u64,

@@ -160,6 +160,19 @@ pub enum InitEvent {
     Ended {},
 }
 
+impl InitEvent {
+    /// How many descriptors come with it.
+    pub fn descriptors(&self) -> usize {
+        match self {
+            InitEvent::Spawned { fds, .. } | InitEvent::Held { fds, .. } | InitEvent::Frozen { fds, .. } => {
+                (*fds).into()
+            }
+            InitEvent::Channel(fresh) => fresh.fds.into(),
+            _ => 0,
+        }
+    }
+}
+
 /// How a worker ended; empty where nobody knows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct Ending {

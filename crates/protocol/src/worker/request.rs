@@ -1,7 +1,7 @@
 //! What the engine asks of a worker.
 
 use crate::text::JsonText;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What the engine asks of a worker.
@@ -125,18 +125,18 @@ pub enum Request<'a> {
 /// is all that it says after that; smaller ones are to be peeked at, written down, and only then read.
 pub const LARGE_FRAME: usize = 64 << 10;
 
-/// A request to the worker of a session that lingers. It drops one whose number it knows: a supervisor that takes over says
-/// again what may not have been read.
-#[derive(Debug, Clone, Serialize)]
-pub struct Numbered<'a> {
-    /// Counts up from 1 in each incarnation.
-    pub n: u64,
-    /// The mark of the frozen process, where the request asks for one that is to outlive its supervisor.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mark: Option<u64>,
-    /// The request.
-    #[serde(flatten)]
-    pub request: &'a Request<'a>,
+/// A request to the worker of a session that lingers, from the request's JSON: with its number, which counts up from 1 in
+/// each incarnation. The worker drops one whose number it knows: a supervisor that takes over says again what may not have
+/// been read. `mark`: of the frozen process, where the request asks for one that is to outlive its supervisor.
+pub fn numbered(request: &[u8], n: u64, mark: Option<u64>) -> Vec<u8> {
+    let mark = mark.map(|mark| format!(",\"mark\":{mark}")).unwrap_or_default();
+    let mut json = format!("{{\"n\":{n}{mark}").into_bytes();
+    let fields = request.strip_prefix(b"{").unwrap_or_default();
+    if fields != b"}" {
+        json.push(b',');
+    }
+    json.extend_from_slice(fields);
+    json
 }
 
 /// Source as text, or as bytes whose encoding Python finds out.
@@ -153,7 +153,7 @@ pub enum Source<'a> {
 }
 
 /// How a worker behaves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mode {
     /// `sys.argv`.
     pub argv: Vec<String>,
@@ -189,9 +189,9 @@ mod tests {
     #[test]
     fn a_request_with_a_number_is_that_request_and_a_number() {
         let code: JsonText = serde_json::from_str(r#""'\\ud800'""#).unwrap();
-        let request = Request::Complete { id: 7, code: &code, cursor: None };
-        let plain = serde_json::to_string(&request).unwrap();
-        let numbered = serde_json::to_string(&Numbered { n: 3, mark: None, request: &request }).unwrap();
-        assert_eq!(numbered, plain.replacen('{', r#"{"n":3,"#, 1));
+        let plain = serde_json::to_string(&Request::Complete { id: 7, code: &code, cursor: None }).unwrap();
+        let with = |n, mark| String::from_utf8(numbered(plain.as_bytes(), n, mark)).unwrap();
+        assert_eq!(with(3, None), plain.replacen('{', r#"{"n":3,"#, 1));
+        assert_eq!(with(3, Some(9)), plain.replacen('{', r#"{"n":3,"mark":9,"#, 1));
     }
 }

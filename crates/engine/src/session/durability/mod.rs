@@ -6,4 +6,4 @@ mod requests;
 mod savings;
 
 pub(crate) use requests::{CheckpointRequest, RestoreRequest, Stored, Trigger};
-pub(crate) use savings::{Durability, NOTING, Recovery, SavingJob};
+pub(crate) use savings::{Durability, DurabilityNote, NOTING, Recovery, SavingJob};

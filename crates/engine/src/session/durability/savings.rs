@@ -3,11 +3,13 @@
 use super::autosave::AutosaveClock;
 use super::requests::{CheckpointRequest, Stored};
 use crate::checkpoint::{Base, Canceller, Journal, SaverCrashes};
+use crate::clock::Time;
 use crate::session::answers::Reply;
 use crate::session::timeline::Mark;
 use pyrepl3_protocol::message::Autosave;
 use pyrepl3_store::LineageId;
 use rustix::fd::OwnedFd;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,7 +38,7 @@ pub(crate) struct SavingJob {
 }
 
 /// Whether a fresh worker is to get the last checkpoint back.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Recovery {
     #[default]
     None,
@@ -62,7 +64,31 @@ pub(crate) struct Durability {
     pub(crate) recovery: Recovery,
 }
 
+/// What another supervisor is to know. What is being saved is not: nobody reads what the saver says any more.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DurabilityNote {
+    lineage: LineageId,
+    parent: Option<String>,
+    clock: AutosaveClock,
+    recovery: Recovery,
+}
+
 impl Durability {
+    pub(crate) fn note(&self) -> DurabilityNote {
+        let Durability { lineage, parent, clock, recovery, .. } = self;
+        let (lineage, parent, clock) = (lineage.clone(), parent.clone(), clock.clone());
+        DurabilityNote { lineage, parent, clock, recovery: *recovery }
+    }
+
+    pub(crate) fn recall(note: DurabilityNote) -> Durability {
+        let DurabilityNote { lineage, parent, mut clock, recovery } = note;
+        if clock.is_saving() {
+            clock.ended(false, Time::now());
+        }
+        let recovery = if recovery == Recovery::None { Recovery::None } else { Recovery::Planned };
+        Durability { lineage, parent, clock, recovery, ..Durability::new(None) }
+    }
+
     pub(crate) fn new(autosave: Option<&Autosave>) -> Self {
         Durability {
             savings: HashMap::new(),

@@ -1,16 +1,19 @@
 //! The engine's side of a session init. User code may stop that process, so nothing here waits for it.
 
-use super::worker_link::WorkerFds;
+use super::worker_link::{CONTROL, CONTROL_BEFORE, STDERR, STDOUT, WorkerFds, WorkerLink};
 use crate::clock::Time;
-use crate::process::{FrameWriter, Process, connected_pair, receive};
+use crate::process::{FrameWriter, Process, connect, connected_pair, receive};
 use pyrepl3_protocol::frame::Decoder;
-use pyrepl3_protocol::worker::{InitEvent, InitRequest, MAX_FRAME_FDS};
+use pyrepl3_protocol::worker::{InitEvent, InitRequest, Linger, MAX_FRAME_FDS, MAX_INIT_FRAME};
 use rustix::fd::OwnedFd;
 use std::collections::VecDeque;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 use tokio::net::UnixStream;
 
+/// The largest thing that it says to a supervisor that has not taken over from another.
+const MAX_EVENT: usize = 64 << 10;
 /// Bytes that it may leave unread.
 const UNREAD: usize = 256 << 10;
 /// How long it may leave something unread.
@@ -32,18 +35,30 @@ pub(crate) struct InitLink {
 }
 
 impl InitLink {
+    /// A channel, and the end of the session init that is about to be made.
     pub(crate) fn new() -> io::Result<(InitLink, OwnedFd)> {
         let (control, theirs) = connected_pair()?;
-        let link = InitLink {
+        Ok((InitLink::on(control, MAX_EVENT), theirs))
+    }
+
+    /// A channel to one that waits for another supervisor, at its socket. Nothing was said yet.
+    ///
+    /// # Errors
+    /// `ConnectionRefused` and `NotFound`: nobody is there.
+    pub(crate) async fn connect(socket: &Path) -> io::Result<InitLink> {
+        Ok(InitLink::on(connect(socket).await?, MAX_INIT_FRAME))
+    }
+
+    fn on(control: UnixStream, largest: usize) -> InitLink {
+        InitLink {
             control,
-            decoder: Decoder::new(64 << 10),
+            decoder: Decoder::new(largest),
             writer: FrameWriter::new(UNREAD),
             process: None,
             fds: VecDeque::new(),
             stalled: None,
             gone: false,
-        };
-        Ok((link, theirs))
+        }
     }
 
     /// Waits until it has said something. Cancel-safe.
@@ -60,16 +75,16 @@ impl InitLink {
         }
     }
 
-    /// The next thing that it has said, and the pidfd that came with it, without waiting; [`InitLink::gone`] when nothing
-    /// more will come.
-    pub(crate) fn next(&mut self) -> Option<(InitEvent, Option<OwnedFd>)> {
+    /// The next thing that it has said, and the descriptors that came with it, without waiting; [`InitLink::gone`] when
+    /// nothing more will come.
+    pub(crate) fn next(&mut self) -> Option<(InitEvent, Vec<OwnedFd>)> {
         loop {
             match self.decoder.next_frame() {
-                Ok(Some(json)) => match serde_json::from_slice(json) {
+                Ok(Some(json)) => match serde_json::from_slice::<InitEvent>(json) {
                     Ok(event) => {
-                        let comes = matches!(event, InitEvent::Spawned { fds: 1.., .. });
-                        let fd = if comes { self.fds.pop_front() } else { None };
-                        return Some((event, fd));
+                        let count = event.descriptors().min(self.fds.len());
+                        let fds = self.fds.drain(..count).collect();
+                        return Some((event, fds));
                     }
                     Err(_) => self.gone = true,
                 },
@@ -115,9 +130,59 @@ impl InitLink {
         self.send(&InitRequest::Rolled { worker, keep }, pidfds)
     }
 
-    /// A branch joins the family: its own channel, and its worker.
-    pub(crate) fn member(&mut self, channel: OwnedFd, worker: u64, pidfd: OwnedFd, number: u32) -> io::Result<()> {
-        self.send(&InitRequest::Member { worker, number, linger: None }, vec![channel, pidfd])
+    /// A branch joins the family: its own channel, its worker, and where it listens for another supervisor if it lingers.
+    pub(crate) fn member(
+        &mut self,
+        channel: OwnedFd,
+        worker: u64,
+        pidfd: OwnedFd,
+        number: u32,
+        linger: Option<(Linger, OwnedFd)>,
+    ) -> io::Result<()> {
+        let mut fds = vec![channel, pidfd];
+        let linger = linger.map(|(linger, listener)| {
+            fds.push(listener);
+            linger
+        });
+        self.send(&InitRequest::Member { worker, number, linger }, fds)
+    }
+
+    /// Has it hold the engine's ends of a new worker's channel and pipes.
+    pub(crate) fn keep_worker(&mut self, worker: &WorkerLink) -> io::Result<()> {
+        self.keep_control(worker.control.duplicate()?)?;
+        self.keep(STDOUT, worker.stdout.duplicate()?)?;
+        self.keep(STDERR, worker.stderr.duplicate()?)
+    }
+
+    /// Has it hold the engine's end of the channel of a new worker, and none of the worker before.
+    pub(crate) fn keep_control(&mut self, control: OwnedFd) -> io::Result<()> {
+        self.release_control_before()?;
+        self.keep(CONTROL, control)
+    }
+
+    /// Has it hold a descriptor for the next supervisor.
+    fn keep(&mut self, name: &str, fd: OwnedFd) -> io::Result<()> {
+        self.send(&InitRequest::Keep { name }, vec![fd])
+    }
+
+    /// What the worker said on the channel that it had before its present one is read.
+    pub(crate) fn release_control_before(&mut self) -> io::Result<()> {
+        self.send(&InitRequest::Release { names: &[CONTROL_BEFORE] }, Vec::new())
+    }
+
+    /// What the next supervisor is to know.
+    pub(crate) fn note(&mut self, text: &str) -> io::Result<()> {
+        self.send(&InitRequest::Note { text }, Vec::new())
+    }
+
+    /// The first word of a supervisor that takes over.
+    pub(crate) fn adopt(&mut self, epoch: u64) -> io::Result<()> {
+        self.send(&InitRequest::Adopt { epoch }, Vec::new())
+    }
+
+    /// Whether its process lives: where its channel has ended all the same, another supervisor has taken over.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.process.as_ref().is_some_and(Process::is_alive)
     }
 
     /// Asks how a process ended.

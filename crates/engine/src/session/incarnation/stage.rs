@@ -68,6 +68,8 @@ pub(crate) enum Seen {
     Frame,
     /// Its channel is closed, and all that came was taken.
     ChannelClosed,
+    /// It has fetched another channel, as one that lingers does.
+    ChannelRenewed,
     /// Session init says that the worker has ended.
     Exited,
     /// Nothing of the session is left but session init, which ends.
@@ -190,6 +192,31 @@ impl Incarnation {
         *self = Incarnation { stage, number: self.number.saturating_add(1), killed: false, severed: self.severed };
     }
 
+    /// A return that another supervisor had begun is begun again: the frozen process was not woken.
+    pub(crate) fn undo_wake(&mut self) {
+        *self = Incarnation { stage: Stage::Down, number: self.number.saturating_sub(1), ..*self };
+    }
+
+    /// What was to be woken could not be.
+    pub(crate) fn not_woken(&mut self) {
+        self.stage = Stage::Down;
+    }
+
+    /// The session was to end when its supervisor died: it is buried now.
+    pub(crate) fn close_again(&mut self, now: Time) -> Step {
+        self.bury(now)
+    }
+
+    /// Whether there is no worker.
+    pub(crate) fn is_down(&self) -> bool {
+        self.stage == Stage::Down
+    }
+
+    /// Whether a worker was asked for, and has not said hello.
+    pub(crate) fn is_starting(&self) -> bool {
+        matches!(self.stage, Stage::Starting { .. })
+    }
+
     /// The stop ladder has come to SIGKILL.
     pub(crate) fn killed(&mut self) {
         self.killed = true;
@@ -257,6 +284,14 @@ impl Incarnation {
                     Stage::Up => self.stage = Stage::Hung { until: soon },
                     Stage::Starting { until, .. } | Stage::Waking { until, .. } => *until = soon.min(*until),
                     _ => {}
+                }
+                Vec::new()
+            }
+            Seen::ChannelRenewed => {
+                if let Stage::Hung { .. } = self.stage
+                    && !self.killed
+                {
+                    self.stage = Stage::Up;
                 }
                 Vec::new()
             }
@@ -409,6 +444,7 @@ mod tests {
             Refused,
             Frame,
             ChannelClosed,
+            ChannelRenewed,
             Exited,
             Buried,
             InitGone,

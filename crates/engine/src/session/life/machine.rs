@@ -20,6 +20,8 @@ pub(super) struct Current {
     pub(super) stop: Option<Stop>,
     /// Whether the worker has done its part, and the branches are being made from what it forked.
     pub(super) splitting: bool,
+    /// Whether who asked for it is gone with a supervisor.
+    pub(super) abandoned: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +78,32 @@ impl Machine {
     /// The task that the worker has.
     pub(crate) fn current(&self) -> Option<Token> {
         self.current.map(|current| current.task.token)
+    }
+
+    /// The mark that is made for what the worker has, and whether it executes code.
+    pub(crate) fn current_task(&self) -> Option<(Token, Option<Mark>, TaskKind)> {
+        self.current.map(|current| (current.task.token, current.mark, current.task.kind))
+    }
+
+    /// Another supervisor has the session from now on. Who asked for anything but executions is gone with the one before:
+    /// what waits of that is dropped, and what runs is brought to an end that needs nobody. Returns the tokens of executions
+    /// that wait.
+    pub(crate) fn taken_over(&mut self) -> Vec<Token> {
+        self.queue.retain(|task| task.kind == TaskKind::Execute);
+        if let Some(current) = &mut self.current {
+            current.abandoned = current.task.kind != TaskKind::Execute;
+        }
+        self.queued().collect()
+    }
+
+    /// The branching whose worker has done its part.
+    pub(crate) fn splitting(&self) -> Option<Token> {
+        self.current.filter(|current| current.splitting).map(|current| current.task.token)
+    }
+
+    /// Whether what runs is being killed.
+    pub(crate) fn is_killing(&self) -> bool {
+        self.current.and_then(|current| current.stop).is_some_and(|stop| stop.killed)
     }
 
     /// Whether what runs is to run even when its mark cannot be made.

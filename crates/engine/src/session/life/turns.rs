@@ -145,8 +145,16 @@ impl Machine {
 
     fn give(&mut self, task: Task, mark: Option<Mark>, now: Time) {
         let deadline = task.timeout.map(|timeout| now.after(timeout));
-        self.current =
-            Some(Current { task, mark, optional: false, began: false, deadline, stop: None, splitting: false });
+        self.current = Some(Current {
+            task,
+            mark,
+            optional: false,
+            began: false,
+            deadline,
+            stop: None,
+            splitting: false,
+            abandoned: false,
+        });
     }
 
     /// The worker says that a task ended.
@@ -270,12 +278,19 @@ impl Machine {
                 self.dirty = false;
                 Verdict::Begun(self.timeline.begin(mark, timeout, now))
             }
+            (TaskKind::Freeze(SnapshotPurpose::Checkpoint), Some(mark)) if current.abandoned => {
+                // Nobody would save it.
+                self.timeline.forget(mark);
+                actions.push(Action::Drop(vec![mark]));
+                Verdict::Done
+            }
             (TaskKind::Freeze(SnapshotPurpose::Checkpoint), _) => Verdict::Done,
             (TaskKind::Freeze(_), _) => {
                 self.dirty = false;
                 Verdict::Done
             }
-            (TaskKind::Restore, Some(mark)) if said == Said::Unrestored => {
+            // What an abandoned one has brought back nobody knows any more.
+            (TaskKind::Restore, Some(mark)) if said == Said::Unrestored || current.abandoned => {
                 let back = self.timeline.revert_to(mark, Some(Role::Guard));
                 return self.revert(back, For::Operation(token), actions);
             }

@@ -82,7 +82,7 @@ pub(crate) enum Said {
 }
 
 /// What happened.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum Event {
     /// The worker said hello.
     Up,
@@ -123,7 +123,7 @@ pub(crate) enum Event {
 }
 
 /// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Action {
     /// Give a task to the worker; first freeze the present as a mark, if there is one.
     Send(Token, Option<Mark>),

@@ -6,13 +6,14 @@ use pyrepl3_protocol::frame::Decoder;
 use pyrepl3_protocol::id::{self, IdKind};
 use pyrepl3_protocol::worker::{FrozenEvent, FrozenRequest};
 use rustix::fd::OwnedFd;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::UnixStream;
 
 /// How long a frozen process may take to say that it is there.
-const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
 
 /// Whether it has said that it is there.
 #[derive(Debug)]
@@ -26,7 +27,8 @@ enum Presence {
 /// A frozen process. It ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Frozen {
-    control: Arc<UnixStream>,
+    /// None until it has asked for a supervisor, as it does when the one before is gone.
+    control: Option<Arc<UnixStream>>,
     writer: FrameWriter,
     presence: Presence,
     /// Public id of the snapshot.
@@ -41,12 +43,24 @@ pub(crate) struct Frozen {
     pub(crate) applied: Applied,
 }
 
+/// What another supervisor is to know of a frozen process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct FrozenNote {
+    pub(crate) id: String,
+    pub(crate) name: Option<String>,
+    /// Unix time in seconds.
+    pub(crate) created: f64,
+    pub(crate) asked_for: bool,
+    pub(crate) redo: bool,
+    pub(crate) applied: Applied,
+}
+
 impl Frozen {
     /// A channel to a process that is about to be frozen, and the end to hand to it.
     pub(crate) fn new(applied: Applied, name: Option<String>) -> io::Result<(Frozen, OwnedFd)> {
         let (control, theirs) = connected_pair()?;
         let frozen = Frozen {
-            control: Arc::new(control),
+            control: Some(Arc::new(control)),
             writer: FrameWriter::new(0),
             presence: Presence::Awaited,
             id: id::new(IdKind::Snapshot),
@@ -59,9 +73,42 @@ impl Frozen {
         Ok((frozen, theirs))
     }
 
+    /// One that another supervisor had. It is awaited until it has asked for this one.
+    pub(crate) fn remembered(note: FrozenNote) -> Frozen {
+        Frozen {
+            control: None,
+            writer: FrameWriter::new(0),
+            presence: Presence::Awaited,
+            id: note.id,
+            name: note.name,
+            created: UNIX_EPOCH + Duration::try_from_secs_f64(note.created).unwrap_or_default(),
+            asked_for: note.asked_for,
+            redo: note.redo,
+            applied: note.applied,
+        }
+    }
+
+    /// What another supervisor is to know of it.
+    pub(crate) fn note(&self) -> FrozenNote {
+        FrozenNote {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            created: self.created_at(),
+            asked_for: self.asked_for,
+            redo: self.redo,
+            applied: self.applied.clone(),
+        }
+    }
+
+    /// It has asked for this supervisor: its channel, and its process.
+    pub(crate) fn taken_over(&mut self, channel: UnixStream, process: Process) {
+        self.control = Some(Arc::new(channel));
+        self.presence = Presence::There(process);
+    }
+
     /// The channel, for [`confirm`] to wait on.
-    pub(crate) fn channel(&self) -> Arc<UnixStream> {
-        self.control.clone()
+    pub(crate) fn channel(&self) -> io::Result<Arc<UnixStream>> {
+        self.control.clone().ok_or_else(|| io::Error::other("it has not asked for this supervisor yet"))
     }
 
     /// What [`confirm`] found.
@@ -123,7 +170,8 @@ impl Frozen {
     /// It has ended, or does not read.
     pub(crate) fn send(&mut self, request: FrozenRequest, fds: Vec<OwnedFd>) -> io::Result<()> {
         let json = serde_json::to_vec(&request)?;
-        self.writer.send(&self.control, &json, fds)?;
+        let control = self.channel()?;
+        self.writer.send(&control, &json, fds)?;
         if self.writer.is_waiting() {
             return Err(io::Error::other("it does not read what it is sent"));
         }

@@ -1,16 +1,18 @@
 //! The frozen processes of a session, by their marks, and what waits for one of them to say that it is there. No turn of
 //! the session's task waits for that: what needs a process is kept here until it is known.
 
-use super::frozen::Frozen;
+use super::frozen::{Frozen, FrozenNote};
 use super::reverted::{Reverted, Reverting};
 use crate::process::Process;
 use crate::session::timeline::Mark;
 use pyrepl3_protocol::message::SnapshotKind;
+use rustix::fd::OwnedFd;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io;
 
 /// A return that was decided.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RevertPlan {
     pub(crate) mark: Mark,
     /// Whether the mark stays usable.
@@ -28,6 +30,8 @@ pub(crate) enum Awaited<T> {
     Confirm(Mark, T),
     /// The process that makes branches.
     Split(T),
+    /// What is younger than a process that another supervisor has woken is to end.
+    Sweep(OwnedFd),
 }
 
 /// The frozen processes.
@@ -38,8 +42,9 @@ pub(crate) struct Snapshots<T> {
     splitter: Option<(u64, Frozen)>,
     next: u64,
     waiting: Vec<Awaited<T>>,
-    /// The return that is under way, and the last that is complete.
-    pub(crate) reverting: Option<Reverting>,
+    /// The return that is under way: the one that was decided, and what is known of it.
+    pub(crate) reverting: Option<(RevertPlan, Reverting)>,
+    /// The last that is complete.
     pub(crate) last: Option<Reverted>,
     /// Snapshots that are gone with a return that failed: told with the next.
     pub(crate) untold: Vec<String>,
@@ -107,7 +112,7 @@ impl<T> Snapshots<T> {
     /// It is known whether a process is there.
     pub(crate) fn confirmed(&mut self, number: u64, found: io::Result<Process>) {
         let all = self.frozen.values_mut().chain(&mut self.splitter);
-        if let Some((_, frozen)) = all.into_iter().find(|(one, _)| *one == number) {
+        if let Some((_, frozen)) = all.into_iter().find(|(one, frozen)| *one == number && frozen.is_awaited()) {
             frozen.confirmed(found);
         }
     }
@@ -130,12 +135,56 @@ impl<T> Snapshots<T> {
             Awaited::Split(_) => self.splitter.as_ref().is_none_or(|(_, frozen)| !frozen.is_awaited()),
             // Session init has to be told of all that stay, or it would end them with what is younger.
             Awaited::Revert(plan) => self.frozen.keys().all(|mark| plan.discard.contains(mark) || known(*mark)),
+            Awaited::Sweep(_) => self.frozen.keys().all(|mark| known(*mark)),
+        }
+    }
+
+    /// The return to a mark, if that waits.
+    pub(crate) fn take_plan(&mut self, mark: Mark) -> Option<RevertPlan> {
+        let is_it = |awaited: &Awaited<T>| matches!(awaited, Awaited::Revert(plan) if plan.mark == mark);
+        match self.waiting.remove(self.waiting.iter().position(is_it)?) {
+            Awaited::Revert(plan) => Some(plan),
+            Awaited::Confirm(..) | Awaited::Split(_) | Awaited::Sweep(_) => None,
         }
     }
 
     /// Everything that waits, to be told that nothing comes of it.
     pub(crate) fn take_waiting(&mut self) -> Vec<Awaited<T>> {
         std::mem::take(&mut self.waiting)
+    }
+}
+
+/// What another supervisor is to know.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SnapshotsNote {
+    frozen: Vec<(Mark, FrozenNote)>,
+    /// A return that waits for frozen processes to say that they are there.
+    pub(crate) planned: Option<RevertPlan>,
+    pub(crate) reverting: Option<(RevertPlan, Reverting)>,
+    last: Option<Reverted>,
+    pub(crate) untold: Vec<String>,
+}
+
+impl<T> Snapshots<T> {
+    pub(crate) fn note(&self) -> SnapshotsNote {
+        let planned = self.waiting.iter().find_map(|awaited| match awaited {
+            Awaited::Revert(plan) => Some(plan.clone()),
+            Awaited::Confirm(..) | Awaited::Split(_) | Awaited::Sweep(_) => None,
+        });
+        SnapshotsNote {
+            frozen: self.frozen.iter().map(|(mark, (_, frozen))| (*mark, frozen.note())).collect(),
+            planned,
+            reverting: self.reverting.clone(),
+            last: self.last.clone(),
+            untold: self.untold.clone(),
+        }
+    }
+
+    /// As they were noted, but for the returns that were under way. The numbers under which each is confirmed.
+    pub(crate) fn recall(&mut self, note: &SnapshotsNote) -> Vec<u64> {
+        self.last.clone_from(&note.last);
+        self.untold.clone_from(&note.untold);
+        note.frozen.iter().map(|(mark, one)| self.insert(*mark, Frozen::remembered(one.clone()))).collect()
     }
 }
 

@@ -1,22 +1,24 @@
 //! What a return to a frozen process restored, in words.
 
+use super::frozen::FrozenNote;
+use crate::clock::Time;
 use crate::messages;
 use crate::session::applied::{self, Applied};
 use pyrepl3_protocol::id::{self, IdKind};
 use pyrepl3_protocol::message::RolledBack;
 use pyrepl3_protocol::worker::Recovered;
-use std::time::{Duration, Instant};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Characters of each thing that a worker says it has lost, and how many of them are told.
 const LOST: (usize, usize) = (300, 30);
 
 /// A return to a mark that is under way.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Reverting {
-    pub(crate) id: String,
-    pub(crate) name: Option<String>,
-    pub(crate) applied: Applied,
-    pub(crate) began: Instant,
+    /// Where it goes to.
+    pub(crate) to: FrozenNote,
+    pub(crate) began: Time,
     pub(crate) discarded: Vec<String>,
     pub(crate) lost: Vec<String>,
     pub(crate) ended: Vec<String>,
@@ -24,7 +26,7 @@ pub(crate) struct Reverting {
 }
 
 /// A return that is complete.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Reverted {
     pub(crate) id: String,
     pub(crate) report: String,
@@ -47,12 +49,13 @@ impl Reverting {
     }
 
     pub(crate) fn finish(self, present: &Applied) -> Reverted {
-        let what = match (&self.name, self.applied.last()) {
+        let FrozenNote { id, name, applied, .. } = self.to;
+        let what = match (&name, applied.last()) {
             (Some(name), _) => format!("The snapshot {name:?}"),
             (None, None) => "The beginning of the session".to_owned(),
             (None, Some(count)) => format!("The state after execution {count}"),
         };
-        let (undone, redone) = (present.beyond(&self.applied), self.applied.beyond(present));
+        let (undone, redone) = (present.beyond(&applied), applied.beyond(present));
         let mut report = if self.lost.is_empty() {
             format!("{what} is back, exactly.")
         } else {
@@ -70,11 +73,11 @@ impl Reverting {
             report.push_str(&format!(" Discarded, because later: {}.", self.discarded.join(", ")));
         }
         Reverted {
-            id: self.id,
+            id,
             exact: self.lost.is_empty(),
             report,
-            took: self.began.elapsed(),
-            applied: self.applied,
+            took: self.began.until(Time::now()),
+            applied,
             undone,
             redone,
             discarded: self.discarded,

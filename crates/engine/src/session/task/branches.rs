@@ -1,6 +1,6 @@
 //! Splitting the session: a fork of the worker forks the branches, each of which becomes the worker of a new session.
 
-use super::report::Report;
+use super::report::{NewMember, Report};
 use super::spawn::{Ready, assemble, spawn};
 use super::state::{SessionTask, Then};
 use crate::process::send_with_fds;
@@ -8,10 +8,12 @@ use crate::session::applied::Applied;
 use crate::session::context::{Origin, Setup};
 use crate::session::incarnation::{FIRST_WORKER, InitLink, WorkerFds, WorkerLink};
 use crate::session::life::{Event, Token};
-use crate::session::mailbox::{Attachment, Operation};
+use crate::session::linger::Lingering;
+use crate::session::mailbox::{Attachment, Command, Operation};
 use crate::session::shared::Lineage;
 use crate::session::snapshots::{Awaited, Frozen};
 use crate::session::tickets::Ticket;
+use pyrepl3_protocol::id::{self, IdKind};
 use pyrepl3_protocol::message::{RandomState, SessionOptions};
 use pyrepl3_protocol::worker::{FrozenRequest, InitEvent, Mode, Request};
 use pyrepl3_protocol::{Code, Failure};
@@ -56,7 +58,13 @@ impl SessionTask {
         match Frozen::new(self.applied.clone(), None) {
             Ok((frozen, theirs)) => {
                 self.await_frozen(crate::session::snapshots::Snapshots::set_splitter, frozen);
-                if let Err(error) = self.worker.send(&Request::Branch { id: token, fds: 1 }, vec![theirs]) {
+                self.gives_next_request();
+                if !self.write_down() {
+                    return;
+                }
+                // It has no mark: it is of use to this supervisor only.
+                if let Err(error) = self.worker.control.send(&Request::Branch { id: token, fds: 1 }, None, vec![theirs])
+                {
                     self.lost_touch(&error);
                 }
             }
@@ -74,7 +82,8 @@ impl SessionTask {
     pub(super) fn split_confirmed(&mut self, token: Token) {
         let (count, random) = match self.tickets.operation_mut(token).map(|pending| &pending.operation) {
             Some(Operation::Branch { count, random, .. }) => (*count, *random),
-            _ => return,
+            // Who asked is gone with a supervisor, and so is the process that was to make them.
+            _ => return self.later.push_back(Event::Split { token }),
         };
         let splitter = self.snapshots.take_splitter();
         let seed = Seed {
@@ -98,14 +107,19 @@ impl SessionTask {
     }
 
     /// A branch joins the family.
-    pub(super) fn take_in(&mut self, channel: OwnedFd, pidfd: OwnedFd, number: u32) {
-        if let Err(error) = self.init.member(channel, FIRST_WORKER, pidfd, number) {
+    pub(super) fn take_in(&mut self, member: NewMember) {
+        let NewMember { channel, pidfd, number, linger } = member;
+        if let Err(error) = self.init.member(channel, FIRST_WORKER, pidfd, number, linger) {
             // The branch is told: its channel closes.
             tracing::warn!(%error, "session init could not be told of a branch");
         }
     }
 
     pub(super) fn split_done(&mut self, token: Token, made: Result<Vec<Attachment>, Failure>) {
+        // From now on they are somebody's, also where this supervisor dies before that is told.
+        for branch in made.iter().flatten() {
+            _ = branch.mailbox().send(Command::Claim);
+        }
         let unwanted = match self.tickets.remove(token) {
             Some(Ticket::Operate(pending)) => match pending.operation {
                 Operation::Branch { reply, .. } => reply.send(made).err(),
@@ -130,14 +144,14 @@ async fn make(
 ) -> Result<Vec<Attachment>, Failure> {
     let mut workers = Vec::new();
     for index in 0..count {
-        let (worker, fds) = WorkerLink::unasked(None).map_err(|error| os(&error))?;
+        let (worker, fds) = WorkerLink::unasked(None, seed.origin.linger.is_some()).map_err(|error| os(&error))?;
         let member = seed.origin.registry.branch_number();
         ask(&splitter, FrozenRequest::Branch { index, random, member }, fds).await?;
         workers.push((worker, member));
     }
     let mut branches = Vec::new();
     for (worker, member) in workers {
-        let begun = tokio::time::timeout(LIMIT, adopt(worker, member, seed, parent));
+        let begun = tokio::time::timeout(LIMIT, begin(worker, member, seed, parent));
         branches.push(begun.await.map_err(|_| failed("a branch did not answer in time"))??);
     }
     // Session init knows them by now, so they can become its children; and they must be, before they lose any.
@@ -166,7 +180,7 @@ async fn ask(splitter: &Frozen, request: FrozenRequest, fds: WorkerFds) -> Resul
 
 async fn send(splitter: &Frozen, json: &[u8], fds: &[OwnedFd]) -> Result<(), Failure> {
     let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-    let channel = splitter.channel();
+    let channel = splitter.channel().map_err(|error| os(&error))?;
     tokio::time::timeout(SPLITTER_LIMIT, send_with_fds(&channel, json, &fds))
         .await
         .map_err(|_| failed("the process that makes them does not read what it is sent"))?
@@ -174,7 +188,7 @@ async fn send(splitter: &Frozen, json: &[u8], fds: &[OwnedFd]) -> Result<(), Fai
 }
 
 /// Makes a session of a branch's worker.
-async fn adopt(
+async fn begin(
     mut worker: WorkerLink,
     number: u32,
     seed: &Seed,
@@ -182,23 +196,34 @@ async fn adopt(
 ) -> Result<(Attachment, Ready), Failure> {
     let os = |error: io::Error| Failure::os("a branch could not be taken over", &error);
     while worker.process.is_none() {
-        worker.readable().await.map_err(os)?;
+        worker.control.readable().await.map_err(os)?;
         worker.read_from_branch().map_err(|why| os(io::Error::other(why)))?;
-        if worker.closed {
+        if worker.control.closed {
             return Err(os(io::Error::other("it ended at once")));
         }
     }
     let Some(process) = &worker.process else { return Err(os(io::Error::other("it ended at once"))) };
     let pidfd = process.pidfd().map_err(os)?;
     let (mut init, channel) = InitLink::new().map_err(os)?;
-    parent.send(Report::Member { channel, pidfd, number }).map_err(|_| failed("the session has ended meanwhile"))?;
+    let session = id::new(IdKind::Session);
+    let lasting = match seed.origin.linger.clone() {
+        Some(linger) => Some(Lingering::begin_beside(linger, session.clone(), number).await.map_err(os)?),
+        None => None,
+    };
+    let (lingering, listener) = lasting.unzip();
+    let linger = lingering.as_ref().map(Lingering::terms).zip(listener);
+    if lingering.is_some() {
+        init.keep_worker(&worker).map_err(os)?;
+    }
+    let member = NewMember { channel, pidfd, number, linger };
+    parent.send(Report::Member(Box::new(member))).map_err(|_| failed("the session has ended meanwhile"))?;
     // Before it has joined, its parent's end would be its own: nobody else would be known to have it.
     if !matches!(tokio::time::timeout(JOIN_LIMIT, joined(&mut init)).await, Ok(true)) {
         return Err(os(io::Error::other("session init did not take it in")));
     }
     let setup = Setup { options: seed.options.clone(), mode: seed.mode.clone(), stdin: None };
     let (attachment, mut task, is_ready) =
-        assemble(setup, seed.origin.clone(), Some(seed.lineage.clone()), init, worker)?;
+        assemble(session, setup, seed.origin.clone(), Some(seed.lineage.clone()), init, worker, lingering)?;
     task.count = seed.count;
     task.applied = seed.applied.clone();
     task.durability.lineage = seed.store_lineage.clone();

@@ -19,6 +19,9 @@ use std::sync::Arc;
 /// Requests that may wait while a checkpoint is being looked for.
 const BEHIND: usize = 1000;
 
+/// Bytes of an answer that can be written down.
+const LARGE_ANSWER: usize = 64 << 10;
+
 type Reply<T> = crate::session::answers::Reply<T>;
 
 impl SessionTask {
@@ -58,6 +61,12 @@ impl SessionTask {
             Command::Snapshots { reply } => _ = reply.send(Ok(self.list_snapshots())),
             Command::DropSnapshot { snapshot, reply } => _ = reply.send(self.drop_snapshot(&snapshot)),
             Command::MakeRoom => self.feed(Event::MakeRoom),
+            Command::Claim => {
+                if let Some(lingering) = &mut self.lingering {
+                    lingering.claimed = true;
+                }
+            }
+            Command::HandOver => self.hand_over(),
             Command::Close { exit, reply } => {
                 self.leave = exit;
                 self.closers.extend(reply);
@@ -102,7 +111,7 @@ impl SessionTask {
             Command::Status { reply } => _ = reply.send(Ok(self.status())),
             Command::Snapshots { reply } => _ = reply.send(Err(failure)),
             Command::DropSnapshot { reply, .. } => _ = reply.send(Err(failure)),
-            Command::MakeRoom => {}
+            Command::MakeRoom | Command::Claim | Command::HandOver => {}
             Command::Close { reply, .. } => self.closers.extend(reply),
         }
     }
@@ -120,6 +129,15 @@ impl SessionTask {
     }
 
     fn answer(&mut self, input_id: &str, value: Option<&JsonText>) -> Result<(), Failure> {
+        let size = value.map_or(0, |value| value.literal().len());
+        if self.worker.control.awaits_renewal() && size > LARGE_ANSWER {
+            return Err(Failure::new(
+                Code::Busy,
+                "the answer is too large just now",
+                format!("the session was taken over; until its code has noticed, {LARGE_ANSWER} bytes can wait"),
+                "give it in a moment",
+            ));
+        }
         let Some(input) = self.tickets.prompts.take(input_id) else {
             return Err(Failure::new(
                 Code::UnknownInput,

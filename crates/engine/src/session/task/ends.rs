@@ -17,6 +17,13 @@ impl SessionTask {
     pub(super) fn end(&mut self, token: Token, verdict: Verdict, state: State) {
         // The prompts of an execution's own thread were closed by the worker; those of other threads go on waiting.
         match self.tickets.remove(token) {
+            // Who asked is gone with another supervisor. What came of it everybody is told.
+            None if state == State::Undone => {
+                if let Some(reverted) = self.snapshots.last.take() {
+                    let reason = "a supervisor that has ended was asked for it".to_owned();
+                    self.tell_session(Message::RolledBack(reverted.message(self.id(), None, reason)));
+                }
+            }
             None => {}
             Some(Ticket::Operate(operation)) => self.end_operation(*operation, verdict, state),
             Some(Ticket::Query(query)) => query.refuse(self.why_unanswered(verdict, state)),
@@ -47,7 +54,7 @@ impl SessionTask {
         let known = Circumstances {
             timeout: execution.request.timeout,
             grace: self.grace(),
-            ran_for: execution.started.map(|at| at.elapsed()),
+            ran_for: execution.started.map(|at| at.until(Time::now())),
             execution_count: execution.count,
             exit: self.exit.as_ref(),
             severed: self.incarnation.was_severed(),

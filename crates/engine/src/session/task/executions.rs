@@ -9,13 +9,13 @@ use crate::session::life::{Task, TaskKind, Token};
 use crate::session::request::{ExecuteRequest, Source};
 use crate::session::salvage;
 use crate::session::tickets::{KeyState, PendingExecution, Ticket, TooManyPrompts};
+use crate::session::timeline::Mark;
 use base64::Engine as _;
 use pyrepl3_protocol::message::Message;
 use pyrepl3_protocol::worker::{self, Request, Source as WireSource};
 use pyrepl3_protocol::{Code, Failure};
 use rustix::fd::OwnedFd;
 use std::io;
-use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// Characters of a prompt that are told.
@@ -83,6 +83,16 @@ impl SessionTask {
                         return Ok(());
                     }
                 }
+                Some(Ok(KeyState::Forgotten)) => {
+                    return Err(Failure::new(
+                        Code::Gone,
+                        format!(
+                            "the execution with the idempotency key {key} has ended, and how is not known any more"
+                        ),
+                        "another supervisor has taken the session over since then",
+                        "look at the session's state; to run the code once more, use another key",
+                    ));
+                }
                 None => {}
             }
         }
@@ -114,21 +124,28 @@ impl SessionTask {
         Ok(())
     }
 
-    /// Sends an execution to the worker. `wake`: the channel of a process that is to be frozen before it.
-    pub(super) fn send_execution(&mut self, token: Token, wake: Option<OwnedFd>) -> io::Result<()> {
-        self.note_in_journal(self.count + 1);
-        let optional = wake.is_some() && self.machine.mark_is_optional();
-        let Some(execution) = self.tickets.execution_mut(token) else { return Ok(()) };
+    /// An execution gets its number, if it has none.
+    pub(super) fn begin_execution(&mut self, token: Token) {
+        self.context.origin.oom.begin();
+        let Some(execution) = self.tickets.execution_mut(token).filter(|execution| execution.count == 0) else {
+            return;
+        };
         self.count += 1;
         self.applied.push(self.count);
-        self.context.origin.oom.begin();
         execution.count = self.count;
-        execution.started = Some(Instant::now());
+        execution.started = Some(Time::now());
+        self.note_in_journal(self.count);
+    }
+
+    /// Sends an execution to the worker. `wake`: the channel of a process that is to be frozen before it, as a mark.
+    pub(super) fn send_execution(&mut self, token: Token, mark: Option<Mark>, wake: Option<OwnedFd>) -> io::Result<()> {
+        let optional = wake.is_some() && self.machine.mark_is_optional();
+        let Some(execution) = self.tickets.execution_mut(token) else { return Ok(()) };
         let name;
         let file = match &execution.request.file {
             Some(file) => file,
             None => {
-                name = format!("<execution {}>", self.count);
+                name = format!("<execution {}>", execution.count);
                 &name
             }
         };
@@ -150,8 +167,9 @@ impl SessionTask {
             names = &execution.request.salvage;
         }
         let fds = (!descriptors.is_empty()).then_some(descriptors.len() as u8);
-        let request = Request::Execute { id: token, count: self.count, file, code, fds, salvage: names, optional };
-        self.worker.send(&request, descriptors)
+        let count = execution.count;
+        let request = Request::Execute { id: token, count, file, code, fds, salvage: names, optional };
+        self.worker.control.send(&request, mark, descriptors)
     }
 
     /// User code asks for input.
@@ -191,7 +209,12 @@ impl SessionTask {
 
     /// Sends a request that waits for nothing.
     pub(super) fn tell_worker(&mut self, request: &Request<'_>) {
-        if let Err(error) = self.worker.send(request, Vec::new()) {
+        if let (Request::Answer { input, .. }, true) = (request, self.worker.control.awaits_renewal())
+            && let Some(lingering) = &mut self.lingering
+        {
+            lingering.answered.push(*input);
+        }
+        if let Err(error) = self.worker.control.send(request, None, Vec::new()) {
             self.lost_touch(&error);
         }
     }

@@ -4,7 +4,7 @@ use super::operations::WARNINGS;
 use super::state::SessionTask;
 use crate::messages;
 use crate::session::end_message::EndReport;
-use crate::session::incarnation::Seen;
+use crate::session::incarnation::{Read, Seen};
 use crate::session::life::{Event, Phase, Said, Token};
 use crate::session::snapshots::bounded;
 use crate::session::tickets::Ticket;
@@ -16,8 +16,10 @@ use pyrepl3_protocol::{Code, Failure, JsonText};
 impl SessionTask {
     /// Reads once, and takes the frames that have come whole.
     pub(super) fn read_frames(&mut self) {
-        if let Err(why) = self.worker.read(true) {
-            return self.breach(&why);
+        match self.worker.read(true) {
+            Err(why) => return self.breach(&why),
+            Ok(Read::Large) => return self.note_that_something_happened(),
+            Ok(_) => {}
         }
         self.frames_told();
     }
@@ -25,10 +27,13 @@ impl SessionTask {
     /// Takes the frames that have come whole. All output that was written before a frame is told before it.
     pub(super) fn frames_told(&mut self) {
         loop {
-            match self.worker.next_event() {
+            match self.worker.control.next_event() {
                 Ok(Some(event)) => {
                     self.drain();
                     self.worker_event(event);
+                    if !self.frame_is_done() {
+                        return;
+                    }
                 }
                 Ok(None) => break,
                 Err(why) => return self.breach(&why),
@@ -37,22 +42,42 @@ impl SessionTask {
                 return;
             }
         }
-        if self.worker.closed {
-            if self.worker.has_pending() {
+        if self.worker.control.closed {
+            if self.worker.control.has_pending() {
                 tracing::debug!(session = self.id(), "a partial frame was discarded");
             }
-            self.see(Seen::ChannelClosed);
+            self.channel_closed();
         }
+    }
+
+    /// What follows from a frame is done. False where the session is another supervisor's.
+    fn frame_is_done(&mut self) -> bool {
+        if self.lingering.is_none() {
+            return true;
+        }
+        self.answer_what_was_asked_before();
+        if self.is_released() || !self.write_down() {
+            return false;
+        }
+        if let Err(error) = self.worker.control.written_down() {
+            self.lost_touch(&error);
+        }
+        true
     }
 
     /// A worker that has ended has said what is in its channel now, and no more: a process of the user's may have the
     /// channel, too, and go on for ever.
     pub(super) fn hear_last_words(&mut self) {
-        let mut left = self.worker.held();
+        let mut left = self.worker.control.held();
         while left > 0 && self.machine.phase() != Phase::Closed {
             match self.worker.read(false) {
-                Ok(0) => break,
-                Ok(count) => {
+                Ok(Read::Nothing) => break,
+                Ok(Read::Large) => {
+                    if !self.write_down() {
+                        return;
+                    }
+                }
+                Ok(Read::Bytes(count)) => {
                     left = left.saturating_sub(count);
                     self.frames_told();
                 }
@@ -102,6 +127,7 @@ impl SessionTask {
                 self.feed(Event::Ended { token: refused.id, said: Said::Unrestored });
             }
             worker::Event::Wait(wait) => {
+                self.asks_again(wait.input);
                 if self.init.ask_status(wait.input, wait.pid, wait.nohang).is_err() {
                     let unknown = JsonText::from("unknown");
                     self.tell_worker(&Request::Answer { input: wait.input, value: Some(&unknown) });
@@ -143,6 +169,7 @@ impl SessionTask {
         };
         self.tell_running(Message::DisplayMessage(message));
         if let Some(input) = display.input {
+            self.asks_again(input);
             self.tell_worker(&Request::Answer { input, value: None });
         }
     }

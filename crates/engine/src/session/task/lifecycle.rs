@@ -4,8 +4,9 @@ use super::state::SessionTask;
 use crate::clock::Time;
 use crate::process::Process;
 use crate::session::durability::Recovery;
-use crate::session::incarnation::{Seen, Step};
+use crate::session::incarnation::{Seen, Step, WorkerLink};
 use crate::session::life::{Event, Phase};
+use crate::session::linger::Released;
 use pyrepl3_protocol::message::ProcessExit;
 use pyrepl3_protocol::worker::{InitEvent, Request};
 use pyrepl3_protocol::{Failure, JsonText};
@@ -20,7 +21,7 @@ impl SessionTask {
         }
     }
 
-    fn step(&mut self, step: Step) {
+    pub(super) fn step(&mut self, step: Step) {
         match step {
             Step::Ready => self.worker_is_ready(),
             Step::Reverted => self.reverted(),
@@ -47,7 +48,7 @@ impl SessionTask {
             }
             Step::Bury => {
                 if self.init.end().is_err() || self.init.gone {
-                    self.see(Seen::InitGone);
+                    self.init_is_gone();
                 }
             }
             Step::Abandon => self.abandon(),
@@ -77,23 +78,32 @@ impl SessionTask {
 
     /// Session init has something to say, or has ended.
     pub(super) fn init_events(&mut self) {
-        while let Some((event, pidfd)) = self.init.next() {
-            self.init_event(event, pidfd);
-            if self.machine.phase() == Phase::Closed {
+        while let Some((event, fds)) = self.init.next() {
+            self.init_event(event, fds);
+            if self.machine.phase() == Phase::Closed || self.is_released() {
                 return;
             }
         }
         if self.init.gone {
-            self.see(Seen::InitGone);
+            self.init_is_gone();
         }
     }
 
-    fn init_event(&mut self, event: InitEvent, pidfd: Option<OwnedFd>) {
+    /// The channel to session init has ended.
+    fn init_is_gone(&mut self) {
+        match self.lingering.as_mut().filter(|_| self.init.is_alive()) {
+            // It lives, and does not hear this supervisor any more: another one has come.
+            Some(lingering) => _ = lingering.released.get_or_insert(Released::Superseded),
+            None => self.see(Seen::InitGone),
+        }
+    }
+
+    pub(super) fn init_event(&mut self, event: InitEvent, mut fds: Vec<OwnedFd>) {
         match event {
             InitEvent::Up {} => {}
             InitEvent::Spawned { worker, .. } => {
                 if worker == self.incarnation.number() && self.worker.process.is_none() {
-                    let process = pidfd.and_then(|pidfd| Process::from_pidfd(pidfd).ok());
+                    let process = fds.pop().and_then(|pidfd| Process::from_pidfd(pidfd).ok());
                     let seen = if process.is_some() { Seen::Known } else { Seen::Unknown };
                     if let Some(process) = process {
                         self.worker.take(process);
@@ -109,15 +119,17 @@ impl SessionTask {
                 }
             }
             InitEvent::Swept { ended } => {
-                if let Some(reverting) = &mut self.snapshots.reverting {
+                if let Some((_, reverting)) = &mut self.snapshots.reverting {
                     reverting.ended = ended;
                 }
                 self.see(Seen::Swept);
             }
             // What waits for an answer has a limit of its own.
             InitEvent::Refused { op, why } => tracing::warn!(%op, %why, "session init refused a request"),
-            // Said to a supervisor that takes over.
-            InitEvent::Adopted { .. } | InitEvent::Held { .. } | InitEvent::Frozen { .. } | InitEvent::Channel(_) => {}
+            // Said to a supervisor that takes over, before this is there.
+            InitEvent::Adopted { .. } | InitEvent::Held { .. } => {}
+            InitEvent::Frozen { mark, .. } => self.frozen_asks(mark, fds),
+            InitEvent::Channel(fresh) => self.worker_asks(&fresh, fds),
             InitEvent::Status { number, status } => {
                 let status = JsonText::from(status.as_str());
                 self.tell_worker(&Request::Answer { input: number, value: Some(&status) });
@@ -125,7 +137,7 @@ impl SessionTask {
         }
     }
 
-    fn worker_exited(&mut self, code: Option<i32>, signal: Option<i32>) {
+    pub(super) fn worker_exited(&mut self, code: Option<i32>, signal: Option<i32>) {
         self.hear_last_words();
         if self.machine.phase() == Phase::Closed {
             return;
@@ -139,15 +151,29 @@ impl SessionTask {
     /// Another worker in the same session. Session init kills first what is left of the last one.
     pub(super) fn respawn(&mut self) {
         self.incarnation.respawn(Time::now());
+        self.gives_next_request();
+        if !self.write_down() {
+            return;
+        }
+        self.spawn_worker();
+    }
+
+    /// Asks session init for the worker that is awaited.
+    pub(super) fn spawn_worker(&mut self) {
+        let lingers = self.lingering.is_some();
         let setup = &self.context.setup;
         let stdin = setup.stdin.as_ref().map(std::os::fd::AsFd::as_fd);
-        let started = crate::session::incarnation::WorkerLink::new(&setup.request(), stdin)
-            .and_then(|(worker, fds)| self.init.spawn(self.incarnation.number(), fds).map(|()| worker));
+        let started = WorkerLink::new(&setup.request(), stdin, lingers).and_then(|(worker, fds)| {
+            if lingers {
+                self.init.keep_worker(&worker)?;
+            }
+            self.init.spawn(self.incarnation.number(), fds).map(|()| worker)
+        });
         match started {
             Ok(worker) => self.worker = worker,
             Err(error) => {
                 self.fault = Some(Failure::os("the session could not be started again", &error));
-                self.worker.closed = true;
+                self.worker.control.closed = true;
                 self.feed(Event::Failed);
             }
         }
@@ -173,7 +199,8 @@ impl SessionTask {
             self.init.kill();
         }
         self.kill_worker();
-        let server = self.context.origin.server.clone();
-        tokio::spawn(async move { server.sweep().await });
+        if let Some(server) = self.context.origin.server.clone() {
+            tokio::spawn(async move { server.sweep().await });
+        }
     }
 }

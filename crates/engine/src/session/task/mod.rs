@@ -18,6 +18,7 @@ mod ends;
 mod executions;
 mod frames;
 mod lifecycle;
+mod notes;
 mod operations;
 mod output;
 mod perform;
@@ -29,5 +30,8 @@ mod run;
 mod saving;
 mod spawn;
 mod state;
+mod takeover;
 
 pub(crate) use spawn::{OnEnd, assemble, spawn};
+pub(crate) use state::SessionTask;
+pub(crate) use takeover::Inventory;

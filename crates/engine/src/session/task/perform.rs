@@ -20,7 +20,10 @@ impl SessionTask {
             return;
         }
         loop {
-            if let Some(action) = self.todo.pop_front() {
+            if self.is_released() {
+                // Another supervisor does what is left.
+                break;
+            } else if let Some(action) = self.todo.pop_front() {
                 self.act(action);
             } else if let Some(event) = self.later.pop_front() {
                 let actions = self.machine.handle(event, Time::now());
@@ -33,6 +36,10 @@ impl SessionTask {
     }
 
     fn act(&mut self, action: Action) {
+        let ends_processes = matches!(action, Action::Drop(_) | Action::Evict(_) | Action::Teardown);
+        if ends_processes && !self.intend(&action) {
+            return;
+        }
         match action {
             Action::Send(token, mark) => self.send(token, mark),
             Action::Branch(token) => self.ask_for_splitter(token),
@@ -68,6 +75,11 @@ impl SessionTask {
         self.incarnation.begin_task();
         // The first thing that it prints is told at once.
         self.pace = None;
+        self.transmit(token, mark);
+    }
+
+    /// Gives a task to the worker; once more where another supervisor had done so, and it did not arrive.
+    pub(super) fn transmit(&mut self, token: Token, mark: Option<Mark>) {
         let name = match self.tickets.operation_mut(token).map(|pending| &pending.operation) {
             Some(Operation::Snapshot { name, .. }) => name.clone(),
             _ => None,
@@ -80,27 +92,37 @@ impl SessionTask {
                 None => return,
             },
         };
-        let sent = match self.tickets.get_mut(token) {
+        match self.tickets.get_mut(token) {
             None => return,
-            Some(Ticket::Execute(_)) => self.send_execution(token, wake),
-            Some(Ticket::Query(query)) => self.worker.send(&request_for(token, query), Vec::new()),
+            Some(Ticket::Execute(_)) => self.begin_execution(token),
+            Some(Ticket::Query(_)) => {}
             Some(Ticket::Operate(pending)) => {
                 pending.sent = Some(Instant::now());
                 pending.mark = mark;
-                let operation = &pending.operation;
                 if let Some(frozen) = mark.and_then(|mark| self.snapshots.get_mut(mark)) {
+                    let operation = &pending.operation;
                     frozen.redo = matches!(operation, Operation::Undo { .. });
                     frozen.asked_for = matches!(operation, Operation::Snapshot { .. } | Operation::Savepoint { .. });
                 }
-                match (operation, wake) {
-                    (Operation::Restore { .. }, Some(wake)) => self.send_restore(token, wake),
-                    (operation, Some(wake)) => {
-                        let track = matches!(operation, Operation::Checkpoint { .. });
-                        self.worker.send(&Request::Freeze { id: token, fds: 1, track }, vec![wake])
-                    }
-                    (_, None) => Ok(()),
-                }
             }
+        }
+        self.gives_next_request();
+        if !self.write_down() {
+            return;
+        }
+        let mark = mark.filter(|_| wake.is_some());
+        let sent = match self.tickets.get_mut(token) {
+            None => return,
+            Some(Ticket::Execute(_)) => self.send_execution(token, mark, wake),
+            Some(Ticket::Query(query)) => self.worker.control.send(&request_for(token, query), None, Vec::new()),
+            Some(Ticket::Operate(pending)) => match (&pending.operation, wake) {
+                (Operation::Restore { .. }, Some(wake)) => self.send_restore(token, mark, wake),
+                (operation, Some(wake)) => {
+                    let track = matches!(operation, Operation::Checkpoint { .. });
+                    self.worker.control.send(&Request::Freeze { id: token, fds: 1, track }, mark, vec![wake])
+                }
+                (_, None) => Ok(()),
+            },
         };
         if let Err(error) = sent {
             self.lost_touch(&error);

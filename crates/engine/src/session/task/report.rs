@@ -6,6 +6,7 @@ use crate::session::durability::{RestoreRequest, SavingJob};
 use crate::session::life::Token;
 use crate::session::mailbox::{Attachment, Operation};
 use crate::session::tickets::PendingExecution;
+use pyrepl3_protocol::worker::Linger;
 use pyrepl3_protocol::{Failure, Message};
 use pyrepl3_store::Manifest;
 use rustix::fd::OwnedFd;
@@ -28,10 +29,23 @@ pub(super) enum Report {
     NotRestored { request: Box<RestoreRequest>, operation: Operation, failure: Failure },
     /// The beginning of an execution is noted, and its end can be told.
     Noted { last: Box<Message>, execution: Box<PendingExecution> },
-    /// A branch is to join the family: its session init's channel, its worker, its number.
-    Member { channel: OwnedFd, pidfd: OwnedFd, number: u32 },
+    /// A branch is to join the family.
+    Member(Box<NewMember>),
     /// The branches are there, or could not be made.
     Split { token: Token, made: Result<Vec<Attachment>, Failure> },
+}
+
+/// A branch that is to join the family.
+#[derive(Debug)]
+pub(super) struct NewMember {
+    /// Its channel to session init.
+    pub(super) channel: OwnedFd,
+    /// Its worker.
+    pub(super) pidfd: OwnedFd,
+    /// Its number.
+    pub(super) number: u32,
+    /// How it outlives its supervisor, and where it listens for another.
+    pub(super) linger: Option<(Linger, OwnedFd)>,
 }
 
 #[derive(Debug)]

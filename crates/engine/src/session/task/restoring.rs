@@ -15,6 +15,7 @@ use crate::session::life::{State, Token, Verdict};
 use crate::session::mailbox::Operation;
 use crate::session::snapshots::bounded;
 use crate::session::tickets::{PendingOperation, Restoring};
+use crate::session::timeline::Mark;
 use pyrepl3_protocol::id::{self, IdKind};
 use pyrepl3_protocol::message::{Lost, Restored};
 use pyrepl3_protocol::worker::{Recovered, Request};
@@ -42,13 +43,13 @@ impl Restoring {
 impl SessionTask {
     /// Sends a restore to the worker, with the channel of a process that is frozen before it, and one on which the
     /// checkpoint is served.
-    pub(super) fn send_restore(&mut self, token: Token, wake: OwnedFd) -> io::Result<()> {
+    pub(super) fn send_restore(&mut self, token: Token, mark: Option<Mark>, wake: OwnedFd) -> io::Result<()> {
         let store = self.context.origin.checkpoint_store.clone();
         let Some(pending) = self.tickets.operation_mut(token) else { return Ok(()) };
         let Operation::Restore { request, .. } = &pending.operation else { return Ok(()) };
         let (serving, theirs) = RestoreService::start(&store, request.manifest.clone(), request.partial)?;
         pending.restoring.serving = Some(serving);
-        self.worker.send(&Request::Restore { id: token, fds: 2 }, vec![wake, theirs])
+        self.worker.control.send(&Request::Restore { id: token, fds: 2 }, mark, vec![wake, theirs])
     }
 
     /// The worker has said what became of a restore, or is gone: nobody is served any more.

@@ -14,7 +14,6 @@ use pyrepl3_protocol::message::{Message, Snapshot, SnapshotKind};
 use pyrepl3_protocol::worker::{Awake, FrozenRequest};
 use rustix::fd::OwnedFd;
 use std::io;
-use std::time::Instant;
 
 /// What clients are told that a mark is kept for.
 pub(super) fn kind(roles: Option<Roles>) -> SnapshotKind {
@@ -35,8 +34,11 @@ impl SessionTask {
     pub(super) fn freeze(&mut self, token: Token, mark: Mark, name: Option<String>) -> Option<OwnedFd> {
         match Frozen::new(self.applied.clone(), name) {
             Ok((frozen, theirs)) => {
+                let again = self.snapshots.get(mark).is_some();
                 self.await_frozen(|snapshots, frozen| snapshots.insert(mark, frozen), frozen);
-                self.context.origin.registry.add_frozen(self.id(), 1);
+                if !again {
+                    self.context.origin.registry.add_frozen(self.id(), 1);
+                }
                 Some(theirs)
             }
             Err(error) => {
@@ -54,7 +56,13 @@ impl SessionTask {
     ) {
         let channel = frozen.channel();
         let number = insert(&mut self.snapshots, frozen);
-        self.job(async move { Report::Frozen { number, found: confirm(&channel).await } });
+        self.job(async move {
+            let found = match channel {
+                Ok(channel) => confirm(&channel).await,
+                Err(error) => Err(error),
+            };
+            Report::Frozen { number, found }
+        });
     }
 
     /// It could not be frozen, so what asked for it does not happen; unless it goes on without.
@@ -97,7 +105,8 @@ impl SessionTask {
     pub(super) fn go_on_with_snapshots(&mut self) {
         while let Some(awaited) = self.snapshots.take_ready() {
             match awaited {
-                Awaited::Revert(plan) => self.begin_revert(&plan),
+                Awaited::Revert(plan) => self.begin_revert(plan),
+                Awaited::Sweep(pidfd) => self.sweep(pidfd),
                 Awaited::Confirm(_, Then::Answer(pending, paused)) => self.answer_snapshot(*pending, paused),
                 Awaited::Confirm(_, Then::Save(job)) => self.save_confirmed(*job),
                 Awaited::Confirm(_, Then::Split(_)) => {}
@@ -116,7 +125,7 @@ impl SessionTask {
                 Awaited::Confirm(_, Then::Answer(pending, _)) => pending.operation.refuse(self.why_closed()),
                 Awaited::Confirm(_, Then::Save(job)) => _ = job.reply.send(Err(self.why_closed())),
                 // Their tasks end with the session.
-                Awaited::Confirm(_, Then::Split(_)) | Awaited::Split(_) | Awaited::Revert(_) => {}
+                Awaited::Confirm(_, Then::Split(_)) | Awaited::Split(_) | Awaited::Revert(_) | Awaited::Sweep(_) => {}
             }
         }
         if let Some(lookup) = self.lookup.take() {
@@ -134,8 +143,8 @@ impl SessionTask {
     }
 
     /// Wakes a frozen process in place of the worker.
-    fn begin_revert(&mut self, plan: &RevertPlan) {
-        let began = Instant::now();
+    fn begin_revert(&mut self, plan: RevertPlan) {
+        let began = Time::now();
         let mut discarded = std::mem::take(&mut self.snapshots.untold);
         let gone = plan.discard.iter().filter_map(|mark| self.snapshots.get(*mark));
         discarded.extend(gone.filter(|frozen| frozen.asked_for).map(Frozen::title));
@@ -155,53 +164,74 @@ impl SessionTask {
         // User code may have stopped it, or session init.
         frozen.resume();
         self.init.resume();
+        let live = self.worker.process.take();
+        // From here on another supervisor would go on with the return.
+        self.incarnation.wake(Time::now());
+        self.tickets.prompts.clear();
+        let (keep, discard) = (plan.keep, plan.discard.clone());
+        let mark = plan.mark;
+        let reverting =
+            Reverting { to: frozen.note(), began, discarded, lost: Vec::new(), ended: Vec::new(), salvaged: None };
+        self.snapshots.reverting = Some((plan, reverting));
+        // What was said on the channel before is of no interest any more.
+        let anew = self.worker.reincarnate();
+        if !self.write_down() {
+            return;
+        }
         // From here on the worker that was live is gone.
-        self.kill_worker();
-        for mark in &plan.discard {
+        live.as_ref().inspect(|process| process.kill());
+        for mark in &discard {
             self.drop_frozen(*mark);
         }
         // First the one that is woken, then those that stay.
         let mut pidfds = vec![pidfd];
-        pidfds.extend(self.snapshots.all().filter_map(|frozen| frozen.process()?.pidfd().ok()));
-        pidfds.extend(self.durability.saver_pidfds());
-        match self.wake(&mut frozen, plan.keep) {
-            Ok(Some(spare)) => {
-                let mark = plan.mark;
-                self.await_frozen(|snapshots, frozen| snapshots.insert(mark, frozen), spare);
-            }
+        pidfds.extend(self.staying());
+        match anew.and_then(|theirs| self.wake(&mut frozen, theirs, keep)) {
+            Ok(Some(spare)) => self.await_frozen(|snapshots, frozen| snapshots.insert(mark, frozen), spare),
             Ok(None) => self.context.origin.registry.add_frozen(self.id(), -1),
             Err(error) => {
                 tracing::warn!(%error, "a frozen process could not be woken");
                 self.context.origin.registry.add_frozen(self.id(), -1);
-                self.worker.closed = true;
+                self.snapshots.reverting = None;
+                self.incarnation.not_woken();
+                self.worker.control.closed = true;
                 return self.later.push_back(Event::RevertFailed { dead: true });
             }
         }
-        self.incarnation.wake(Time::now());
-        self.tickets.prompts.clear();
-        self.snapshots.reverting = Some(Reverting {
-            id: frozen.id.clone(),
-            name: frozen.name.clone(),
-            applied: frozen.applied.clone(),
-            began,
-            discarded,
-            lost: Vec::new(),
-            ended: Vec::new(),
-            salvaged: None,
-        });
         if let Some(process) = frozen.into_process() {
             self.worker.take(process);
         }
+        self.tell_rolled(pidfds);
+    }
+
+    /// Processes that a return leaves alone: frozen ones, and savers.
+    fn staying(&self) -> Vec<OwnedFd> {
+        let frozen = self.snapshots.all().filter_map(|frozen| frozen.process()?.pidfd().ok());
+        frozen.chain(self.durability.saver_pidfds()).collect()
+    }
+
+    fn tell_rolled(&mut self, pidfds: Vec<OwnedFd>) {
         if let Err(error) = self.init.rolled(self.incarnation.number(), pidfds) {
             tracing::warn!(%error, "session init could not be told of a return");
         }
     }
 
+    /// What is younger than a process that another supervisor has woken ends.
+    fn sweep(&mut self, pidfd: OwnedFd) {
+        let mut pidfds = vec![pidfd];
+        pidfds.extend(self.staying());
+        self.tell_rolled(pidfds);
+    }
+
     /// Asks a frozen process to become the worker, and to leave a replacement where it stays usable.
-    fn wake(&mut self, frozen: &mut Frozen, keep: bool) -> io::Result<Option<Frozen>> {
+    /// `theirs`: its control channel.
+    fn wake(&mut self, frozen: &mut Frozen, theirs: OwnedFd, keep: bool) -> io::Result<Option<Frozen>> {
         let undone = self.machine.reverting().flatten();
         let salvage = undone.and_then(|token| salvage::take(self.tickets.execution_mut(token)?));
-        let mut fds = vec![self.worker.reincarnate()?];
+        let mut fds = vec![theirs];
+        if self.lingering.is_some() {
+            self.init.keep_control(self.worker.control.duplicate()?)?;
+        }
         let mut spare = None;
         if keep {
             let (mut replacement, theirs) = Frozen::new(frozen.applied.clone(), frozen.name.clone())?;
@@ -218,7 +248,7 @@ impl SessionTask {
 
     /// A process that was woken, or a branch, is ready.
     pub(super) fn awake(&mut self, awake: Awake) {
-        if let Some(reverting) = &mut self.snapshots.reverting {
+        if let Some((_, reverting)) = &mut self.snapshots.reverting {
             reverting.awake(&awake.lost, awake.salvaged);
         } else {
             // A branch: its first words.
@@ -232,7 +262,7 @@ impl SessionTask {
 
     /// The session is back.
     pub(super) fn reverted(&mut self) {
-        let Some(reverting) = self.snapshots.reverting.take() else { return };
+        let Some((_, reverting)) = self.snapshots.reverting.take() else { return };
         let reverted = reverting.finish(&self.applied);
         self.applied = reverted.applied.clone();
         // A repeat of what was undone is to run.

@@ -6,11 +6,15 @@ use crate::clock::{Time, sleep_until};
 use crate::session::incarnation::Seen;
 use crate::session::life::Phase;
 use crate::session::mailbox::Command;
+use crate::session::tickets::Ticket;
 use pyrepl3_protocol::message::Message;
 use std::time::Duration;
 
 /// How long a query may take: it runs properties and reprs of the user's.
 pub(crate) const QUERY_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long session init may leave unread what another supervisor is to know.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
 /// What happened.
 enum Turn {
@@ -31,17 +35,29 @@ impl SessionTask {
     pub(crate) async fn run(mut self) {
         // A branch has spoken already.
         self.frames_told();
-        while self.machine.phase() != Phase::Closed {
+        self.turn_is_over();
+        while self.machine.phase() != Phase::Closed && !self.is_released() {
             let turn = self.wait().await;
+            if !matches!(turn, Turn::Output { .. } | Turn::Paced | Turn::Room) {
+                self.note_that_something_happened();
+            }
             self.take(turn);
+            self.turn_is_over();
         }
         self.durability.close_journal().await;
+        if !self.is_released()
+            && let Some(lingering) = self.lingering.take()
+        {
+            _ = tokio::task::spawn_blocking(move || lingering.end()).await;
+        }
+        self.last_requests().await;
         self.say_goodbye();
     }
 
     /// When to look at the clocks of the machines.
     fn deadline(&self) -> Option<Time> {
-        let all = [self.machine.deadline(), self.incarnation.deadline(), self.init.deadline()];
+        let renewal = self.lingering.as_ref().and_then(|lingering| lingering.renewal);
+        let all = [self.machine.deadline(), self.incarnation.deadline(), self.init.deadline(), renewal];
         all.into_iter().flatten().min()
     }
 
@@ -62,11 +78,11 @@ impl SessionTask {
             Some(command) = self.commands.recv() => Turn::Command(command),
             () = init.readable(), if !init.gone => Turn::Init,
             Some(report) = self.reports.recv() => Turn::Report(report),
-            _ = worker.readable(), if listening && !worker.closed => Turn::Frames,
+            _ = worker.control.readable(), if listening && !worker.control.closed => Turn::Frames,
             () = worker.stdout.readable(), if reading && !worker.stdout.ended => Turn::Output { stdout: true },
             () = worker.stderr.readable(), if reading && !worker.stderr.ended => Turn::Output { stdout: false },
             () = sleep_until(paced), if paced.is_some() => Turn::Paced,
-            _ = worker.writable(), if worker.is_waiting() && !worker.closed => Turn::Writable,
+            _ = worker.control.writable(), if worker.control.is_waiting() && !worker.control.closed => Turn::Writable,
             () = init.writable(), if init.is_waiting() && !init.gone => Turn::InitWritable,
             () = sleep_until(deadline), if deadline.is_some() => Turn::Timer,
             () = sleep_until(autosave), if autosave.is_some() => Turn::Autosave,
@@ -82,7 +98,7 @@ impl SessionTask {
             Turn::InitWritable => self.init.flush(),
             Turn::Frames => self.read_frames(),
             Turn::Writable => {
-                if let Err(error) = self.worker.flush() {
+                if let Err(error) = self.worker.control.flush() {
                     self.lost_touch(&error);
                 }
             }
@@ -101,6 +117,7 @@ impl SessionTask {
             self.init.give_up();
             return self.see(Seen::InitGone);
         }
+        self.look_at_renewal(now);
         self.see(Seen::Timer);
         self.feed(crate::session::life::Event::Timer);
     }
@@ -119,8 +136,18 @@ impl SessionTask {
                 self.answer_restore(&request, operation, Err(failure));
             }
             Report::Noted { last, execution } => self.finish_execution(*last, *execution),
-            Report::Member { channel, pidfd, number } => self.take_in(channel, pidfd, number),
+            Report::Member(member) => self.take_in(*member),
             Report::Split { token, made } => self.split_done(token, made),
+        }
+    }
+
+    /// Session init is to have what was said last.
+    async fn last_requests(&mut self) {
+        while self.is_released() && self.init.is_waiting() && !self.init.gone {
+            if tokio::time::timeout(LAST_REQUESTS, self.init.writable()).await.is_err() {
+                return;
+            }
+            self.init.flush();
         }
     }
 
@@ -130,10 +157,25 @@ impl SessionTask {
         while let Ok(command) = self.commands.try_recv() {
             self.refuse_late(command);
         }
+        let failure = self.why_closed();
         if let Some(ready) = self.ready.take() {
-            _ = ready.send(Err(self.why_closed()));
+            _ = ready.send(Err(failure.clone()));
         }
-        let lost = self.fault.as_ref().map(|fault| {
+        // There are some where the session goes on without this supervisor.
+        for ticket in self.tickets.take_all() {
+            match ticket {
+                Ticket::Execute(mut execution) => {
+                    if let Some(refuse) = execution.refuse.take() {
+                        _ = refuse.send(failure.clone());
+                    }
+                }
+                Ticket::Query(query) => query.refuse(failure.clone()),
+                Ticket::Operate(pending) => pending.operation.refuse(failure.clone()),
+            }
+        }
+        self.give_up_waiting();
+        let released = self.why_released();
+        let lost = released.as_ref().or(self.fault.as_ref()).map(|fault| {
             let message = crate::messages::session_lost(self.id(), fault.to_string(), self.exit.clone(), false);
             Message::SessionLost(message)
         });

@@ -4,10 +4,10 @@ use super::state::SessionTask;
 use crate::registry::Registry;
 use crate::session::context::{Context, Origin, Setup};
 use crate::session::incarnation::{InitLink, WorkerLink};
+use crate::session::linger::Lingering;
 use crate::session::mailbox::{Attachment, Mailbox};
 use crate::session::shared::{Lineage, Shared};
 use pyrepl3_protocol::Failure;
-use pyrepl3_protocol::id::{self, IdKind};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -22,18 +22,20 @@ pub(crate) type Ready = oneshot::Receiver<Result<(), Failure>>;
 /// # Errors
 /// The engine was shut down.
 pub(crate) fn assemble(
+    id: String,
     setup: Setup,
     origin: Origin,
     lineage: Option<Lineage>,
     init: InitLink,
     worker: WorkerLink,
+    lingering: Option<Lingering>,
 ) -> Result<(Attachment, SessionTask, Ready), Failure> {
     let branch = lineage.is_some();
-    let shared = Shared::new(id::new(IdKind::Session), setup.options.clone(), lineage, origin.checkpoint_store.clone());
+    let shared = Shared::new(id, setup.options.clone(), lineage, origin.checkpoint_store.clone(), 0);
     let (mailbox, inbox) = Mailbox::new(shared.clone());
     origin.registry.insert(&mailbox)?;
     let (ready, is_ready) = oneshot::channel();
-    let task = SessionTask::new(Context { setup, origin, shared }, init, worker, branch, inbox, ready);
+    let task = SessionTask::new(Context { setup, origin, shared }, init, worker, branch, inbox, ready, lingering);
     Ok((Attachment::new(mailbox), task, is_ready))
 }
 

@@ -10,11 +10,13 @@ use crate::session::durability::Durability;
 use crate::session::failures::closed;
 use crate::session::incarnation::{Incarnation, InitLink, WorkerLink};
 use crate::session::life::{Action, Event, Machine, Phase, Token};
+use crate::session::linger::Lingering;
 use crate::session::mailbox::Command;
 use crate::session::snapshots::Snapshots;
 use crate::session::tickets::{PendingExecution, PendingOperation, Tickets};
 use crate::session::timeline::{Bounds, Mark};
 use pyrepl3_protocol::message::{Limits, Message, ProcessExit};
+use pyrepl3_protocol::worker::FrozenRequest;
 use pyrepl3_protocol::{Code, Failure};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -89,6 +91,8 @@ pub(crate) struct SessionTask {
     /// Why the worker could not be frozen, and what to do.
     pub(super) unfrozen: Option<(String, String)>,
     pub(super) told: Told,
+    /// Where it outlives its supervisor.
+    pub(super) lingering: Option<Lingering>,
     // What is being performed.
     pub(super) todo: VecDeque<Action>,
     pub(super) later: VecDeque<Event>,
@@ -104,6 +108,7 @@ impl SessionTask {
         branch: bool,
         commands: mpsc::UnboundedReceiver<Command>,
         ready: oneshot::Sender<Result<(), Failure>>,
+        lingering: Option<Lingering>,
     ) -> Self {
         let options = &context.setup.options;
         let limits = &options.limits;
@@ -137,6 +142,7 @@ impl SessionTask {
             applied: Applied::default(),
             unfrozen: None,
             told: Told::default(),
+            lingering,
             todo: VecDeque::new(),
             later: VecDeque::new(),
             performing: false,
@@ -203,7 +209,7 @@ impl SessionTask {
 
     /// Why a request comes too late.
     pub(super) fn why_closed(&self) -> Failure {
-        self.fault.clone().unwrap_or_else(|| closed(self.id()))
+        self.why_released().or_else(|| self.fault.clone()).unwrap_or_else(|| closed(self.id()))
     }
 
     /// How the last worker ended, in words.
@@ -277,9 +283,14 @@ impl SessionTask {
 
     /// Whether something has just been frozen and not confirmed: when a mark's process goes, so does its place.
     pub(super) fn drop_frozen(&mut self, mark: Mark) -> bool {
-        // Its channel closes, and it ends.
-        let there = self.snapshots.remove(mark).is_some();
-        if there {
+        let frozen = self.snapshots.remove(mark);
+        let there = frozen.is_some();
+        if let Some(mut frozen) = frozen {
+            if self.lingering.is_some() {
+                // It would ask for another channel.
+                _ = frozen.send(FrozenRequest::Leave {}, Vec::new());
+            }
+            // Its channel closes, and it ends.
             self.context.origin.registry.add_frozen(self.id(), -1);
         }
         there

@@ -1,12 +1,12 @@
 //! An execution that was taken and has not ended.
 
+use crate::clock::Time;
 use crate::session::answers::Reply;
 use crate::session::end_message::EndReport;
 use crate::session::request::{ExecuteRequest, Source};
 use pyrepl3_protocol::{Failure, JsonText};
 use rustix::fd::OwnedFd;
 use std::collections::VecDeque;
-use std::time::Instant;
 use tokio::sync::oneshot;
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct PendingExecution {
     pub(crate) answers: Option<VecDeque<JsonText>>,
     /// Its number, once it has begun.
     pub(crate) count: u64,
-    pub(crate) started: Option<Instant>,
+    pub(crate) started: Option<Time>,
     pub(crate) report: EndReport,
     /// Where values are written that are to be carried out of a failure.
     pub(crate) salvage: Option<OwnedFd>,

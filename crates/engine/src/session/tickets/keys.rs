@@ -1,9 +1,9 @@
 //! Ids and idempotency keys that a session has seen. Both are bounded: the oldest are forgotten.
 
 use pyrepl3_protocol::message::Message;
-use std::collections::hash_map::RandomState;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::BuildHasher;
 
 /// Ids remembered, so that a repeated one is refused.
 const IDS: usize = 100_000;
@@ -11,11 +11,19 @@ const IDS: usize = 100_000;
 const KEYS: usize = 1_000;
 /// Bytes of last messages remembered for them.
 const BYTES: usize = 16 << 20;
+/// Of ids, and of bytes of last messages, so much is written down: the newest.
+const NOTED_IDS: usize = 1_000;
+const NOTED_BYTES: usize = 128 << 10;
+
+/// A text in short, the same for every supervisor.
+fn digest(text: &str) -> u64 {
+    let hash = blake3::hash(text.as_bytes());
+    hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
 
 /// Ids that clients chose.
 #[derive(Debug, Default)]
 pub(crate) struct SeenIds {
-    hasher: RandomState,
     order: VecDeque<u64>,
     known: HashSet<u64>,
 }
@@ -23,7 +31,7 @@ pub(crate) struct SeenIds {
 impl SeenIds {
     /// Takes note of an id. False when it was seen before.
     pub(crate) fn insert(&mut self, id: &str) -> bool {
-        let hash = self.hasher.hash_one(id);
+        let hash = digest(id);
         if !self.known.insert(hash) {
             return false;
         }
@@ -44,12 +52,13 @@ pub(crate) enum KeyState {
     Running(u64),
     /// Its last message.
     Ended(Box<Message>),
+    /// It has ended, and its last message went with a supervisor.
+    Forgotten,
 }
 
 /// Idempotency keys.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
-    hasher: RandomState,
     order: VecDeque<String>,
     known: HashMap<String, (u64, KeyState)>,
     bytes: usize,
@@ -59,11 +68,11 @@ impl Keys {
     /// What became of a key's execution; `Err` when it was used with other code.
     pub(crate) fn get(&self, key: &str, code: &str) -> Option<Result<&KeyState, ()>> {
         let (hash, outcome) = self.known.get(key)?;
-        Some(if *hash == self.hasher.hash_one(code) { Ok(outcome) } else { Err(()) })
+        Some(if *hash == digest(code) { Ok(outcome) } else { Err(()) })
     }
 
     pub(crate) fn begin(&mut self, key: String, code: &str, token: u64) {
-        let hash = self.hasher.hash_one(code);
+        let hash = digest(code);
         self.known.insert(key.clone(), (hash, KeyState::Running(token)));
         self.order.push_back(key);
         if self.order.len() > KEYS {
@@ -112,6 +121,64 @@ impl Keys {
     pub(crate) fn forget(&mut self, key: &str) {
         self.known.remove(key);
         self.order.retain(|known| known != key);
+    }
+}
+
+/// What another supervisor is to know of ids and keys.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct KeysNote {
+    ids: Vec<u64>,
+    keys: Vec<(String, u64, KeyNote)>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum KeyNote {
+    Running(u64),
+    Ended(Box<RawValue>),
+    Forgotten,
+}
+
+impl KeysNote {
+    pub(super) fn new(seen: &SeenIds, keys: &Keys) -> KeysNote {
+        let newest = seen.order.len().saturating_sub(NOTED_IDS);
+        let (mut noted, mut bytes) = (Vec::new(), 0);
+        for key in keys.order.iter().rev() {
+            let Some((hash, state)) = keys.known.get(key) else { continue };
+            let note = match state {
+                KeyState::Running(token) => KeyNote::Running(*token),
+                KeyState::Ended(last) => {
+                    let json = last.to_json().ok().and_then(|json| String::from_utf8(json).ok());
+                    bytes += json.as_ref().map_or(0, String::len);
+                    let kept = json.filter(|_| bytes <= NOTED_BYTES).and_then(|json| RawValue::from_string(json).ok());
+                    kept.map_or(KeyNote::Forgotten, KeyNote::Ended)
+                }
+                KeyState::Forgotten => KeyNote::Forgotten,
+            };
+            noted.push((key.clone(), *hash, note));
+        }
+        noted.reverse();
+        KeysNote { ids: seen.order.iter().skip(newest).copied().collect(), keys: noted }
+    }
+
+    pub(super) fn recall(self) -> (SeenIds, Keys) {
+        let seen = SeenIds { known: self.ids.iter().copied().collect(), order: self.ids.into() };
+        let mut keys = Keys::default();
+        for (key, hash, note) in self.keys {
+            let state = match note {
+                KeyNote::Running(token) => KeyState::Running(token),
+                KeyNote::Ended(json) => match Message::from_json(json.get().as_bytes()) {
+                    Ok(last) => {
+                        keys.bytes += size(&last);
+                        KeyState::Ended(Box::new(last))
+                    }
+                    Err(_) => KeyState::Forgotten,
+                },
+                KeyNote::Forgotten => KeyState::Forgotten,
+            };
+            keys.order.push_back(key.clone());
+            keys.known.insert(key, (hash, state));
+        }
+        (seen, keys)
     }
 }
 

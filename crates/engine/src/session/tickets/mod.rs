@@ -2,11 +2,13 @@
 
 mod execution;
 mod keys;
+mod note;
 mod operation;
 mod prompts;
 
 pub(crate) use execution::PendingExecution;
 pub(crate) use keys::{KeyState, Keys, SeenIds};
+pub(crate) use note::TicketsNote;
 pub(crate) use operation::{PendingOperation, Restoring};
 pub(crate) use prompts::{Prompts, TooManyPrompts};
 
@@ -64,6 +66,12 @@ impl Tickets {
         let ticket = self.open.remove(&token)?;
         self.bytes = self.bytes.saturating_sub(weight(&ticket));
         Some(ticket)
+    }
+
+    /// Everything, to be told that nothing comes of it here.
+    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Ticket> + use<> {
+        self.bytes = 0;
+        std::mem::take(&mut self.open).into_values()
     }
 
     pub(crate) fn get_mut(&mut self, token: Token) -> Option<&mut Ticket> {

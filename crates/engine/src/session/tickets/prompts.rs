@@ -26,6 +26,27 @@ impl Prompts {
         Ok(())
     }
 
+    /// What another supervisor is to know of them; texts are cut to so many characters.
+    pub(super) fn note(&self, most: usize) -> Vec<(u64, PendingInput)> {
+        let cut =
+            |shown: &PendingInput| PendingInput { prompt: shown.prompt.chars().take(most).collect(), ..shown.clone() };
+        self.waiting.values().map(|(number, shown)| (*number, cut(shown))).collect()
+    }
+
+    pub(super) fn recall(&mut self, noted: Vec<(u64, PendingInput)>) {
+        self.waiting = noted.into_iter().map(|(number, shown)| (shown.id.clone(), (number, shown))).collect();
+    }
+
+    /// Those that the worker does not wait for any more are forgotten.
+    pub(crate) fn keep(&mut self, waiting: &[u64]) {
+        self.waiting.retain(|_, (number, _)| waiting.contains(number));
+    }
+
+    /// Whether a prompt has this number.
+    pub(crate) fn has(&self, number: u64) -> bool {
+        self.waiting.values().any(|(one, _)| *one == number)
+    }
+
     /// It is answered: the worker's number.
     pub(crate) fn take(&mut self, id: &str) -> Option<u64> {
         self.waiting.remove(id).map(|(number, _)| number)

@@ -1,0 +1,122 @@
+//! What the next supervisor of a session is to know. Session init keeps it as a text, which is replaced as a whole before
+//! each step that changes what processes there are, and at the end of each turn in which something happened.
+
+use super::applied::Applied;
+use super::durability::DurabilityNote;
+use super::incarnation::Incarnation;
+use super::life::{Action, Event, Machine};
+use super::shared::Lineage;
+use super::snapshots::SnapshotsNote;
+use super::tickets::TicketsNote;
+use pyrepl3_protocol::Failure;
+use pyrepl3_protocol::message::{ProcessExit, PythonInfo, SessionOptions};
+use pyrepl3_protocol::worker::{MAX_NOTE, Mode};
+use serde::{Deserialize, Serialize};
+
+/// Grows when what is written down changes.
+const VERSION: u32 = 1;
+
+/// Everything.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Note {
+    pub(crate) session: String,
+    pub(crate) options: SessionOptions,
+    pub(crate) mode: Mode,
+    pub(crate) lineage: Option<Lineage>,
+    pub(crate) python: Option<PythonInfo>,
+    pub(crate) family: FamilyNote,
+    pub(crate) machine: Machine,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) control: ControlNote,
+    /// Events have numbers up to this.
+    pub(crate) events: u64,
+    pub(crate) tickets: TicketsNote,
+    pub(crate) snapshots: SnapshotsNote,
+    pub(crate) durability: DurabilityNote,
+    pub(crate) count: u64,
+    pub(crate) applied: Applied,
+    /// What was decided and is not done for certain, in its order.
+    pub(crate) todo: Vec<Action>,
+    pub(crate) later: Vec<Event>,
+    pub(crate) exit: Option<ProcessExit>,
+    pub(crate) fault: Option<Failure>,
+    pub(crate) unfrozen: Option<(String, String)>,
+    pub(crate) no_undo: Option<String>,
+    pub(crate) came_back: Option<String>,
+}
+
+/// How the session is related to others.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct FamilyNote {
+    /// The number of this branch; 0 for a session that is none.
+    pub(crate) member: u32,
+    /// Whether others share its session init.
+    pub(crate) shared: bool,
+    /// Numbers of branches that were given out.
+    pub(crate) numbers: u32,
+    /// Whether it is anybody's.
+    pub(crate) claimed: bool,
+}
+
+/// Where the conversation with the worker is.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct ControlNote {
+    /// The last request that was sent; the one by which the worker was given what it does, or is about to be.
+    pub(crate) asked: u64,
+    pub(crate) given: u64,
+    /// The last frame that was taken, and whether a large one after it has begun to be read.
+    pub(crate) heard: u64,
+    pub(crate) large: bool,
+    /// Answers to prompts that wait for the worker to fetch a channel.
+    pub(crate) answers: Vec<String>,
+    /// The prompts that they are for, by the worker's numbers.
+    pub(crate) answered: Vec<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Versioned<T> {
+    version: u32,
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    note: Option<T>,
+}
+
+impl Note {
+    /// As text. Where it is more than session init keeps, it says that it was.
+    pub(crate) fn to_text(&self) -> String {
+        let text = serde_json::to_string(&Versioned { version: VERSION, note: Some(self) }).ok();
+        let text = text.filter(|text| text.len() <= MAX_NOTE);
+        text.unwrap_or_else(|| format!(r#"{{"version":{VERSION}}}"#))
+    }
+
+    /// From a text.
+    ///
+    /// # Errors
+    /// Why it cannot be gone on from.
+    pub(crate) fn from_text(text: &str) -> Result<Note, NoteError> {
+        if text.is_empty() {
+            return Err(NoteError::NotBegun);
+        }
+        let version = serde_json::from_str::<Versioned<serde::de::IgnoredAny>>(text).map(|note| note.version);
+        match version {
+            Ok(VERSION) => {}
+            Ok(other) => return Err(NoteError::Version(other)),
+            Err(error) => return Err(NoteError::Damaged(error.to_string())),
+        }
+        let note =
+            serde_json::from_str::<Versioned<Note>>(text).map_err(|error| NoteError::Damaged(error.to_string()))?;
+        note.note.ok_or(NoteError::TooLarge)
+    }
+}
+
+/// Why nothing can be gone on from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NoteError {
+    /// The supervisor died before it had written anything down.
+    NotBegun,
+    /// It is another version's.
+    Version(u32),
+    /// It makes no sense.
+    Damaged(String),
+    /// What was to be known was too much.
+    TooLarge,
+}
