@@ -55,6 +55,9 @@ pub fn encode_into(json: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
     Ok(())
 }
 
+/// Bytes of buffer that a decoder keeps while there is nothing to decode: many wait at once, and a large frame is rare.
+const RESTING: usize = 4 << 10;
+
 /// Collects bytes and gives back whole frames. Holds at most one frame beyond what was fed.
 #[derive(Debug)]
 pub struct Decoder {
@@ -81,9 +84,6 @@ impl Decoder {
             self.buffer.drain(..self.start);
             self.start = 0;
         }
-        if self.buffer.is_empty() && self.buffer.capacity() > 1 << 20 {
-            self.buffer = Vec::new();
-        }
         self.buffer.extend_from_slice(bytes);
     }
 
@@ -92,6 +92,12 @@ impl Decoder {
     /// # Errors
     /// [`FrameError::TooLarge`] or [`FrameError::TooDeep`]; the stream is of no use after either.
     pub fn next_frame(&mut self) -> Result<Option<&[u8]>, FrameError> {
+        if self.start == self.buffer.len() {
+            self.start = 0;
+            self.buffer.clear();
+            self.buffer.shrink_to(RESTING);
+            return Ok(None);
+        }
         let rest = &self.buffer[self.start..];
         let Some((head, body)) = rest.split_first_chunk::<4>() else { return Ok(None) };
         let size = u32::from_be_bytes(*head) as usize;
@@ -170,7 +176,7 @@ mod tests {
         let mut decoder = Decoder::default();
         decoder.feed(&encode(&vec![b' '; 4 << 20]).unwrap());
         assert!(decoder.next_frame().unwrap().is_some());
-        decoder.feed(b"");
-        assert!(decoder.buffer.capacity() < 1 << 20);
+        assert_eq!(decoder.next_frame(), Ok(None));
+        assert!(decoder.buffer.capacity() <= RESTING);
     }
 }

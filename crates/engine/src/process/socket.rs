@@ -187,6 +187,9 @@ fn is_hung_up(stream: &UnixStream) -> io::Result<bool> {
     Ok(!fds[0].revents().is_empty())
 }
 
+/// Bytes of buffer that a writer keeps while nothing waits: there are two for each session.
+const RESTING: usize = 4 << 10;
+
 /// Frames on their way to a process that may be slow to read them. What waits is bounded: who does not read at all must
 /// not fill the memory.
 #[derive(Debug)]
@@ -238,10 +241,8 @@ impl FrameWriter {
         }
         self.written = 0;
         self.fds.clear();
-        if self.rest.capacity() > 64 << 10 {
-            self.rest = Vec::new();
-        }
         self.rest.clear();
+        self.rest.shrink_to(RESTING);
         Ok(())
     }
 
