@@ -1,11 +1,13 @@
 //! Benchmarks: what the engine costs, side by side with ipykernel through jupyter_client, in one run.
 //!
-//! `--only engine`, `--only travel` (snapshots, returns, branches) or `--only checkpoints` measures one part.
+//! `--only engine`, `--only many` (sessions with scripted workers), `--only travel` (snapshots, returns, branches) or
+//! `--only checkpoints` measures one part.
 //!
 //! `cargo xtask bench` builds in release mode, measures, prints a table, and with `--write` puts it into BENCHMARKS.md.
 
 mod checkpoints;
 mod engine;
+mod many;
 mod python;
 mod report;
 mod travel;
@@ -13,7 +15,7 @@ mod travel;
 use crate::{Done, cargo, run as command, target, venv};
 use report::Table;
 
-const HELP: &str = "cargo xtask bench [--only engine|travel|checkpoints] [--quick] [--no-peer] [--write]
+const HELP: &str = "cargo xtask bench [--only engine|many|travel|checkpoints] [--quick] [--no-peer] [--write]
 
 Builds in release mode, measures, and prints tables.
   --only PART  measures one part only; may be given several times
@@ -22,7 +24,7 @@ Builds in release mode, measures, and prints tables.
   --write      puts the tables into BENCHMARKS.md, in place of those that are there";
 
 /// What there is to measure.
-const PARTS: [&str; 3] = ["engine", "travel", "checkpoints"];
+const PARTS: [&str; 4] = ["engine", "many", "travel", "checkpoints"];
 
 /// What is asked for on the command line.
 #[derive(Default)]
@@ -92,7 +94,12 @@ pub(crate) fn run(args: &[String]) -> Done {
     // In a task, as an embedding program would call it: a call from outside the runtime costs a thread switch each way.
     let python = interpreter.clone();
     let (engine, travel, checkpoints) = (asked.wants("engine"), asked.wants("travel"), asked.wants("checkpoints"));
+    let many = asked.wants("many");
     let measured = runtime.spawn(async move {
+        if many {
+            // First: memory that another part has left free would not be counted.
+            many::measure(&mut table).await?;
+        }
         if engine {
             engine::measure(&mut table, &python).await?;
         }

@@ -24,6 +24,10 @@ enum Unit {
     Rate,
     /// MB.
     Megabytes,
+    /// KB.
+    Kilobytes,
+    /// A number.
+    Count,
 }
 
 const ROWS: &[Row] = &[
@@ -58,6 +62,13 @@ const ROWS: &[Row] = &[
     row("supervisor", "supervisor's memory for each session", "≤ 0.1 MB", Unit::Megabytes, &[]),
     row("buffered_first", "first line, output streamed (as built)", "", Unit::Time, &[]),
     row("buffered_whole", "first line, output buffered to the end", "", Unit::Time, &[]),
+];
+
+const MANY: &[Row] = &[
+    row("many_sessions", "sessions, as many as the limit of descriptors allows", "10,000", Unit::Count, &[]),
+    row("many_idle", "supervisor's memory for each, idle after `1+1`", "≤ 100 KB", Unit::Kilobytes, &[]),
+    row("many_printed", "… after 16 KiB of output, which its log keeps", "", Unit::Kilobytes, &[]),
+    row("many_descriptors", "supervisor's descriptors for each", "", Unit::Count, &[]),
 ];
 
 const TRAVEL: &[Row] = &[
@@ -211,6 +222,7 @@ impl Table {
         let mut text = String::new();
         for (title, last, rows) in [
             ("Sessions", "ipykernel, median | ratio (to reach)", ROWS),
+            ("Many sessions with scripted workers", "beside it, median | ratio", MANY),
             ("Snapshots, returns, branches", "instead of it, median | ratio", TRAVEL),
             ("Checkpoints", "beside it, median | ratio (to reach)", CHECKPOINTS),
         ] {
@@ -298,5 +310,7 @@ fn show(value: f64, unit: Unit) -> String {
         Unit::Time => format!("{value:.2} s"),
         Unit::Rate => format!("{value:.0} MB/s"),
         Unit::Megabytes => format!("{value:.2} MB"),
+        Unit::Kilobytes => format!("{value:.1} KB"),
+        Unit::Count => format!("{value:.0}"),
     }
 }
