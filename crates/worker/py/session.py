@@ -5,15 +5,20 @@ ends with its channel: when the supervisor dies, the channels close, and nothing
 linger: then it waits for another supervisor, for a time (`adoption`).
 """
 
+import _signal as _native
 import gc
 import json
 import os
 import select
-import signal
 import socket
 import time
 
 from . import system
+from .codec import encode
+
+# The C module's own. In `signal` stands what tells a handler of user code's of its own children only (`children`): here
+# that would be work for nothing at every signal, and pages that every session had to copy.
+_signal, _set_wakeup_fd, _SIGCHLD = _native.signal, _native.set_wakeup_fd, _native.SIGCHLD
 
 # Exit statuses remembered of children that nobody has asked for yet.
 STATUSES = 1000
@@ -25,6 +30,10 @@ BURY_LIMIT = 8.0
 FDS = 64
 # Seconds that a supervisor may take over a frame, where another one may take its place.
 FRAME_LIMIT = 5.0
+
+
+def _wake_up(_signum, _frame):
+    """What is to be done is done by whoever waits at the pipe that the signal writes to."""
 
 
 class Refused(Exception):
@@ -45,7 +54,7 @@ class Member:
     def send(self, message, fds=()):
         if self.socket is None:
             return
-        body = json.dumps(message).encode()
+        body = encode(message).encode()
         frame = len(body).to_bytes(4, "big") + body
         try:
             if self.keeper is not None:
@@ -139,13 +148,13 @@ class Init:
         self.wake, self.wake_end = os.pipe()
         os.set_blocking(self.wake_end, False)
         os.set_blocking(self.wake, False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(self.wake_end, warn_on_full_buffer=False)
+        _signal(_SIGCHLD, _wake_up)
+        _set_wakeup_fd(self.wake_end, warn_on_full_buffer=False)
         self.poll = select.poll()
         self.poll.register(self.wake, select.POLLIN)
         if adoption is not None:
             adoption.attach(self, self.poll)
-        self.join(member).tell_spawned()
+        self.join(member)
 
     def join(self, member):
         self.members.append(member)
@@ -158,8 +167,8 @@ class Init:
         """Forks another worker; in the child, returns its descriptors."""
         pid = fork(fds)
         if pid == 0:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _set_wakeup_fd(-1)
+            _signal(_SIGCHLD, _native.SIG_DFL)
             for one in self.members:
                 one.close()
             os.close(self.wake)
@@ -375,7 +384,7 @@ def fork(fds):
     try:
         pid = os.fork()
     except OSError as error:
-        body = json.dumps({"seq": 1, "t": "refused", "why": f"fork: {error.strerror}"}).encode()
+        body = encode({"seq": 1, "t": "refused", "why": f"fork: {error.strerror}"}).encode()
         os.write(fds[0], len(body).to_bytes(4, "big") + body)
         pid = None
     if pid != 0:
@@ -398,4 +407,7 @@ def main(request, fds, adoption=None):
             os.close(fd)
         return fds if adoption is None else [*fds, adoption.take_line()]
     keeper = None if adoption is None else adoption.keeper(*listener, request["linger"])
-    return Init(Member(channel, request["worker"], pid, keeper=keeper), adoption).run()
+    member = Member(channel, request["worker"], pid, keeper=keeper)
+    # Before all else: until it is told who the worker is, the session is not ready.
+    member.tell_spawned()
+    return Init(member, adoption).run()

@@ -62,6 +62,8 @@ class Worker:
         return self.prompts.inquire({"t": "wait", "pid": pid, "nohang": nohang})
 
     def after_user_fork(self):
+        if not self.channel.pid:
+            return  # of the zygote, to make a session: nothing has happened that is to be forgotten
         self.children.forget_all()
         if self.channel.open:
             self.channel.close_in_child()

@@ -5,6 +5,7 @@ serves, and this process only waits for it. A template is a fork of the zygote t
 serves in the same way.
 """
 
+import _signal as _native
 import gc
 import json
 import os
@@ -17,6 +18,7 @@ import traceback
 import warnings
 
 from . import inventory, launcher, system, worker
+from .codec import decode
 from .later import IDLE, Later
 from .libraries import Libraries
 
@@ -42,7 +44,8 @@ class Link:
         body = self._exactly(size)
         if len(body) < size:
             return None, []
-        return json.loads(body), list(fds)
+        # After each fork, every page that is written to is copied: this decoder, made already, writes to the fewest.
+        return decode(body.decode(), 0)[0], list(fds)
 
     def _exactly(self, size):
         data = bytearray()
@@ -60,8 +63,10 @@ class Link:
     def has_request(self, seconds):
         return bool(select.select([self.socket], [], [], seconds)[0])
 
-    def close(self):
+    def leave(self):
+        """In a forked child that serves no forks: the channel is not its own, and it looks after its children."""
         self.socket.close()
+        _native.signal(_native.SIGCHLD, _native.SIG_DFL)
 
 
 def python_info():
@@ -132,14 +137,9 @@ def serve(link):
         if op == "sweep":
             sweep(inits)
             continue
-
-        def leave():
-            link.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-
         try:
             if op == "session":
-                pid, given = launcher.launch(request, fds, leave)
+                pid, given = launcher.launch(request, fds, link.leave)
             elif op == "template":
                 pid, given = os.fork(), None
             else:
@@ -153,7 +153,7 @@ def serve(link):
         if given is not None:
             worker.main(*given)
         if pid == 0:
-            leave()
+            link.leave()
             template(request["code"], fds)
         if op == "session":
             inits.add(pid)
