@@ -22,7 +22,46 @@ pub(super) async fn measure(table: &mut Table, interpreter: &Path) -> Done {
     memory(table, &engine).await?;
     pools(table, &engine).await?;
     engine.shutdown().await;
-    Ok(())
+    lingering(table, interpreter).await
+}
+
+/// What it costs that a session can outlive its engine, and how long it takes the next one to go on with it.
+async fn lingering(table: &mut Table, interpreter: &Path) -> Done {
+    let data = crate::target().join(format!("bench-data-{}", std::process::id()));
+    let engine = || {
+        let mut config = EngineConfig::new(SearchPath::from_env());
+        config.python = Some(interpreter.to_path_buf());
+        (config.data, config.linger) = (Some(data.clone()), Some(Duration::from_secs(60)));
+        Engine::new(config)
+    };
+    let mut now = engine();
+    let mut session = now.start(SessionOptions::default()).await.map_err(why)?;
+    table.add("execute_lingering", one_plus_one(&session, table.times(20_000)).await?);
+    let mut samples = Vec::new();
+    for _ in 0..table.times(200) {
+        let id = session.id().to_owned();
+        now.hand_over().await;
+        now = engine();
+        let begin = Instant::now();
+        session = now.adopt(&id).await.map_err(why)?;
+        session.execute("1+1").map_err(why)?.result().await.map_err(why)?;
+        samples.push(begin.elapsed().as_secs_f64());
+    }
+    table.add("take_over", samples);
+    now.shutdown().await;
+    std::fs::remove_dir_all(&data).map_err(why)
+}
+
+async fn one_plus_one(session: &Session, times: usize) -> Result<Vec<f64>, String> {
+    let mut samples = Vec::new();
+    for i in 0..times + 500 {
+        let begin = Instant::now();
+        session.execute("1+1").map_err(why)?.result().await.map_err(why)?;
+        if i >= 500 {
+            samples.push(begin.elapsed().as_secs_f64());
+        }
+    }
+    Ok(samples)
 }
 
 fn pandas() -> SessionOptions {
@@ -47,15 +86,7 @@ async fn starts(table: &mut Table, engine: &Engine) -> Done {
 
 async fn executions(table: &mut Table, engine: &Engine) -> Done {
     let session = engine.start(SessionOptions::default()).await.map_err(why)?;
-    let mut samples = Vec::new();
-    for i in 0..table.times(20_000) + 500 {
-        let begin = Instant::now();
-        session.execute("1+1").map_err(why)?.result().await.map_err(why)?;
-        if i >= 500 {
-            samples.push(begin.elapsed().as_secs_f64());
-        }
-    }
-    table.add("execute_rust", samples);
+    table.add("execute_rust", one_plus_one(&session, table.times(20_000)).await?);
     let mut samples = Vec::new();
     session.execute("import time").map_err(why)?.result().await.map_err(why)?;
     for _ in 0..table.times(2000) {

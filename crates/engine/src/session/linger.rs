@@ -117,8 +117,8 @@ impl Lingering {
 
     /// Sees to it that there are numbers for the events of a turn.
     pub(crate) fn reserve(&mut self, last: u64) {
-        if last + MARGIN > self.reserved {
-            self.reserved = last + RESERVED;
+        if last.saturating_add(MARGIN) > self.reserved {
+            self.reserved = last.saturating_add(RESERVED);
             self.changed = true;
         }
     }

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 /// Grows when what is written down changes.
 const VERSION: u32 = 1;
+/// No session comes to a number like this by counting.
+const LARGEST: u64 = 1 << 53;
 
 /// Everything.
 #[derive(Debug, Serialize, Deserialize)]
@@ -104,7 +106,20 @@ impl Note {
         }
         let note =
             serde_json::from_str::<Versioned<Note>>(text).map_err(|error| NoteError::Damaged(error.to_string()))?;
-        note.note.ok_or(NoteError::TooLarge)
+        let note = note.note.ok_or(NoteError::TooLarge)?;
+        note.check()?;
+        Ok(note)
+    }
+
+    /// Numbers that are counted on from must have room for that: user code can have tampered with session init.
+    fn check(&self) -> Result<(), NoteError> {
+        let (mark, transaction) = self.machine.timeline().last_numbers();
+        let ControlNote { asked, given, heard, .. } = self.control;
+        let numbers = [self.count, self.events, self.tickets.last_token(), asked, given, heard, mark, transaction];
+        if numbers.into_iter().chain([self.incarnation.number()]).any(|number| number > LARGEST) {
+            return Err(NoteError::Damaged("a number in it is larger than any that there can be".to_owned()));
+        }
+        Ok(())
     }
 }
 
@@ -119,4 +134,63 @@ pub(crate) enum NoteError {
     Damaged(String),
     /// What was to be known was too much.
     TooLarge,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Time;
+    use crate::session::durability::Durability;
+    use crate::session::snapshots::Snapshots;
+    use crate::session::tickets::Tickets;
+    use crate::session::timeline::Bounds;
+    use std::time::Duration;
+
+    fn note() -> Note {
+        Note {
+            session: "ses_1".to_owned(),
+            options: SessionOptions::default(),
+            mode: Mode::default(),
+            lineage: None,
+            python: None,
+            family: FamilyNote { member: 0, shared: false, numbers: 0, claimed: true },
+            machine: Machine::new(Duration::from_secs(5), 10, Bounds::default()),
+            incarnation: Incarnation::new(false, Time::now()),
+            control: ControlNote::default(),
+            events: 7,
+            tickets: Tickets::default().note(),
+            snapshots: Snapshots::<()>::default().note(),
+            durability: Durability::new(None).note(),
+            count: 3,
+            applied: Applied::of(vec![1, 3]),
+            todo: vec![Action::Respawn],
+            later: vec![Event::Interrupt],
+            exit: None,
+            fault: None,
+            unfrozen: None,
+            no_undo: None,
+            came_back: None,
+        }
+    }
+
+    #[test]
+    fn what_is_written_down_is_read_back() {
+        let text = note().to_text();
+        let read = Note::from_text(&text).unwrap();
+        assert_eq!(read.to_text(), text);
+        assert_eq!((read.count, read.applied.numbers(), read.todo.len()), (3, &[1, 3][..], 1));
+    }
+
+    #[test]
+    fn what_cannot_be_gone_on_from_says_why() {
+        assert_eq!(Note::from_text("").unwrap_err(), NoteError::NotBegun);
+        assert_eq!(Note::from_text(r#"{"version":2,"note":{}}"#).unwrap_err(), NoteError::Version(2));
+        for damaged in ["?", "{}", r#"{"version":1,"note":{}}"#, r#"{"version":1,"note":7}"#] {
+            assert!(matches!(Note::from_text(damaged).unwrap_err(), NoteError::Damaged(_)), "{damaged}");
+        }
+        let large = Note { session: "x".repeat(MAX_NOTE), ..note() };
+        assert_eq!(Note::from_text(&large.to_text()).unwrap_err(), NoteError::TooLarge);
+        let counted = Note { count: u64::MAX, ..note() };
+        assert!(matches!(Note::from_text(&counted.to_text()).unwrap_err(), NoteError::Damaged(_)));
+    }
 }

@@ -114,6 +114,11 @@ impl Timeline {
         line.chain(self.redo.iter().map(|mark| (*mark, None)))
     }
 
+    /// The last mark and the last transaction that there were.
+    pub(crate) fn last_numbers(&self) -> (Mark, u64) {
+        (self.last, self.transactions)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.line.len() + self.redo.len()
     }

@@ -67,6 +67,13 @@ impl SourceNote {
     }
 }
 
+impl TicketsNote {
+    /// The last token that was given.
+    pub(crate) fn last_token(&self) -> Token {
+        self.next
+    }
+}
+
 /// What could not be written down of executions: those that cannot run any more, by their tokens.
 pub(crate) type Unwritten = Vec<Token>;
 
