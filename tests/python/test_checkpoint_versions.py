@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from keep.versions import CHECK, SETUP
+from serializer.versions import CHECK, SETUP
 from known_state import PYENV
 
 import pyrepl3

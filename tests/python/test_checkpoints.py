@@ -439,7 +439,7 @@ async def test_a_branch_is_saved_by_itself() -> None:
 
 
 async def test_what_saving_needs_is_loaded_once_and_unseen() -> None:
-    loaded = "import sys; '_pyrepl3.keep.context' in sys.modules"
+    loaded = "import sys; '_pyrepl3.serializer.context' in sys.modules"
     async with Session() as session:
         await session.execute("x = 1")
         await session.checkpoint()

@@ -20,7 +20,7 @@ struct Wanted {
 
 /// The Python tests that are run by themselves; the rest are the client's.
 const APART: [(&str, &[&str]); 3] = [
-    ("the codec of checkpoints", &["tests/python/keep", "tests/python/keep_context"]),
+    ("the codec of checkpoints", &["tests/python/serializer", "tests/python/serializer_context"]),
     ("hazards", &["tests/python/hazards"]),
     ("transactions", &["tests/python/transactions"]),
 ];

@@ -388,9 +388,9 @@ class _Frozen:
         if branched:
             lost += [f"process {pid} belongs to the session that this one was branched from" for pid in present.children]
             if request["random"] == "split":
-                from . import chance
+                from . import random_state
 
-                chance.split(request["index"])
+                random_state.split(request["index"])
         _mask(_SETMASK, present.mask)
         return Woken(lost)
 

@@ -8,7 +8,7 @@ import builtins
 import importlib
 import sys
 
-NEEDED = ("_pyrepl3.keep.transport", "_pyrepl3.keep.save", "_pyrepl3.keep.load", "_pyrepl3.keep.context")
+NEEDED = ("_pyrepl3.serializer.transport", "_pyrepl3.serializer.save", "_pyrepl3.serializer.load", "_pyrepl3.serializer.context")
 # For how long nothing must have been asked, in milliseconds.
 IDLE = 20
 

@@ -4,7 +4,7 @@ import fcntl
 import os
 import socket
 
-from .keep import transport
+from .serializer import transport
 
 _socket, _close = socket.socket, os.close
 # Where the restore's own descriptor is, while files are opened under the numbers that they had.
@@ -17,7 +17,7 @@ class Refused(Exception):
 
 def restore(keeping, fd):
     """The session's state becomes that of the checkpoint. Returns what came back, and what did not."""
-    from .keep import context, load
+    from .serializer import context, load
 
     namespace = keeping.namespace
     source = transport.SocketSource(_socket(fileno=_out_of_the_way(fd)))
@@ -80,7 +80,7 @@ def _wanted(one):
 
 def rescue(keeping, names, fd):
     """After an execution that failed: writes the named values to a file that the supervisor keeps."""
-    from .keep import context, save
+    from .serializer import context, save
 
     sink = transport.Sink(transport.write_to_file(fd))
     body = save.save(
@@ -97,7 +97,7 @@ def rescue(keeping, names, fd):
 
 def take_over(keeping, fd):
     """In the process that goes on with the state before: the values are there again. Returns what came, and what not."""
-    from .keep import context, load
+    from .serializer import context, load
 
     source = transport.FileSource(fd)
     _close(fd)

@@ -12,7 +12,7 @@ import socket
 from . import system
 from .codec import encode
 from .failure import message as _message
-from .keep import baseline
+from .serializer import baseline
 
 _exit, _dup2, _open, _close = os._exit, os.dup2, os.open, os.close
 _O = os.O_CLOEXEC
@@ -54,14 +54,14 @@ class Keeping:
                 self.tracker.forget()
             return
         if self.tracker is None:
-            from .keep.tracker import Tracker
+            from .serializer.tracker import Tracker
 
             self.tracker = Tracker()
         self.tracker.mark()
 
     def options(self, before=None, own=()):
         """What the worker knows of the session's state that is no variable."""
-        from .keep import situation
+        from .serializer import situation
 
         return situation.Options(
             namespace=self.namespace,
@@ -88,7 +88,7 @@ def run(keeping, present, fd, frozen_channel):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _IN_FLIGHT)
         system.set_name(b"pyrepl3-saver")
         _die_first()
-        from .keep import context, save, transport
+        from .serializer import context, save, transport
 
         sock.sendall(transport.frame({"t": "hello"}))
         request, fds = transport.Receiver(sock).frame()
@@ -135,7 +135,7 @@ def run(keeping, present, fd, frozen_channel):
 
 def _before(present):
     """What the fork of the frozen process did not keep, and what the saver changes."""
-    from .keep import context, signals
+    from .serializer import context, signals
 
     running = {which for which, value, _interval in present.inventory.timers if value}
     before = context.look_before_fork()

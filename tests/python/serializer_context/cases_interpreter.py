@@ -76,7 +76,7 @@ case("finalizer", shared="import weakref\nclass Thing: pass\ndef end(): pass",
 case("audit_hook", shared="import sys", change="sys.addaudithook(lambda *a: None)", check="",
      lost={"sys.addaudithook": "add them again"})
 case("logging",
-     shared="import logging, sys, os\nLOG = '/tmp/keep_context_%s.log' % sys.version_info[1]",
+     shared="import logging, sys, os\nLOG = '/tmp/serializer_context_%s.log' % sys.version_info[1]",
      change="""
      open(LOG, 'w').close()
      logging.basicConfig(level=logging.INFO, format='%(levelname)s-%(message)s', stream=sys.stderr)
@@ -101,5 +101,5 @@ case("logging",
      assert app.level == 0 and app.propagate and not app.handlers and not app.filters
      """)
 case("rotating_log", shared="import logging.handlers, sys, tempfile",
-     change="h = logging.handlers.RotatingFileHandler('/tmp/keep_context_rotating.log', maxBytes=77, delay=True); logging.getLogger('r').addHandler(h)",
+     change="h = logging.handlers.RotatingFileHandler('/tmp/serializer_context_rotating.log', maxBytes=77, delay=True); logging.getLogger('r').addHandler(h)",
      check="h = logging.getLogger('r').handlers[0]; assert type(h).__name__ == 'RotatingFileHandler' and h.maxBytes == 77")

@@ -4,10 +4,10 @@ Nothing that is assigned shows it, so each such place has to be known. Told apar
 that is there again after a restore, in the version that is then installed.
 """
 
-from . import told_packages, told_python
+from . import package_state, python_state
 from .situation import is_plain
 
-KNOWN = (*told_python.KNOWN, *told_packages.KNOWN)
+KNOWN = (*python_state.KNOWN, *package_state.KNOWN)
 
 
 def containers():

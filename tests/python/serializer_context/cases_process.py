@@ -5,7 +5,7 @@ from .table import case
 case("directory", shared="import os, tempfile; begin = os.getcwd()", change="os.chdir('/usr')",
      check="assert os.getcwd() == '/usr'", undone="assert os.getcwd() == begin")
 case("directory_gone", shared="import os",
-     change="os.makedirs('/tmp/keep_context_gone', exist_ok=True); os.chdir('/tmp/keep_context_gone'); os.rmdir('.' * 0 or '/tmp/keep_context_gone')",
+     change="os.makedirs('/tmp/serializer_context_gone', exist_ok=True); os.chdir('/tmp/serializer_context_gone'); os.rmdir('.' * 0 or '/tmp/serializer_context_gone')",
      check="", lost={"working directory": "deleted"})
 case("environment", shared="import os; count = dict(os.environ)",
      change="os.environ['CASE'] = 'ä'; os.environ.pop('PATH'); os.environ['ODD'] = '\\udc80'",

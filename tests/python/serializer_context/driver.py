@@ -22,11 +22,11 @@ vars(main)["__builtins__"] = __builtins__
 
 
 def load_package(path):
-    for name, directory in (("_pyrepl3", os.path.dirname(path)), ("_pyrepl3.keep", path)):
+    for name, directory in (("_pyrepl3", os.path.dirname(path)), ("_pyrepl3.serializer", path)):
         module = types.ModuleType(name)
         module.__path__ = [directory]
         sys.modules[name] = module
-    from _pyrepl3.keep import baseline, context
+    from _pyrepl3.serializer import baseline, context
 
     return baseline, context
 

@@ -51,7 +51,7 @@ f.write('!'); f.close(); assert open(PATH, encoding='utf-8').read() == 'flushed 
         "f = open(PATH, newline=''); f.read(2); g = open(PATH, newline='\\r\\n'); h = open(PATH + '2', 'w', newline='\\r\\n')",
         """
 h.write('a\\n'); h.close(); assert open(PATH + '2', 'rb').read() == b'a\\r\\n'
-from _pyrepl3.keep.open_files import describe_file
+from _pyrepl3.serializer.open_files import describe_file
 assert describe_file(f)['newline'] == '' and describe_file(g)['newline'] == '\\r\\n'
 """,
     ),

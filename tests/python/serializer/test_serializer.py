@@ -1,7 +1,7 @@
 """What the context uses: objects beside the variables, with the same definitions."""
 
 import pytest
-from _pyrepl3.keep import save
+from _pyrepl3.serializer import save
 from harness import Directory
 
 import json

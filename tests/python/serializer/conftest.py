@@ -7,4 +7,4 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import harness  # noqa: E402
 
-harness.import_keep()
+harness.import_package()

@@ -14,7 +14,7 @@ import time
 PACKAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), *[os.pardir] * 3, "crates", "worker", "py")
 
 
-def import_keep():
+def import_package():
     """Makes `_pyrepl3` importable without the engine: its modules are files here."""
     import types
 
@@ -122,7 +122,7 @@ class Digests:
 
 def digests(path, number, namespace, sources):
     """Saves in a fork, and writes for each name the digests of its group."""
-    from _pyrepl3.keep import save
+    from _pyrepl3.serializer import save
 
     child = os.fork()
     if not child:
@@ -149,8 +149,8 @@ def main(mode, path):
     namespace = vars(module)
     namespace["__builtins__"] = __import__("builtins")
     sources = Sources()
-    import_keep()
-    from _pyrepl3.keep import load, save
+    import_package()
+    from _pyrepl3.serializer import load, save
 
     result = {}
     directory = Directory(path)

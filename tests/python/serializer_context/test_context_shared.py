@@ -32,7 +32,7 @@ def test_roots(python: str) -> None:
     """What stands in place of standard output is offered to the codec, and taken back from it."""
     code = """
 import io, sys
-from _pyrepl3.keep import context, baseline
+from _pyrepl3.serializer import context, baseline
 began = baseline.take().session_started()
 sys.stdout = capture = io.StringIO(); print("x", end="")
 roots = context.shared_roots(began)
@@ -56,7 +56,7 @@ def test_figures_are_offered() -> None:
 class Keeper:
     def begin(self, kind): pass
 import matplotlib.pyplot as plt
-from _pyrepl3.keep import context, baseline
+from _pyrepl3.serializer import context, baseline
 began = baseline.take().session_started()
 figure = plt.figure(4)
 (number, root), = context.shared_roots(began)["<figures>"]
@@ -73,7 +73,7 @@ def test_originals(python: str) -> None:
     """What a patch replaced is told by where it was, since pickle does not find it there any more."""
     code = """
 import json
-from _pyrepl3.keep import context, baseline
+from _pyrepl3.serializer import context, baseline
 began = baseline.take().session_started()
 original, json.dumps = json.dumps, print
 assert context.originals(began) == {id(original): ("json", "dumps")}
