@@ -72,7 +72,7 @@ modules! {
     "_pyrepl3.serializer.variables" => "serializer/variables.py",
     "_pyrepl3.serializer.verify" => "serializer/verify.py",
     "_pyrepl3.serializer.words" => "serializer/words.py",
-    "_pyrepl3.serializerer" => "keeper.py",
+    "_pyrepl3.keeper" => "keeper.py",
     "_pyrepl3.later" => "later.py",
     "_pyrepl3.launcher" => "launcher.py",
     "_pyrepl3.libraries" => "libraries.py",

@@ -230,20 +230,21 @@ impl FrameWriter {
         self.written < self.rest.len()
     }
 
-    /// Sends what waits, as far as the socket takes it.
+    /// Sends what waits, as far as the socket takes it. Where the socket is broken, nothing waits any more.
     pub(crate) fn flush(&mut self, stream: &UnixStream) -> io::Result<()> {
-        while self.is_waiting() {
+        let mut flushed = Ok(());
+        while flushed.is_ok() && self.is_waiting() {
             match self.write_some(stream) {
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
+                Err(error) => flushed = Err(error),
             }
         }
         self.written = 0;
         self.fds.clear();
         self.rest.clear();
         self.rest.shrink_to(RESTING);
-        Ok(())
+        flushed
     }
 
     /// Writes as far as the next descriptors, which go with the first byte of their frame.

@@ -204,8 +204,9 @@ impl InitLink {
     }
 
     pub(crate) fn flush(&mut self) {
-        if self.writer.flush(&self.control).is_err() {
-            self.gone = true;
+        if let Err(error) = self.writer.flush(&self.control) {
+            // It may have said something before it closed: who reads that sees the end, too.
+            tracing::debug!(%error, "session init has closed its channel");
         }
         self.note_stall();
     }
@@ -245,5 +246,27 @@ impl InitLink {
         if let Some(process) = &self.process {
             process.kill();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream as Blocking;
+
+    /// Else it would wait for its end until its patience is over, and kill a session init that others have, too.
+    #[tokio::test]
+    async fn what_it_said_before_it_closed_is_heard_also_where_it_cannot_be_told_anything_any_more() {
+        let (mut link, theirs) = InitLink::new().unwrap();
+        let mut theirs = Blocking::from(theirs);
+        theirs.write_all(&pyrepl3_protocol::frame::encode(br#"{"t":"ended"}"#).unwrap()).unwrap();
+        drop(theirs);
+        assert!(link.note("x").is_err());
+        link.flush();
+        assert!(!link.is_waiting() && link.deadline().is_none());
+        link.readable().await;
+        assert!(matches!(link.next(), Some((InitEvent::Ended {}, _))));
+        assert!(link.next().is_none() && link.gone);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::state::SessionTask;
 use crate::session::failures::closed;
-use crate::session::life::{Action, Event};
+use crate::session::life::{Action, Event, Phase};
 use crate::session::linger::Released;
 use crate::session::note::{ControlNote, FamilyNote, Note};
 use pyrepl3_protocol::{Code, Failure};
@@ -14,7 +14,9 @@ impl SessionTask {
     #[must_use]
     pub(super) fn write_down(&mut self) -> bool {
         let last = self.log().bounds().1;
-        let Some(lingering) = &mut self.lingering else { return true };
+        // When nothing of it is left there is nothing to go on with.
+        let is_over = self.machine.phase() == Phase::Closed;
+        let Some(lingering) = self.lingering.as_mut().filter(|_| !is_over) else { return true };
         if !lingering.may_act() {
             return false;
         }
