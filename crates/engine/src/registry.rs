@@ -3,7 +3,6 @@
 use crate::session::{Command, Mailbox};
 use pyrepl3_protocol::{Code, Failure};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -38,7 +37,6 @@ pub(crate) struct Registry {
     limit: usize,
     /// Descriptors that this process may have.
     descriptors: usize,
-    branches: AtomicU32,
 }
 
 impl Registry {
@@ -49,27 +47,11 @@ impl Registry {
             fewer: Notify::new(),
             limit,
             descriptors: descriptors.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX),
-            branches: AtomicU32::new(0),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A number for a branch, from 1: unique among those that there may be at once.
-    pub(crate) fn branch_number(&self) -> u32 {
-        self.branches.fetch_add(1, Ordering::Relaxed) % (1 << 18) + 1
-    }
-
-    /// How many of them were given out.
-    pub(crate) fn branch_numbers(&self) -> u32 {
-        self.branches.load(Ordering::Relaxed)
-    }
-
-    /// So many were given out by the engine that had a session before.
-    pub(crate) fn skip_branch_numbers(&self, given: u32) {
-        self.branches.fetch_max(given, Ordering::Relaxed);
     }
 
     /// # Errors

@@ -48,6 +48,26 @@ async fn who_goes_on_writing_on_a_dead_workers_channel_keeps_nobody() {
     engine.shutdown().await;
 }
 
+/// What is left of the first is swept by the process that forked it; a pool's template is a child of that, too.
+#[tokio::test]
+async fn code_that_kills_its_session_init_ends_no_session_of_a_pool() {
+    use pyrepl3_engine::PoolOptions;
+    let engine = engine();
+    let pool = engine.pool(PoolOptions::default()).await.unwrap();
+    let lent = pool.acquire(None).await.unwrap();
+    run(&lent, "x = 1").await.ok();
+    let hostile = engine.start(Default::default()).await.unwrap();
+    let killed = hostile.execute("import os\nos.kill(os.getppid(), 9)\nimport time; time.sleep(60)").unwrap();
+    assert!(tokio::time::timeout(LIMIT, killed.result()).await.expect("it ends").is_err());
+    tokio::time::timeout(LIMIT, hostile.shutdown()).await.expect("it is gone");
+    // The sweep begins when the end was told.
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(run(&lent, "x").await.value(), "1");
+    }
+    engine.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_session_init_that_is_stopped_holds_up_nobody() {
     let engine = engine();

@@ -12,12 +12,15 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
 use crate::rights::{FILE_MODE, make_directories, own};
 
 const LEASE: &str = "lease";
+/// For how long others may look at it, one after the other.
+const LOOKS: Duration = Duration::from_millis(200);
 /// The name of session init's socket in the directory.
 pub const INIT_SOCKET: &str = "init.sock";
 
@@ -100,18 +103,24 @@ impl Lease {
         taken
     }
 
+    /// Whether nobody has the session. Somebody may have it a moment later.
+    ///
+    /// # Errors
+    /// As [`Lease::take_over`], but for `WouldBlock`.
+    pub fn is_free(data: &Path, session: &str) -> io::Result<bool> {
+        let file = open(&session_directory(data, session)?.join(LEASE), false)?;
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(true),
+            Err(error) if error == rustix::io::Errno::WOULDBLOCK => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn open(directory: &Path, create: bool) -> io::Result<Lease> {
         let path = directory.join(LEASE);
         loop {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(create)
-                .truncate(false)
-                .mode(FILE_MODE)
-                .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-                .open(&path)?;
-            flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+            let file = open(&path, create)?;
+            lock(&file)?;
             if !is_at(&file, &path)? {
                 // Whoever had it has deleted it meanwhile.
                 continue;
@@ -159,6 +168,25 @@ impl Lease {
         match fs::remove_dir(&self.directory) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
             _ => Ok(()),
+        }
+    }
+}
+
+fn open(path: &Path, create: bool) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(create).truncate(false).mode(FILE_MODE).custom_flags(flags).open(path)
+}
+
+/// Takes the lock. Who only looks whether it is free has it for a moment.
+fn lock(file: &File) -> io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(error) if error == rustix::io::Errno::WOULDBLOCK && begun.elapsed() < LOOKS => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            locked => return Ok(locked?),
         }
     }
 }

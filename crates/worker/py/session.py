@@ -370,6 +370,8 @@ class Init:
             raise Refused("this family does not outlive its supervisor")
         if len(fds) != (2 if linger is None else 3):
             raise Refused("it takes a channel and a process, and a listening socket where it is to linger")
+        if any(one.number == number for one in self.members):
+            raise Refused("another branch of the family has this number")
         keeper = None if linger is None else self.adoption.keeper(fds.pop(), linger)
         pidfd, channel = fds.pop(), fds.pop()
         (pid,) = system.take_pids([pidfd])

@@ -155,8 +155,7 @@ def serve(link):
         if pid == 0:
             link.leave()
             template(request["code"], fds)
-        if op == "session":
-            inits.add(pid)
+        inits.add(pid)
         for fd in fds:
             os.close(fd)
 
@@ -200,7 +199,7 @@ def refuse(fds, why):
 
 
 def sweep(inits):
-    """Kills the children that are no session inits: orphans of a session whose init was killed.
+    """Kills the children that are neither session inits nor templates: orphans of a session whose init was killed.
 
     Who loses its parent while this looks is below nobody for a moment; a list of children is only whole when none of
     them ends meanwhile; and an init that was killed has its children until it is gone: so there must be none of all

@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::session::Origin;
 use pyrepl3_protocol::worker::InitEvent;
 use pyrepl3_protocol::{Code, Failure};
-use pyrepl3_store::{INIT_SOCKET, Lease};
+use pyrepl3_store::{INIT_SOCKET, Lease, session_directory};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::Duration;
@@ -103,7 +103,6 @@ async fn begin(
     }
     let (mailbox, inbox) = Mailbox::new(shared.clone());
     origin.registry.insert(&mailbox)?;
-    origin.registry.skip_branch_numbers(note.family.numbers);
     let (registry, id, claimed) = (origin.registry.clone(), note.session.clone(), note.family.claimed);
     shared.warn(
         "The supervisor of this session has ended, and another one goes on. Messages that it had read and nobody had \
@@ -128,17 +127,35 @@ async fn begin(
 
 /// Whether a session is there that nobody has. What is left of one that has ended is removed.
 pub(crate) async fn is_orphan(data: &Path, id: &str) -> bool {
+    let (place, session) = (data.to_owned(), id.to_owned());
+    let looked =
+        tokio::task::spawn_blocking(move || (Lease::is_free(&place, &session), session_directory(&place, &session)));
+    let Ok((Ok(is_free), Ok(directory))) = looked.await else {
+        // One without a lease was left empty: that removes it.
+        _ = take_lease(data.to_owned(), id.to_owned()).await;
+        return false;
+    };
+    if !is_free {
+        return false;
+    }
+    if !is_refused(&connect(&directory).await) {
+        return true;
+    }
     match take_lease(data.to_owned(), id.to_owned()).await {
         Ok(lease) => !remove_if_ended(lease).await,
         Err(_) => false,
     }
 }
 
+/// Whether nobody listens any more.
+fn is_refused(connected: &io::Result<InitLink>) -> bool {
+    let nobody = |error: &io::Error| matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound);
+    connected.as_ref().is_err_and(nobody)
+}
+
 /// Removes what is left of a session where nobody listens any more. Whether that is so.
 async fn remove_if_ended(lease: Lease) -> bool {
-    let connected = connect(lease.directory()).await;
-    let nobody = |error: &io::Error| matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound);
-    let has_ended = connected.is_err_and(|error| nobody(&error));
+    let has_ended = is_refused(&connect(lease.directory()).await);
     if has_ended {
         remove(lease).await;
     }

@@ -1,6 +1,7 @@
 //! What a session has that outlives its supervisor: its lease, where its init listens, and what the next supervisor is to
 //! know. docs/design/adoption.md says how it goes from one to the next.
 
+use super::life::Token;
 use crate::clock::Time;
 use crate::process::listen;
 use pyrepl3_protocol::worker;
@@ -50,6 +51,8 @@ pub(crate) struct Lingering {
     pub(crate) unanswered: Option<(u64, Vec<u64>)>,
     /// Prompts whose answers wait for the worker to fetch a channel.
     pub(crate) answered: Vec<u64>,
+    /// Executions whose code was too much to be written down.
+    pub(crate) unwritten: Vec<Token>,
     /// The channel that a frozen process may have got that may have been woken.
     pub(crate) held: Option<OwnedFd>,
     /// Held where others share the session init, who may not be known here.
@@ -97,6 +100,7 @@ impl Lingering {
             renewal: None,
             unanswered: None,
             answered: Vec::new(),
+            unwritten: Vec::new(),
             held: None,
             family: None,
         }

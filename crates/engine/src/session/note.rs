@@ -54,8 +54,6 @@ pub(crate) struct FamilyNote {
     pub(crate) member: u32,
     /// Whether others share its session init.
     pub(crate) shared: bool,
-    /// Numbers of branches that were given out.
-    pub(crate) numbers: u32,
     /// Whether it is anybody's.
     pub(crate) claimed: bool,
 }
@@ -153,7 +151,7 @@ mod tests {
             mode: Mode::default(),
             lineage: None,
             python: None,
-            family: FamilyNote { member: 0, shared: false, numbers: 0, claimed: true },
+            family: FamilyNote { member: 0, shared: false, claimed: true },
             machine: Machine::new(Duration::from_secs(5), 10, Bounds::default()),
             incarnation: Incarnation::new(false, Time::now()),
             control: ControlNote::default(),

@@ -125,7 +125,12 @@ pub(crate) async fn start(
         init.keep_worker(&worker).map_err(os)?;
     }
     let linger = lingering.as_ref().map(Lingering::terms).zip(listener);
-    server.session(Cell::None, init_fd, fds, linger).await.map_err(os)?;
+    if let Err(error) = server.session(Cell::None, init_fd, fds, linger).await {
+        if let Some(lingering) = lingering {
+            _ = tokio::task::spawn_blocking(move || lingering.end()).await;
+        }
+        return Err(os(error));
+    }
     let (attachment, task, is_ready) = assemble(id, setup, origin, None, init, worker, lingering)?;
     let session = Session::new(attachment);
     // Who goes away before it is ready has started none, also where it would live on without a client.

@@ -79,6 +79,13 @@ impl<'a> Life<'a> {
         tokio::time::sleep(Duration::from_micros(self.chance.below(15_000))).await;
         let next = Supervisor::new(self.data);
         std::mem::replace(&mut self.supervisor, next).kill().await;
+        // Those that take over may die while they do.
+        for _ in 0..self.chance.below(4).saturating_sub(1) {
+            self.supervisor.tell(json!({"do": "adopt", "id": self.id})).await;
+            tokio::time::sleep(Duration::from_micros(4_000 + self.chance.below(30_000))).await;
+            let next = Supervisor::new(self.data);
+            std::mem::replace(&mut self.supervisor, next).kill().await;
+        }
         let taken = self.supervisor.ask(json!({"do": "adopt", "id": self.id})).await;
         assert_eq!(taken["session"], json!(self.id), "{taken}");
     }

@@ -313,6 +313,66 @@ async fn branches_that_were_being_made_are_ended_and_those_that_were_made_live()
     }
 }
 
+/// What is too much to be written down is named, and neither run as something else nor taken for done.
+#[tokio::test]
+async fn code_that_did_not_arrive_and_was_too_much_to_keep_is_not_run() {
+    let data = data();
+    let (mut first, id) = started(data.path(), json!({})).await;
+    let told = first.ask(json!({"do": "value", "code": "import os; x = 'old'; os.getpid()"})).await;
+    let worker = told["value"].as_str().unwrap().to_owned();
+    let signal = |name: &str| {
+        let sent = std::process::Command::new("kill").args([name, &worker]).status().unwrap();
+        assert!(sent.success());
+    };
+    // Its request is larger than the channel, so that it does not arrive whole.
+    signal("-STOP");
+    let code = format!("x = 'new'\n#{}", "y".repeat(600_000));
+    first.tell(json!({"do": "execute", "id": "exe_large", "code": code, "key": "k"})).await;
+    first.ask(json!({"do": "status"})).await;
+    first.kill().await;
+    signal("-CONT");
+
+    let (engine, session) = taken_over(data.path(), &id).await;
+    let mut events = session.follow(Some(session.event_numbers().0 - 1)).unwrap();
+    let of_it = |message: &Message| matches!(message, Message::Warning(warning) if warning.text.contains("exe_large"));
+    event(&mut events, of_it).await;
+    let end = event(&mut events, |message| message.execution_id() == Some("exe_large")).await;
+    let Message::ErrorMessage(error) = end else { panic!("{end:?}") };
+    assert_eq!(error.ename, "Cancelled");
+    assert_eq!(run(&session, "x").await.repr(), "'old'");
+    // A retry with its key runs.
+    let again = ExecuteRequest::from(code.as_str()).with_idempotency_key("k");
+    assert!(!session.execute(again).unwrap().result().await.unwrap().replayed);
+    assert_eq!(run(&session, "x").await.repr(), "'new'");
+    let pid = pid(&session).await;
+    closed(engine, data.path(), pid).await;
+}
+
+/// Each of two engines has one session of a family, and makes branches of it: the end of one ends no other.
+#[tokio::test]
+async fn branches_of_one_family_that_two_engines_have_do_not_end_each_other() {
+    let data = data();
+    let (mut first, id) = started(data.path(), json!({})).await;
+    let made = first.ask(json!({"do": "branch", "count": 1})).await;
+    let branch_id = made["branches"][0].as_str().unwrap_or_else(|| panic!("{made}")).to_owned();
+    first.kill().await;
+    let (one, parent) = taken_over(data.path(), &id).await;
+    let (two, branch) = taken_over(data.path(), &branch_id).await;
+    let mut of_one = parent.branch(3, Default::default()).await.unwrap();
+    let mut of_two = branch.branch(3, Default::default()).await.unwrap();
+    for session in of_one.iter().chain(&of_two) {
+        run(session, "y = 5").await.ok();
+    }
+    of_one.remove(0).shutdown().await;
+    of_two.remove(0).shutdown().await;
+    for session in of_one.iter().chain(&of_two) {
+        assert_eq!(run(session, "y").await.repr(), "5");
+    }
+    let pid = pid(&parent).await;
+    two.shutdown().await;
+    closed(one, data.path(), pid).await;
+}
+
 #[tokio::test]
 async fn supervisors_die_at_any_moment() {
     let (lives, steps) = any_moment::lives();

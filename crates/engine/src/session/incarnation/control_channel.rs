@@ -58,6 +58,8 @@ struct Continuity {
     peeked: usize,
     /// Bytes of a large frame that are still to be read; after its end 0, until it is acknowledged.
     large: Option<usize>,
+    /// Whether that frame was taken: the next byte begins another.
+    taken: bool,
     renewal: Renewal,
     /// What was asked since the channel was half-closed: JSON, mark, descriptors.
     held_back: Vec<(Vec<u8>, Option<u64>, Vec<OwnedFd>)>,
@@ -102,6 +104,15 @@ impl ControlChannel {
         rustix::net::shutdown(&stream, rustix::net::Shutdown::Write)?;
         let renewal = if large { Renewal::Discarded } else { Renewal::LastWords };
         Ok(ControlChannel::on(stream, seq, Some(Continuity { asked, renewal, ..Continuity::default() })))
+    }
+
+    /// The place of a channel that the worker has fetched and that has not come yet. The one before is read.
+    pub(crate) fn none_yet(asked: u64, seq: u64) -> io::Result<ControlChannel> {
+        let (ours, _) = connected_pair()?;
+        let renewal = Renewal::LastWords;
+        let mut none = ControlChannel::on(ours, seq, Some(Continuity { asked, renewal, ..Continuity::default() }));
+        none.closed = true;
+        Ok(none)
     }
 
     /// Another process is the worker from now on. Returns its end of the new channel.
@@ -158,9 +169,9 @@ impl ControlChannel {
         self.seq = self.seq.max(seq);
     }
 
-    /// Whether a large frame has begun to be read, and is not acknowledged.
+    /// Whether a large frame has begun to be read, and was not taken.
     pub(crate) fn is_in_pieces(&self) -> bool {
-        self.continuity.as_ref().is_some_and(|continuity| continuity.large.is_some())
+        self.continuity.as_ref().is_some_and(|continuity| continuity.large.is_some() && !continuity.taken)
     }
 
     /// Whether this is the channel of a supervisor that is gone.
@@ -294,7 +305,7 @@ impl ControlChannel {
         let Some(continuity) = &mut self.continuity else { return Ok(Read::Nothing) };
         match size(&self.buffer[..count]) {
             Some(size) if size > LARGE_FRAME => {
-                continuity.large = Some(HEAD + size);
+                (continuity.large, continuity.taken) = (Some(HEAD + size), false);
                 Ok(Read::Large)
             }
             Some(size) if count >= HEAD + size => {
@@ -325,6 +336,9 @@ impl ControlChannel {
                 return Err(format!("frame {seq} came where frame {} was due", self.seq + 1));
             }
             self.seq = seq;
+            if let Some(continuity) = &mut self.continuity {
+                continuity.taken = true;
+            }
             return Ok(Some(event));
         }
     }
@@ -405,9 +419,8 @@ mod tests {
         }
         assert!(channel.is_in_pieces());
         assert_eq!(next(&mut channel).await, Some(3));
-        assert!(channel.is_in_pieces(), "it is not written down yet");
+        assert!(!channel.is_in_pieces(), "what comes next begins with a whole frame");
         channel.written_down().unwrap();
-        assert!(!channel.is_in_pieces());
         let mut worker = writing.join().unwrap();
         let mut told = [0; 64];
         let count = io::Read::read(&mut worker, &mut told).unwrap();

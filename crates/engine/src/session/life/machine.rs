@@ -214,6 +214,7 @@ impl Machine {
             Event::Failed => self.close(&mut actions),
             Event::Ended { token, said } => self.ended(token, said, now, &mut actions),
             Event::Unmarked { token } => self.unmarked(token, &mut actions),
+            Event::Undelivered { token } => self.undelivered(token, now, &mut actions),
             Event::Split { token } => self.split(token, now, &mut actions),
             Event::Exited => self.exited(&mut actions),
             Event::Violation => self.violation(&mut actions),

@@ -204,6 +204,21 @@ impl Machine {
         }
     }
 
+    /// The worker never got what it was to do: it did not happen.
+    pub(super) fn undelivered(&mut self, token: Token, now: Time, actions: &mut Vec<Action>) {
+        let fits = self.current.take_if(|current| current.task.token == token && !current.splitting);
+        let Some(current) = fits else { return };
+        if let Some(mark) = current.mark {
+            if current.began {
+                drop_marks(self.timeline.commit(), actions);
+            }
+            self.timeline.forget(mark);
+            actions.push(Action::Drop(vec![mark]));
+        }
+        actions.push(Action::End(token, Verdict::Cancelled, State::Kept));
+        self.turn(now, actions);
+    }
+
     /// There is no snapshot, so what needed it does not happen.
     fn unfrozen(&mut self, current: &Current, actions: &mut Vec<Action>) {
         if let Some(mark) = current.mark {

@@ -92,6 +92,8 @@ pub(crate) enum Event {
     Ended { token: Token, said: Said },
     /// The mark of the task that runs could not be made, and the task runs without it.
     Unmarked { token: Token },
+    /// What the worker was to do did not arrive, and will not be sent again.
+    Undelivered { token: Token },
     /// The branches have been made, or could not be.
     Split { token: Token },
     /// The worker's process ended; all that it said was told before.

@@ -145,7 +145,7 @@ async fn make(
     let mut workers = Vec::new();
     for index in 0..count {
         let (worker, fds) = WorkerLink::unasked(None, seed.origin.linger.is_some()).map_err(|error| os(&error))?;
-        let member = seed.origin.registry.branch_number();
+        let member = branch_number();
         ask(&splitter, FrozenRequest::Branch { index, random, member }, fds).await?;
         workers.push((worker, member));
     }
@@ -170,6 +170,14 @@ async fn make(
         made.push(branch);
     }
     Ok(made)
+}
+
+/// A number for a branch, by which session init tells its processes from others of the family: from 1, and of 18 bits. It is drawn,
+/// as other engines may have other sessions of the family, and nobody knows theirs; session init refuses one that is there.
+fn branch_number() -> u32 {
+    let hash = blake3::hash(id::new(IdKind::Session).as_bytes());
+    let drawn = hash.as_bytes().first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    drawn % (1 << 18) + 1
 }
 
 async fn ask(splitter: &Frozen, request: FrozenRequest, fds: WorkerFds) -> Result<(), Failure> {

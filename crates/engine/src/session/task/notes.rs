@@ -81,7 +81,6 @@ impl SessionTask {
             family: FamilyNote {
                 member: lingering.member,
                 shared: Arc::strong_count(&self.context.origin.family) > 1,
-                numbers: self.context.origin.registry.branch_numbers(),
                 claimed: lingering.claimed,
             },
             machine: self.machine.clone(),

@@ -10,7 +10,7 @@ use crate::session::durability::{Durability, Recovery};
 use crate::session::incarnation::{
     CONTROL, CONTROL_BEFORE, ControlChannel, InitLink, STDERR, STDOUT, Seen, WorkerLink,
 };
-use crate::session::life::{Action, Event, Phase, Said, TaskKind};
+use crate::session::life::{Action, Event, Phase, TaskKind, Token};
 use crate::session::linger::Lingering;
 use crate::session::mailbox::Command;
 use crate::session::note::Note;
@@ -52,6 +52,12 @@ impl SessionTask {
         lingering: Lingering,
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> io::Result<SessionTask> {
+        // The worker may have fetched this channel already, for a supervisor that did not come to use it: then what it said
+        // on the one before may still be read, and this one is as it should be.
+        let number = note.incarnation.number();
+        let is_fresh = |(event, _): &(InitEvent, Vec<OwnedFd>)| matches!(event, InitEvent::Channel(FreshChannel { worker: Some(worker), .. }) if *worker == number);
+        let fetched = inventory.events.iter().any(is_fresh);
+        let before = inventory.held.remove(CONTROL_BEFORE).filter(|_| fetched).map(|(fd, _)| fd);
         let mut held = |name: &str| {
             let missing = || io::Error::other(format!("session init does not have its {name}"));
             inventory.held.remove(name).map(|(fd, _)| fd).ok_or_else(missing)
@@ -67,14 +73,16 @@ impl SessionTask {
         let (worker_control, unclear_control) = if unclear {
             // If the process was woken it is that one's, and it asks for another once this one ends.
             rustix::net::shutdown(&control, rustix::net::Shutdown::Write)?;
-            let (mut none, _) = ControlChannel::new(true)?;
-            none.closed = true;
-            (none, Some(control))
+            (ControlChannel::none_yet(0, 0)?, Some(control))
         } else {
             let at = &note.control;
             // What was about to be asked may have been.
             let asked = at.asked.max(at.given);
-            let mut control = ControlChannel::taken_over(control, asked, at.heard, at.large)?;
+            let mut control = match before {
+                Some(before) => ControlChannel::taken_over(before, asked, at.heard, at.large)?,
+                None if fetched => ControlChannel::none_yet(asked, at.heard)?,
+                None => ControlChannel::taken_over(control, asked, at.heard, at.large)?,
+            };
             control.hold_back(at.answers.clone());
             (control, None)
         };
@@ -113,15 +121,12 @@ impl SessionTask {
         let waits = self.machine.taken_over();
         let (tickets, unwritten) = Tickets::recall(note.tickets);
         self.tickets = tickets;
-        for token in unwritten.into_iter().filter(|token| waits.contains(token)) {
-            if let Some(execution) = self.tickets.execution(token) {
-                let text = format!(
-                    "The execution {} was not run: its code was too much to be kept when the supervisor died",
-                    execution.id
-                );
-                self.warn_session(text);
-            }
-            self.later.push_back(Event::Cancel(token));
+        for token in unwritten.iter().filter(|token| waits.contains(token)) {
+            self.warn_of_lost_code(*token);
+            self.later.push_back(Event::Cancel(*token));
+        }
+        if let Some(lingering) = &mut self.lingering {
+            lingering.unwritten = unwritten;
         }
         for number in self.snapshots.recall(&note.snapshots) {
             self.await_taken_over(number);
@@ -147,8 +152,21 @@ impl SessionTask {
         self.later.extend(saved.into_iter().filter(|mark| Some(*mark) != current).map(Event::Release));
     }
 
+    fn warn_of_lost_code(&self, token: Token) {
+        if let Some(execution) = self.tickets.execution(token) {
+            self.warn_session(format!(
+                "The execution {} was not run: its code was too much to be kept when the supervisor died",
+                execution.id
+            ));
+        }
+    }
+
     fn recall_revert(&mut self, plan: RevertPlan, reverting: Reverting) {
         let mark = plan.mark;
+        // They may have been told to leave: nothing waits for them.
+        for gone in &plan.discard {
+            self.snapshots.remove(*gone);
+        }
         if self.lingering.as_ref().is_some_and(|lingering| lingering.held.is_some()) {
             // It begins again, unless the process turns out to be awake.
             self.incarnation.undo_wake();
@@ -328,11 +346,15 @@ impl SessionTask {
             && is_lost
             && self.incarnation.is_up()
         {
-            match kind {
-                TaskKind::Execute => self.transmit(token, mark),
-                // Who asked for it is gone: it does not happen.
-                TaskKind::Query => self.feed(Event::Ended { token, said: Said::Reply }),
-                _ => self.feed(Event::Ended { token, said: Said::Unfrozen }),
+            let is_known = self.lingering.as_ref().is_none_or(|lingering| !lingering.unwritten.contains(&token));
+            if kind == TaskKind::Execute && is_known {
+                self.transmit(token, mark);
+            } else {
+                // Who asked for it is gone, or its code is: it does not happen.
+                let count = self.tickets.execution(token).map_or(0, |execution| execution.count);
+                self.applied.take_back(count);
+                self.warn_of_lost_code(token);
+                self.feed(Event::Undelivered { token });
             }
         }
         if let Some(lingering) = &mut self.lingering {
