@@ -136,6 +136,12 @@ impl Lingering {
         news
     }
 
+    /// It could not be: the same text is news again.
+    pub(crate) fn was_not_written(&mut self) {
+        self.noted.clear();
+        self.changed = true;
+    }
+
     /// The session has ended. Removes files.
     pub(crate) fn end(self) {
         let directory = self.lease.directory().to_owned();

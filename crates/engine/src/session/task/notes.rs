@@ -26,7 +26,10 @@ impl SessionTask {
         if self.lingering.as_mut().is_some_and(|lingering| lingering.is_news(&text))
             && let Err(error) = self.init.note(&text)
         {
-            // It does not read. It is resumed, and has a limit for it.
+            // It does not read. It is resumed, and has a limit for it; until then this is tried again.
+            if let Some(lingering) = &mut self.lingering {
+                lingering.was_not_written();
+            }
             tracing::warn!(session = self.id(), %error, "a session's state could not be written down");
         }
         true
@@ -131,7 +134,9 @@ impl SessionTask {
     pub(super) fn why_released(&self) -> Option<Failure> {
         let why = match self.lingering.as_ref()?.released? {
             Released::HandedOver => "this supervisor has left it to another one",
-            Released::Superseded => "another supervisor has taken it over",
+            Released::Superseded => {
+                "another supervisor has taken it over, or its session init was left in the middle of a request for too long"
+            }
         };
         let how = "ask the supervisor that has it now";
         Some(Failure::new(Code::SessionClosed, closed(self.id()).what, why, how))
