@@ -313,6 +313,73 @@ async fn branches_that_were_being_made_are_ended_and_those_that_were_made_live()
     }
 }
 
+/// Values whose own code is slow to be saved and to be loaded.
+const SLOW: &str = "import time
+class Slow:
+    def __init__(self, name): self.name = name
+    def __reduce__(self): time.sleep(0.3); return (load, (self.name,))
+def load(name):
+    time.sleep(0.3)
+    return Slow(name)
+x = [Slow(name) for name in 'abc']
+state = 'first'";
+
+#[tokio::test]
+async fn a_checkpoint_or_a_restore_that_was_under_way_did_not_happen() {
+    let data = data();
+    let (mut first, id) = started(data.path(), json!({})).await;
+    first.ask(json!({"do": "value", "code": SLOW})).await;
+    let saved = first.ask(json!({"do": "checkpoint"})).await["answer"]["checkpoint_id"].clone();
+    assert!(saved.is_string());
+    first.ask(json!({"do": "value", "code": "state = 'second'"})).await;
+    first.tell(json!({"do": "checkpoint"})).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    first.kill().await;
+
+    let mut second = Supervisor::new(data.path());
+    assert_eq!(second.ask(json!({"do": "adopt", "id": id})).await["session"], json!(id));
+    assert_eq!(second.ask(json!({"do": "value", "code": "state"})).await["value"], "'second'");
+    second.tell(json!({"do": "restore", "id": saved})).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    second.kill().await;
+
+    let (engine, session) = taken_over(data.path(), &id).await;
+    assert_eq!(engine.checkpoints().await.unwrap().len(), 1, "of the second nothing is there");
+    assert_eq!(run(&session, "state, [one.name for one in x]").await.repr(), "('second', ['a', 'b', 'c'])");
+    assert!(session.snapshots().await.unwrap().is_empty(), "nothing is kept for what did not happen");
+    // Both can be asked for again.
+    let restored = session.restore(saved.as_str().unwrap(), false).await.unwrap();
+    assert!(restored.lost.is_empty(), "{restored:?}");
+    assert_eq!(run(&session, "state").await.repr(), "'first'");
+    session.checkpoint(None).await.unwrap();
+    let pid = pid(&session).await;
+    closed(engine, data.path(), pid).await;
+}
+
+#[tokio::test]
+async fn a_savepoint_and_a_step_of_undo_are_there_in_a_data_directory_with_a_long_name() {
+    let folder = data();
+    let data = folder.path().join("long".repeat(40)).join("name".repeat(40));
+    let (mut first, id) = started(&data, json!({"undo": 3})).await;
+    first.ask(json!({"do": "begin"})).await;
+    first.ask(json!({"do": "value", "code": "x = 1"})).await;
+    let savepoint = first.ask(json!({"do": "savepoint"})).await["answer"]["snapshot_id"].clone();
+    first.ask(json!({"do": "value", "code": "x = 2"})).await;
+    first.ask(json!({"do": "value", "code": "x = 3"})).await;
+    first.ask(json!({"do": "undo"})).await;
+    first.kill().await;
+
+    let (engine, session) = taken_over(&data, &id).await;
+    assert_eq!(run(&session, "1").await.repr(), "1");
+    let redone = session.undo().await.unwrap();
+    assert!(redone.exact);
+    session.rollback_to(savepoint.as_str().unwrap(), None).await.unwrap();
+    assert_eq!(run(&session, "x").await.repr(), "1");
+    session.commit(None).await.unwrap();
+    let pid = pid(&session).await;
+    closed(engine, &data, pid).await;
+}
+
 /// What is too much to be written down is named, and neither run as something else nor taken for done.
 #[tokio::test]
 async fn code_that_did_not_arrive_and_was_too_much_to_keep_is_not_run() {

@@ -187,6 +187,9 @@ async fn perform(engine: &Engine, had: &mut Option<Session>, request: &Value) ->
         "redo" => answer(session.redo().await),
         "snapshot" => answer(session.snapshot(text("name").as_deref()).await),
         "rollback_to" => answer(session.rollback_to(&text("id").unwrap(), None).await),
+        "savepoint" => answer(session.savepoint(None).await),
+        "checkpoint" => answer(session.checkpoint(None).await),
+        "restore" => answer(session.restore(&text("id").unwrap(), false).await),
         "status" => answer(session.status().await),
         "variables" => answer(session.variables().await),
         "branch" => {
