@@ -26,6 +26,12 @@ enum Happens {
     Job,
     Wait(u64),
     MakeRoom,
+    /// A checkpoint of a mark begins to be made, or is made.
+    Hold(u8, bool),
+    /// What the worker was to do did not arrive.
+    Undelivered,
+    /// Another supervisor has the session.
+    TakenOver,
     Close(bool),
 }
 
@@ -58,6 +64,9 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => any::<u8>().prop_map(Happens::Dies),
         6 => Just(Happens::Job),
         3 => (0u64..30).prop_map(Happens::Wait),
+        2 => (any::<u8>(), any::<bool>()).prop_map(|(which, holds)| Happens::Hold(which, holds)),
+        1 => Just(Happens::Undelivered),
+        1 => Just(Happens::TakenOver),
         1 => Just(Happens::MakeRoom),
         1 => any::<bool>().prop_map(Happens::Close),
     ]
@@ -234,6 +243,27 @@ impl World {
                 self.feed(Event::Timer)
             }
             Happens::MakeRoom => self.feed(Event::MakeRoom),
+            Happens::Hold(which, holds) => {
+                let count = self.frozen.len().max(1);
+                match self.frozen.keys().nth(usize::from(*which) % count).copied() {
+                    Some(mark) => self.feed(if *holds { Event::Hold(mark) } else { Event::Release(mark) }),
+                    None => Ok(()),
+                }
+            }
+            Happens::Undelivered => match self.sent {
+                Some(token) => self.feed(Event::Undelivered { token }),
+                None => Ok(()),
+            },
+            Happens::TakenOver => {
+                let waits = self.life.taken_over();
+                let (current, reverting) = (self.life.current(), self.life.reverting().flatten());
+                // Who asked for the others is gone.
+                self.open.retain(|token, _| waits.contains(token) || [current, reverting].contains(&Some(*token)));
+                match self.life.splitting() {
+                    Some(token) => self.feed(Event::Split { token }),
+                    None => Ok(()),
+                }
+            }
             Happens::Close(violates) => self.feed(if *violates { Event::Violation } else { Event::Close }),
         }
     }
