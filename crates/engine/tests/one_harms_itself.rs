@@ -53,7 +53,9 @@ async fn who_goes_on_writing_on_a_dead_workers_channel_keeps_nobody() {
 async fn code_that_kills_its_session_init_ends_no_session_of_a_pool() {
     use pyrepl3_engine::PoolOptions;
     let engine = engine();
-    let pool = engine.pool(PoolOptions::default()).await.unwrap();
+    // With warm-up code there is a template.
+    let options = PoolOptions { warmup_code: Some("warm = 1".into()), ..PoolOptions::default() };
+    let pool = engine.pool(options).await.unwrap();
     let lent = pool.acquire(None).await.unwrap();
     run(&lent, "x = 1").await.ok();
     let hostile = engine.start(Default::default()).await.unwrap();
