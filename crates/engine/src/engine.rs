@@ -75,7 +75,7 @@ impl Engine {
         crate::session::check(&options)?;
         let host = self.host();
         host.registry.check_open()?;
-        host.check_linger()?;
+        host.check_linger(&options)?;
         let environment = host.environment(&options).await?;
         // A zygote that dies between two sessions is noticed by the second: once more then, with a new one.
         let mut attempt = 0;
@@ -155,7 +155,7 @@ impl Engine {
     pub async fn adopt(&self, id: &str) -> Result<Session, Failure> {
         let host = self.host();
         host.registry.check_open()?;
-        host.check_linger()?;
+        host.check_linger(&SessionOptions::default())?;
         adopt(host, id).await
     }
 

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Bytes of options, as JSON, that the next supervisor of a session is told.
+const LARGEST_OPTIONS: usize = 128 << 10;
 /// The longest time that a session may wait for another supervisor.
 const LONGEST_GRACE: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -55,13 +57,18 @@ impl Host {
 
     /// # Errors
     /// Sessions are to outlive the engine, and there is no data directory where another could find them.
-    pub(crate) fn check_linger(&self) -> Result<(), Failure> {
+    pub(crate) fn check_linger(&self, options: &SessionOptions) -> Result<(), Failure> {
         let Some(grace) = self.config.linger else { return Ok(()) };
         let refuse = |why: String, how: &str| {
             Err(Failure::new(Code::BadRequest, "sessions cannot outlive this engine", why, how.to_owned()))
         };
         if self.config.data.is_none() {
             return refuse("it has no data directory, where another engine could find them".into(), "give it one");
+        }
+        let size = serde_json::to_vec(options).map_or(0, |json| json.len());
+        if size > LARGEST_OPTIONS {
+            let why = format!("a session's options have {size} bytes; another engine gets {LARGEST_OPTIONS} at most");
+            return refuse(why, "set fewer or shorter environment variables; set the others in the session");
         }
         if grace.is_zero() || grace > LONGEST_GRACE {
             let how = "give a time above 0, and up to 30 days";

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-KEEP = Path(__file__).resolve().parents[3] / "crates" / "worker" / "py" / "keep"
+PACKAGE = Path(__file__).resolve().parents[3] / "crates" / "worker" / "py" / "serializer"
 DRIVER = Path(__file__).with_name("driver.py")
 
 Items = list[dict[str, Any]]
@@ -18,7 +18,7 @@ Items = list[dict[str, Any]]
 def steps(python: str, *todo: Any, preload: tuple[str, ...] = (), cwd: Path | None = None) -> list[Any]:
     """Performs steps (see driver.py) in a new process; their values. An error in one fails the test."""
     read, write = os.pipe()
-    request = {"keep": str(KEEP), "steps": todo, "out": write, "preload": preload, "forget": ["random"]}
+    request = {"keep": str(PACKAGE), "steps": todo, "out": write, "preload": preload, "forget": ["random"]}
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))}
     environment["MPLBACKEND"] = "agg"
     child = subprocess.Popen(

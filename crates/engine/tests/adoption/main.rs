@@ -544,6 +544,34 @@ async fn a_key_that_was_used_is_known_to_the_next() {
     closed(engine, data.path(), pid).await;
 }
 
+/// However much a client has it remember, a session can be taken over; what is not known any more is refused, not run.
+#[tokio::test]
+async fn long_keys_and_large_results_cost_no_session() {
+    let data = data();
+    let (mut first, id) = started(data.path(), json!({})).await;
+    first.ask(json!({"do": "value", "code": "ran = 0"})).await;
+    for number in 0..60 {
+        let key = format!("{number}").repeat(20_000);
+        let id = format!("exe_{number}");
+        first.tell(json!({"do": "execute", "id": id, "code": "ran += 1; 'y' * 3_000", "key": key})).await;
+        first.event(|event| ends(event, &id)).await;
+    }
+    first.ask(json!({"do": "status"})).await;
+    first.kill().await;
+    let (engine, session) = taken_over(data.path(), &id).await;
+    let again = |number: u32| {
+        let key = format!("{number}").repeat(20_000);
+        session.execute(ExecuteRequest::from("ran += 1; 'y' * 3_000").with_idempotency_key(key)).unwrap()
+    };
+    assert!(again(59).result().await.unwrap().replayed, "the newest are known");
+    let mut oldest = again(0);
+    assert!(oldest.next().await.is_none());
+    assert_eq!(oldest.refusal().unwrap().code, Code::Gone);
+    assert_eq!(run(&session, "ran").await.repr(), "60");
+    let pid = pid(&session).await;
+    closed(engine, data.path(), pid).await;
+}
+
 #[tokio::test]
 async fn an_engine_says_what_it_cannot_do() {
     let data = data();
@@ -557,6 +585,11 @@ async fn an_engine_says_what_it_cannot_do() {
     assert_eq!(engine.adopt("ses_1").await.unwrap_err().code, Code::BadRequest);
     assert!(engine.orphans().await.unwrap().is_empty());
     config.linger = Some(Duration::ZERO);
-    let engine = Engine::new(config);
+    let engine = Engine::new(config.clone());
     assert_eq!(engine.start(Default::default()).await.unwrap_err().code, Code::BadRequest);
+    config.linger = Some(Duration::from_secs(5));
+    let env = (0..20).map(|number| (format!("LARGE_{number}"), Some("x".repeat(10_000)))).collect();
+    let options = pyrepl3_engine::SessionOptions { env, ..Default::default() };
+    let refused = Engine::new(config).start(options).await.unwrap_err();
+    assert!(refused.why.contains("options"), "{refused}");
 }

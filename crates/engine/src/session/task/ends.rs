@@ -71,7 +71,7 @@ impl SessionTask {
         };
         let report = std::mem::replace(&mut execution.report, EndReport::None);
         let last = last_message(verdict, report, &known);
-        if let Some(key) = &execution.request.idempotency_key {
+        if let Some(key) = execution.key {
             let ran = !matches!(verdict, Verdict::Cancelled | Verdict::CancelledByError);
             if ran {
                 self.tickets.keys.end(key, &last);
@@ -106,7 +106,7 @@ impl SessionTask {
     fn refuse_execution(&mut self, mut execution: PendingExecution, why: Why) {
         let failure = failures::refused(why, self.unfrozen.take());
         self.applied.take_back(execution.count);
-        if let Some(key) = &execution.request.idempotency_key {
+        if let Some(key) = execution.key {
             self.tickets.keys.forget(key);
         }
         if let Some(refuse) = execution.refuse.take() {

@@ -8,7 +8,7 @@ use crate::session::answers::PendingInput;
 use crate::session::life::{Task, TaskKind, Token};
 use crate::session::request::{ExecuteRequest, Source};
 use crate::session::salvage;
-use crate::session::tickets::{KeyState, PendingExecution, Ticket, TooManyPrompts};
+use crate::session::tickets::{KeyId, KeyState, PendingExecution, Ticket, TooManyPrompts};
 use crate::session::timeline::Mark;
 use base64::Engine as _;
 use pyrepl3_protocol::message::Message;
@@ -60,7 +60,7 @@ impl SessionTask {
         }
         let code = PendingExecution::code(&request);
         if let Some(key) = &request.idempotency_key {
-            match self.tickets.keys.get(key, code) {
+            match self.tickets.keys.get(KeyId::of(key), code) {
                 Some(Err(())) => {
                     return Err(Failure::new(
                         Code::IdempotencyMismatch,
@@ -115,7 +115,7 @@ impl SessionTask {
         let actions = self.machine.submit(task, Time::now()).map_err(|refusal| self.refusal(refusal))?;
         if let Some(key) = &request.idempotency_key {
             let code = PendingExecution::code(&request);
-            self.tickets.keys.begin(key.clone(), code, token);
+            self.tickets.keys.begin(KeyId::of(key), code, token);
         }
         self.log().accept(reader);
         let execution = PendingExecution::new(id.to_owned(), request, refuse.take());

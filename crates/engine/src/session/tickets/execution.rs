@@ -1,5 +1,6 @@
 //! An execution that was taken and has not ended.
 
+use super::keys::KeyId;
 use crate::clock::Time;
 use crate::session::answers::Reply;
 use crate::session::end_message::EndReport;
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 pub(crate) struct PendingExecution {
     pub(crate) id: String,
     pub(crate) request: ExecuteRequest,
+    pub(crate) key: Option<KeyId>,
     /// Tells why it never ran, where that is found out only when its turn has come.
     pub(crate) refuse: Option<oneshot::Sender<Failure>>,
     pub(crate) answers: Option<VecDeque<JsonText>>,
@@ -38,6 +40,7 @@ impl PendingExecution {
             id,
             weight: request.source.bytes() + said,
             answers: answers.map(Into::into),
+            key: request.idempotency_key.as_deref().map(KeyId::of),
             request,
             refuse,
             count: 0,

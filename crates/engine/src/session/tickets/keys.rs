@@ -13,7 +13,7 @@ const KEYS: usize = 1_000;
 const BYTES: usize = 16 << 20;
 /// Of ids, and of bytes of last messages, so much is written down: the newest.
 const NOTED_IDS: usize = 1_000;
-const NOTED_BYTES: usize = 128 << 10;
+const NOTED_BYTES: usize = 32 << 10;
 
 /// A text in short, the same for every supervisor.
 fn digest(text: &str) -> u64 {
@@ -56,24 +56,34 @@ pub(crate) enum KeyState {
     Forgotten,
 }
 
-/// Idempotency keys.
+/// An idempotency key in short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct KeyId(u64);
+
+impl KeyId {
+    pub(crate) fn of(key: &str) -> KeyId {
+        KeyId(digest(key))
+    }
+}
+
+/// Idempotency keys, in short: who chooses long ones fills nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
-    order: VecDeque<String>,
-    known: HashMap<String, (u64, KeyState)>,
+    order: VecDeque<KeyId>,
+    /// The code, in short, and what became of it.
+    known: HashMap<KeyId, (u64, KeyState)>,
     bytes: usize,
 }
 
 impl Keys {
     /// What became of a key's execution; `Err` when it was used with other code.
-    pub(crate) fn get(&self, key: &str, code: &str) -> Option<Result<&KeyState, ()>> {
-        let (hash, outcome) = self.known.get(key)?;
+    pub(crate) fn get(&self, key: KeyId, code: &str) -> Option<Result<&KeyState, ()>> {
+        let (hash, outcome) = self.known.get(&key)?;
         Some(if *hash == digest(code) { Ok(outcome) } else { Err(()) })
     }
 
-    pub(crate) fn begin(&mut self, key: String, code: &str, token: u64) {
-        let hash = digest(code);
-        self.known.insert(key.clone(), (hash, KeyState::Running(token)));
+    pub(crate) fn begin(&mut self, key: KeyId, code: &str, token: u64) {
+        self.known.insert(key, (digest(code), KeyState::Running(token)));
         self.order.push_back(key);
         if self.order.len() > KEYS {
             self.forget_oldest();
@@ -88,8 +98,8 @@ impl Keys {
         }
     }
 
-    pub(crate) fn end(&mut self, key: &str, last: &Message) {
-        if let Some((_, outcome)) = self.known.get_mut(key) {
+    pub(crate) fn end(&mut self, key: KeyId, last: &Message) {
+        if let Some((_, outcome)) = self.known.get_mut(&key) {
             *outcome = KeyState::Ended(Box::new(last.clone()));
             self.bytes += size(last);
         }
@@ -118,9 +128,9 @@ impl Keys {
     }
 
     /// Forgets a key whose execution never ran: a retry may run.
-    pub(crate) fn forget(&mut self, key: &str) {
-        self.known.remove(key);
-        self.order.retain(|known| known != key);
+    pub(crate) fn forget(&mut self, key: KeyId) {
+        self.known.remove(&key);
+        self.order.retain(|known| *known != key);
     }
 }
 
@@ -128,7 +138,7 @@ impl Keys {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct KeysNote {
     ids: Vec<u64>,
-    keys: Vec<(String, u64, KeyNote)>,
+    keys: Vec<(KeyId, u64, KeyNote)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -146,15 +156,16 @@ impl KeysNote {
             let Some((hash, state)) = keys.known.get(key) else { continue };
             let note = match state {
                 KeyState::Running(token) => KeyNote::Running(*token),
-                KeyState::Ended(last) => {
+                // Once there is no room any more, there is none for older ones.
+                KeyState::Ended(last) if bytes <= NOTED_BYTES => {
                     let json = last.to_json().ok().and_then(|json| String::from_utf8(json).ok());
                     bytes += json.as_ref().map_or(0, String::len);
                     let kept = json.filter(|_| bytes <= NOTED_BYTES).and_then(|json| RawValue::from_string(json).ok());
                     kept.map_or(KeyNote::Forgotten, KeyNote::Ended)
                 }
-                KeyState::Forgotten => KeyNote::Forgotten,
+                KeyState::Ended(_) | KeyState::Forgotten => KeyNote::Forgotten,
             };
-            noted.push((key.clone(), *hash, note));
+            noted.push((*key, *hash, note));
         }
         noted.reverse();
         KeysNote { ids: seen.order.iter().skip(newest).copied().collect(), keys: noted }
@@ -175,7 +186,7 @@ impl KeysNote {
                 },
                 KeyNote::Forgotten => KeyState::Forgotten,
             };
-            keys.order.push_back(key.clone());
+            keys.order.push_back(key);
             keys.known.insert(key, (hash, state));
         }
         (seen, keys)

@@ -7,7 +7,7 @@ mod operation;
 mod prompts;
 
 pub(crate) use execution::PendingExecution;
-pub(crate) use keys::{KeyState, Keys, SeenIds};
+pub(crate) use keys::{KeyId, KeyState, Keys, SeenIds};
 pub(crate) use note::TicketsNote;
 pub(crate) use operation::{PendingOperation, Restoring};
 pub(crate) use prompts::{Prompts, TooManyPrompts};

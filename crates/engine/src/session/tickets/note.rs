@@ -1,7 +1,7 @@
 //! What another supervisor is to know of what is pending. Who asked for operations and questions is gone with this one;
 //! executions go on.
 
-use super::keys::KeysNote;
+use super::keys::{KeyId, KeysNote};
 use super::{PendingExecution, Ticket, Tickets};
 use crate::clock::Time;
 use crate::session::answers::PendingInput;
@@ -37,7 +37,7 @@ struct ExecutionNote {
     source: Option<SourceNote>,
     file: Option<String>,
     timeout: Option<Duration>,
-    key: Option<String>,
+    key: Option<KeyId>,
     salvage: Vec<String>,
     /// Answers that its prompts are still to get; None: they wait for some.
     answers: Option<Vec<JsonText>>,
@@ -97,22 +97,30 @@ impl Tickets {
             .collect();
         // Who comes first has room first.
         executions.sort_unstable_by_key(|(token, _)| *token);
-        let note = |(token, one): (Token, &PendingExecution)| ExecutionNote {
-            token,
-            id: one.id.clone(),
-            count: one.count,
-            started: one.started,
-            source: fits(one.weight).then(|| SourceNote::new(&one.request.source)),
-            file: one.request.file.clone(),
-            timeout: one.request.timeout,
-            key: one.request.idempotency_key.clone(),
-            salvage: one.request.salvage.clone(),
-            answers: one
-                .answers
-                .as_ref()
-                .map(|answers| answers.iter().take_while(|answer| fits(answer.literal().len())).cloned().collect()),
-            report: one.report.to_be_written(&mut fits),
-            repeats: one.repeats.clone(),
+        let words = |one: &PendingExecution| {
+            let request = &one.request;
+            let texts = request.salvage.iter().chain(&request.file);
+            texts.map(String::len).sum::<usize>()
+        };
+        let note = |(token, one): (Token, &PendingExecution)| {
+            let is_kept = fits(one.weight + words(one));
+            ExecutionNote {
+                token,
+                id: one.id.clone(),
+                count: one.count,
+                started: one.started,
+                source: is_kept.then(|| SourceNote::new(&one.request.source)),
+                file: one.request.file.clone().filter(|_| is_kept),
+                timeout: one.request.timeout,
+                key: one.key,
+                salvage: if is_kept { one.request.salvage.clone() } else { Vec::new() },
+                answers: one
+                    .answers
+                    .as_ref()
+                    .map(|answers| answers.iter().take_while(|answer| fits(answer.literal().len())).cloned().collect()),
+                report: one.report.to_be_written(&mut fits),
+                repeats: one.repeats.clone(),
+            }
         };
         TicketsNote {
             executions: executions.into_iter().map(note).collect(),
@@ -135,12 +143,12 @@ impl Tickets {
             let request = ExecuteRequest {
                 file: one.file,
                 timeout: one.timeout,
-                idempotency_key: one.key,
                 salvage: one.salvage,
                 inputs: one.answers,
                 ..ExecuteRequest::new(source.unwrap_or_else(|| Source::Text("".into())))
             };
             let mut execution = PendingExecution::new(one.id, request, None);
+            execution.key = one.key;
             execution.count = one.count;
             execution.started = one.started;
             execution.report = one.report;
