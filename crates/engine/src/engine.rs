@@ -5,7 +5,7 @@ use crate::config::EngineConfig;
 use crate::host::Host;
 use crate::pool::Pool;
 use crate::registry::Registry;
-use crate::session::{Abandoned, Attachment, Command, Script, Session, adopt, is_orphan, start};
+use crate::session::{Abandoned, Attachment, Command, Mailbox, Script, Session, adopt, is_orphan, start};
 use pyrepl3_protocol::Failure;
 use pyrepl3_protocol::message::{PoolOptions, SessionOptions};
 use pyrepl3_store::kept_sessions;
@@ -81,7 +81,7 @@ impl Engine {
         let mut attempt = 0;
         loop {
             let server = host.zygotes.get(&environment).await?;
-            match start(server.clone(), host.origin(Some(server.clone())), options.clone(), script, None).await {
+            match start(server.clone(), host.origin(), options.clone(), script, None).await {
                 Ok(session) => return self.begin_with(session).await,
                 Err(_) if attempt == 0 && !server.is_alive() => attempt += 1,
                 Err(failure) => return Err(failure),
@@ -174,20 +174,18 @@ impl Engine {
     /// Leaves the sessions that can outlive this engine to another one, ends all others, and the zygotes, and starts nothing
     /// any more. Returns when another engine can take them over.
     pub async fn hand_over(&self) {
-        let host = self.host();
-        for mailbox in host.registry.close() {
-            _ = mailbox.send(Command::HandOver);
-        }
-        host.registry.none().await;
-        host.zygotes.close().await;
+        self.close(|mailbox| _ = mailbox.send(Command::HandOver)).await;
     }
 
     /// Ends all sessions, and the zygotes, and starts nothing any more. Returns when no process is left.
     pub async fn shutdown(&self) {
+        self.close(Mailbox::end).await;
+    }
+
+    /// Starts nothing any more, and waits until no session is left here.
+    async fn close(&self, part_with: impl Fn(&Mailbox)) {
         let host = self.host();
-        for mailbox in host.registry.close() {
-            mailbox.end();
-        }
+        host.registry.close().iter().for_each(part_with);
         host.registry.none().await;
         host.zygotes.close().await;
     }

@@ -5,7 +5,7 @@ use crate::config::EngineConfig;
 use crate::oom::OomWatch;
 use crate::registry::Registry;
 use crate::session::{Linger, Origin};
-use crate::zygote::{Environment, ForkServer, Zygotes};
+use crate::zygote::{Environment, Zygotes};
 use pyrepl3_protocol::message::SessionOptions;
 use pyrepl3_protocol::{Code, Failure};
 use pyrepl3_worker::FindError;
@@ -41,12 +41,11 @@ impl Host {
         }
     }
 
-    /// Where a session that is forked from a process comes from.
-    /// None: another supervisor has started it.
-    pub(crate) fn origin(&self, server: Option<Arc<ForkServer>>) -> Origin {
+    /// Where a session comes from, but for the process that it is forked from.
+    pub(crate) fn origin(&self) -> Origin {
         let linger = self.config.linger.zip(self.config.data.clone());
         Origin {
-            server,
+            server: None,
             linger: linger.map(|(grace, data)| Linger { data, grace }),
             registry: self.registry.clone(),
             checkpoint_store: self.checkpoint_store.clone(),

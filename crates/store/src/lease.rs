@@ -10,12 +10,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::lock::is_at;
 use crate::rights::{FILE_MODE, make_directories, own};
 
 const LEASE: &str = "lease";
@@ -191,16 +192,6 @@ fn lock(file: &File) -> io::Result<()> {
     }
 }
 
-/// Whether this file is the one at a path.
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let ours = file.metadata()?;
-    match fs::symlink_metadata(path) {
-        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 fn read_epoch(file: &File) -> io::Result<u64> {
     let mut bytes = [0; 32];
     let count = file.read_at(&mut bytes, 0)?;
@@ -214,6 +205,7 @@ fn read_epoch(file: &File) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt;
 
     #[test]
     fn one_owner_at_a_time_and_each_has_a_higher_epoch() {

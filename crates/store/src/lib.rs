@@ -49,6 +49,7 @@ pub use error::{Error, Result};
 pub use find::{Details, Summary};
 pub use id::{CheckpointId, LineageId, name_key};
 pub use lease::{INIT_SOCKET, Lease, kept_sessions, session_directory};
+pub use lock::is_at;
 pub use manifest::Manifest;
 pub use patch::PatchWriter;
 pub use reader::{BlobReader, Extent, Location, Reader};

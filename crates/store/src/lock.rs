@@ -91,15 +91,22 @@ fn attempt(path: &Path, operation: FlockOperation) -> Result<Attempt> {
             Err(error) => return Err(failed(error.into())),
         }
         // An empty lineage may have been removed, with the file, before it was locked.
-        let held = file.metadata().map_err(failed)?;
-        match fs::metadata(path) {
-            Ok(there) if (there.dev(), there.ino()) == (held.dev(), held.ino()) => {
-                return Ok(Attempt::Held(Lock { file }));
-            }
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(error)),
+        if is_at(&file, path).map_err(failed)? {
+            return Ok(Attempt::Held(Lock { file }));
         }
+    }
+}
+
+/// Whether an open file is still the one at a path.
+///
+/// # Errors
+/// The file system's.
+pub fn is_at(file: &File, path: &Path) -> std::io::Result<bool> {
+    let held = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (held.dev(), held.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

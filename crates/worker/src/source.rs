@@ -16,7 +16,6 @@ macro_rules! modules {
 modules! {
     "_pyrepl3" => "__init__.py",
     "_pyrepl3.adoption" => "adoption.py",
-    "_pyrepl3.random_state" => "random_state.py",
     "_pyrepl3.channel" => "channel.py",
     "_pyrepl3.children" => "children.py",
     "_pyrepl3.codec" => "codec.py",
@@ -80,6 +79,7 @@ modules! {
     "_pyrepl3.loops" => "loops.py",
     "_pyrepl3.pools" => "pools.py",
     "_pyrepl3.present" => "present.py",
+    "_pyrepl3.random_state" => "random_state.py",
     "_pyrepl3.restorer" => "restorer.py",
     "_pyrepl3.saver" => "saver.py",
     "_pyrepl3.session" => "session.py",

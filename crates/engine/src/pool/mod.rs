@@ -395,8 +395,8 @@ impl Inner {
         let started = async {
             let server = self.server().await?;
             start(
-                server.clone(),
-                self.host.origin(Some(server)),
+                server,
+                self.host.origin(),
                 self.options.session.clone(),
                 &Script::default(),
                 Some(Box::new(move || died(&weak, slot))),

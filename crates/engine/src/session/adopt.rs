@@ -3,7 +3,7 @@
 use super::context::{Context, Setup};
 use super::handle::Session;
 use super::incarnation::InitLink;
-use super::linger::Lingering;
+use super::linger::{Lingering, remove};
 use super::mailbox::{Attachment, Mailbox};
 use super::note::{Note, NoteError};
 use super::shared::Shared;
@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// Takes over a session.
 pub(crate) async fn adopt(host: &Host, id: &str) -> Result<Session, Failure> {
-    let origin = host.origin(None);
+    let origin = host.origin();
     let Some(linger) = origin.linger.clone() else {
         return Err(Failure::new(
             Code::BadRequest,
@@ -61,7 +61,6 @@ async fn go_on(
     note: &str,
     inventory: Inventory,
 ) -> Result<Session, Failure> {
-    let grace = origin.linger.as_ref().map_or(Duration::ZERO, |linger| linger.grace);
     let note = match Note::from_text(note) {
         Ok(note) if note.session == id => note,
         Ok(other) => return Err(gone(id, &format!("what is there calls itself {}", other.session))),
@@ -85,7 +84,7 @@ async fn go_on(
             return Err(gone(id, &format!("{why}; so it was ended")));
         }
     };
-    begin(origin, init, note, inventory, Lingering::with(lease, grace)).await
+    begin(origin, init, note, inventory, Lingering::with(lease)).await
 }
 
 async fn begin(
@@ -162,10 +161,6 @@ async fn remove_if_ended(lease: Lease) -> bool {
     has_ended
 }
 
-async fn remove(lease: Lease) {
-    _ = tokio::task::spawn_blocking(move || Lingering::with(lease, Duration::ZERO).end()).await;
-}
-
 async fn take_lease(data: std::path::PathBuf, id: String) -> io::Result<Lease> {
     tokio::task::spawn_blocking(move || Lease::take_over(&data, &id)).await.map_err(io::Error::other)?
 }
@@ -179,21 +174,19 @@ async fn connect(directory: &Path) -> io::Result<InitLink> {
 /// What session init says first, and what it has.
 async fn inventory(init: &mut InitLink) -> Result<(String, Inventory), String> {
     let (mut note, mut inventory, mut left) = (None, Inventory::default(), 0);
-    loop {
-        match init.next() {
-            None if init.gone => return Err("session init has ended".to_owned()),
-            None => init.readable().await,
-            Some((InitEvent::Refused { why, .. }, _)) => return Err(why),
-            Some((InitEvent::Adopted { worker, note: text, held, frozen, channels, exit, .. }, _)) => {
+    while let Some((event, fds)) = init.said().await {
+        match event {
+            InitEvent::Refused { why, .. } => return Err(why),
+            InitEvent::Adopted { worker, note: text, held, frozen, channels, exit, .. } => {
                 left = held.len() + frozen.len() + channels as usize;
                 (inventory.worker, inventory.exit) = (worker, exit);
                 note = Some(text);
             }
-            Some((InitEvent::Held { name, kept, .. }, fds)) => {
+            InitEvent::Held { name, kept, .. } => {
                 left = left.saturating_sub(1);
                 inventory.held.extend(fds.into_iter().next().map(|fd| (name, (fd, kept))));
             }
-            Some((event, fds)) => {
+            event => {
                 if matches!(event, InitEvent::Frozen { .. } | InitEvent::Channel(_)) {
                     left = left.saturating_sub(1);
                 }
@@ -204,19 +197,13 @@ async fn inventory(init: &mut InitLink) -> Result<(String, Inventory), String> {
             return Ok((text, inventory));
         }
     }
+    Err("session init has ended".to_owned())
 }
 
 /// Ends what nobody can go on with.
 async fn end(init: &mut InitLink) {
     _ = init.end();
-    let ended = async {
-        while !init.gone {
-            if init.next().is_none() && !init.gone {
-                init.readable().await;
-            }
-        }
-    };
-    _ = tokio::time::timeout(LIMIT, ended).await;
+    _ = tokio::time::timeout(LIMIT, async { while init.said().await.is_some() {} }).await;
 }
 
 fn not_taken(id: &str, error: &io::Error) -> Failure {

@@ -30,7 +30,6 @@ pub(crate) struct Linger {
 #[derive(Debug)]
 pub(crate) struct Lingering {
     lease: Lease,
-    grace: Duration,
     /// What was written down last.
     noted: String,
     /// Events have numbers up to this.
@@ -49,8 +48,6 @@ pub(crate) struct Lingering {
     pub(crate) renewal: Option<Time>,
     /// What the worker waits for that the supervisor before was asked, once frames up to a number have been taken.
     pub(crate) unanswered: Option<(u64, Vec<u64>)>,
-    /// Prompts whose answers wait for the worker to fetch a channel.
-    pub(crate) answered: Vec<u64>,
     /// Executions whose code was too much to be written down.
     pub(crate) unwritten: Vec<Token>,
     /// The channel that a frozen process may have got that may have been woken.
@@ -69,27 +66,33 @@ pub(crate) enum Released {
 }
 
 impl Lingering {
-    /// For a session that begins; and the socket where its init is to listen. Makes files.
+    /// For a session that begins, where its engine's outlive it. Also what session init is told of it, and the socket where
+    /// it is to listen.
     ///
     /// # Errors
     /// The file system's.
-    pub(crate) fn begin(linger: &Linger, session: &str, member: u32) -> io::Result<(Lingering, OwnedFd)> {
-        let lease = Lease::begin(&linger.data, session)?;
-        let listener = listen(&lease.directory().join(INIT_SOCKET))?;
-        Ok((Lingering { member, claimed: member == 0, ..Lingering::with(lease, linger.grace) }, listener))
-    }
-
-    /// The same, on a thread of its own.
-    pub(crate) async fn begin_beside(linger: Linger, session: String, member: u32) -> io::Result<(Lingering, OwnedFd)> {
-        let begin = tokio::task::spawn_blocking(move || Lingering::begin(&linger, &session, member));
-        begin.await.map_err(io::Error::other)?
+    pub(crate) async fn begin(
+        linger: Option<&Linger>,
+        session: &str,
+        member: u32,
+    ) -> io::Result<(Option<Lingering>, Option<(worker::Linger, OwnedFd)>)> {
+        let Some(Linger { data, grace }) = linger.cloned() else { return Ok((None, None)) };
+        let session = session.to_owned();
+        let made = tokio::task::spawn_blocking(move || {
+            let lease = Lease::begin(&data, &session)?;
+            let listener = listen(&lease.directory().join(INIT_SOCKET))?;
+            io::Result::Ok((lease, listener))
+        });
+        let (lease, listener) = made.await.map_err(io::Error::other)??;
+        let terms = worker::Linger { grace: grace.as_secs_f64(), epoch: lease.epoch() };
+        let lingering = Lingering { member, claimed: member == 0, ..Lingering::with(lease) };
+        Ok((Some(lingering), Some((terms, listener))))
     }
 
     /// For a session that is taken over.
-    pub(crate) fn with(lease: Lease, grace: Duration) -> Lingering {
+    pub(crate) fn with(lease: Lease) -> Lingering {
         Lingering {
             lease,
-            grace,
             noted: String::new(),
             reserved: RESERVED,
             changed: true,
@@ -99,16 +102,10 @@ impl Lingering {
             released: None,
             renewal: None,
             unanswered: None,
-            answered: Vec::new(),
             unwritten: Vec::new(),
             held: None,
             family: None,
         }
-    }
-
-    /// What session init is told.
-    pub(crate) fn terms(&self) -> worker::Linger {
-        worker::Linger { grace: self.grace.as_secs_f64(), epoch: self.lease.epoch() }
     }
 
     /// Whether this supervisor may still act for the session.
@@ -142,11 +139,19 @@ impl Lingering {
         self.changed = true;
     }
 
-    /// The session has ended. Removes files.
-    pub(crate) fn end(self) {
-        let directory = self.lease.directory().to_owned();
-        if let Err(error) = self.lease.end() {
+    /// The session has ended: its directory goes.
+    pub(crate) async fn end(self) {
+        remove(self.lease).await;
+    }
+}
+
+/// Removes the directory of a session that has ended.
+pub(crate) async fn remove(lease: Lease) {
+    let removing = tokio::task::spawn_blocking(move || {
+        let directory = lease.directory().to_owned();
+        if let Err(error) = lease.end() {
             tracing::warn!(%error, directory = %directory.display(), "a session's directory could not be removed");
         }
-    }
+    });
+    _ = removing.await;
 }

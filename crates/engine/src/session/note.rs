@@ -67,10 +67,8 @@ pub(crate) struct ControlNote {
     /// The last frame that was taken, and whether a large one after it has begun to be read.
     pub(crate) heard: u64,
     pub(crate) large: bool,
-    /// Answers to prompts that wait for the worker to fetch a channel.
-    pub(crate) answers: Vec<String>,
-    /// The prompts that they are for, by the worker's numbers.
-    pub(crate) answered: Vec<u64>,
+    /// Answers that wait for the worker to fetch a channel: the prompts, by the worker's numbers, and the requests.
+    pub(crate) answers: Vec<(u64, String)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -109,25 +109,21 @@ pub(crate) async fn start(
     let stdin = if script.inherit_stdin { rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3).ok() } else { None };
     let setup = Setup { mode: mode(script), stdin, options };
     let id = id::new(IdKind::Session);
+    origin.server = Some(server.clone());
     // The loan of a pooled session ends with its supervisor, and so does what has this process's standard input.
     if on_end.is_some() || setup.stdin.is_some() {
         origin.linger = None;
     }
-    let lasting = match origin.linger.clone() {
-        Some(linger) => Some(Lingering::begin_beside(linger, id.clone(), 0).await.map_err(os)?),
-        None => None,
-    };
-    let (lingering, listener) = lasting.unzip();
+    let (lingering, linger) = Lingering::begin(origin.linger.as_ref(), &id, 0).await.map_err(os)?;
     let (mut init, init_fd) = InitLink::new().map_err(os)?;
     let stdin = setup.stdin.as_ref().map(std::os::fd::AsFd::as_fd);
     let (worker, fds) = WorkerLink::new(&setup.request(), stdin, lingering.is_some()).map_err(os)?;
     if lingering.is_some() {
         init.keep_worker(&worker).map_err(os)?;
     }
-    let linger = lingering.as_ref().map(Lingering::terms).zip(listener);
     if let Err(error) = server.session(Cell::None, init_fd, fds, linger).await {
         if let Some(lingering) = lingering {
-            _ = tokio::task::spawn_blocking(move || lingering.end()).await;
+            lingering.end().await;
         }
         return Err(os(error));
     }

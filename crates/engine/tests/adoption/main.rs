@@ -7,8 +7,8 @@ mod supervisor;
 
 use common::{LIMIT, event, eventually, is_alive, marked, run};
 use pyrepl3_engine::protocol::Message;
-use pyrepl3_engine::protocol::message::SnapshotKind;
-use pyrepl3_engine::{Code, Engine, ExecuteRequest, Session};
+use pyrepl3_engine::protocol::message::{ErrorMessage, ResultMessage, SnapshotKind};
+use pyrepl3_engine::{Code, Engine, Events, ExecuteRequest, Session};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -41,7 +41,8 @@ async fn taken_over(data: &Path, id: &str) -> (Engine, Session) {
 }
 
 /// What is there of it when all is over.
-async fn closed(engine: Engine, data: &Path, pid: i32) {
+async fn closed(engine: Engine, data: &Path, session: &Session) {
+    let pid = pid(session).await;
     engine.shutdown().await;
     eventually("no process is left", || !is_alive(pid)).await;
     assert_eq!(left(data), [] as [String; 0], "its directory is gone");
@@ -55,6 +56,25 @@ fn left(data: &Path) -> Vec<String> {
     };
     let sessions = data.join("sessions");
     names(&sessions).into_iter().map(|id| format!("{id}: {:?}", names(&sessions.join(&id)))).collect()
+}
+
+/// Everything that a session has to say, from the earliest that is kept.
+fn all_events(session: &Session) -> Events {
+    session.follow(Some(session.event_numbers().0 - 1)).unwrap()
+}
+
+async fn next_error(events: &mut Events) -> ErrorMessage {
+    match event(events, |one| matches!(one, Message::ErrorMessage(_))).await {
+        Message::ErrorMessage(error) => error,
+        other => panic!("{}", other.type_name()),
+    }
+}
+
+async fn next_result(events: &mut Events) -> ResultMessage {
+    match event(events, |one| matches!(one, Message::ResultMessage(_))).await {
+        Message::ResultMessage(result) => result,
+        other => panic!("{}", other.type_name()),
+    }
 }
 
 async fn pid(session: &Session) -> i32 {
@@ -90,8 +110,7 @@ async fn a_session_outlives_its_supervisor_with_its_state_its_snapshots_and_its_
     let back = session.rollback_to(&named.snapshot_id, None).await.unwrap();
     assert!(back.exact && back.undone.contains(&2), "{back:?}");
     assert_eq!(run(&session, "x").await.repr(), "41");
-    let pid = pid(&session).await;
-    closed(engine, data.path(), pid).await;
+    closed(engine, data.path(), &session).await;
 }
 
 #[tokio::test]
@@ -110,7 +129,7 @@ async fn code_that_runs_does_not_notice_and_ends_once() {
     let status = session.status().await.unwrap();
     assert_eq!(status.running.as_deref(), Some("exe_long"));
     assert_eq!(status.queued, ["exe_next", "exe_timed"]);
-    let mut events = session.follow(Some(session.event_numbers().0 - 1)).unwrap();
+    let mut events = all_events(&session);
     let end = |wanted: &'static str| move |message: &Message| message.execution_id() == Some(wanted);
     let Message::ResultMessage(result) = event(&mut events, end("exe_long")).await else { panic!("no result") };
     assert_eq!((result.repr.as_deref(), result.execution_count), (Some("'done'"), 1));
@@ -118,8 +137,7 @@ async fn code_that_runs_does_not_notice_and_ends_once() {
     assert_eq!((result.repr.as_deref(), result.execution_count), (Some("30"), 2));
     let Message::ErrorMessage(error) = event(&mut events, end("exe_timed")).await else { panic!("no error") };
     assert_eq!(error.ename, "TimeoutError");
-    let pid = pid(&session).await;
-    closed(engine, data.path(), pid).await;
+    closed(engine, data.path(), &session).await;
 }
 
 #[tokio::test]
@@ -132,7 +150,7 @@ async fn what_is_printed_meanwhile_comes_once_and_in_its_order() {
     let told = first.kill().await;
 
     let (engine, session) = taken_over(data.path(), &id).await;
-    let mut events = session.follow(Some(session.event_numbers().0 - 1)).unwrap();
+    let mut events = all_events(&session);
     let mut text = String::new();
     let last = loop {
         let message = tokio::time::timeout(LIMIT, events.next()).await.unwrap().expect("an event").into_message();
@@ -153,8 +171,7 @@ async fn what_is_printed_meanwhile_comes_once_and_in_its_order() {
     assert_eq!(expected, 60_000);
     assert!(lines.len() > 1000, "most of it came to the second: {}, {}", lines.len(), told.len());
     assert!(last.repr.unwrap().contains("zzz"));
-    let pid = pid(&session).await;
-    closed(engine, data.path(), pid).await;
+    closed(engine, data.path(), &session).await;
 }
 
 #[tokio::test]
@@ -169,15 +186,11 @@ async fn a_prompt_waits_on_and_is_answered_by_the_next() {
     let inputs = session.status().await.unwrap().inputs;
     assert_eq!(inputs.len(), 1);
     assert_eq!((inputs[0].prompt.as_str(), inputs[0].execution_id.as_deref()), ("Name? ", Some("exe_ask")));
-    let mut events = session.follow(Some(session.event_numbers().0 - 1)).unwrap();
+    let mut events = all_events(&session);
     session.input_response(&inputs[0].id, Some("alice".into())).await.unwrap();
-    let Message::ResultMessage(result) = event(&mut events, |one| matches!(one, Message::ResultMessage(_))).await
-    else {
-        panic!("no result")
-    };
+    let result = next_result(&mut events).await;
     assert_eq!(result.repr.as_deref(), Some("'ALICE'"));
-    let pid = pid(&session).await;
-    closed(engine, data.path(), pid).await;
+    closed(engine, data.path(), &session).await;
 }
 
 #[tokio::test]
@@ -195,8 +208,7 @@ async fn an_open_transaction_is_open_and_can_be_rolled_back() {
     session.rollback(transaction.as_str()).await.unwrap();
     assert_eq!(run(&session, "x").await.repr(), "['kept']");
     assert_eq!(session.commit(None).await.unwrap_err().code, Code::NoTransaction);
-    let pid = pid(&session).await;
-    closed(engine, data.path(), pid).await;
+    closed(engine, data.path(), &session).await;
 }
 
 #[tokio::test]
@@ -211,14 +223,11 @@ async fn code_that_fails_without_a_supervisor_is_undone_by_the_next() {
     first.kill().await;
 
     let (engine, session) = taken_over(data.path(), &id).await;
-    let mut events = session.follow(Some(session.event_numbers().0 - 1)).unwrap();
-    let Message::ErrorMessage(error) = event(&mut events, |one| matches!(one, Message::ErrorMessage(_))).await else {
-        panic!("no error")
-    };
+    let mut events = all_events(&session);
+    let error = next_error(&mut events).await;
     assert_eq!((error.ename.as_str(), error.rolled_back), ("ValueError", true));
     assert_eq!(run(&session, "x").await.repr(), "1");
-    let pid = pid(&session).await;
-    closed(engine, data.path(), pid).await;
+    closed(engine, data.path(), &session).await;
 }
 
 #[tokio::test]
@@ -233,14 +242,11 @@ async fn a_worker_that_dies_without_a_supervisor_is_replaced_by_the_next() {
     tokio::time::sleep(Duration::from_secs(1)).await;
 
     let (engine, session) = taken_over(data.path(), &id).await;
-    let mut events = session.follow(Some(session.event_numbers().0 - 1)).unwrap();
-    let Message::ErrorMessage(error) = event(&mut events, |one| matches!(one, Message::ErrorMessage(_))).await else {
-        panic!("no error")
-    };
+    let mut events = all_events(&session);
+    let error = next_error(&mut events).await;
     assert!(error.session_lost && error.exit.as_ref().is_some_and(|exit| exit.code == Some(3)), "{error:?}");
     assert_eq!(run(&session, "'x' in globals()").await.repr(), "False");
-    let pid = pid(&session).await;
-    closed(engine, data.path(), pid).await;
+    closed(engine, data.path(), &session).await;
 }
 
 /// Supervisors that are killed in the middle of returns, wherever they are just then.
@@ -271,8 +277,7 @@ async fn a_return_that_was_under_way_is_completed_or_did_not_happen() {
     }
     supervisor.kill().await;
     let (engine, session) = taken_over(data.path(), &id).await;
-    let pid = pid(&session).await;
-    closed(engine, data.path(), pid).await;
+    closed(engine, data.path(), &session).await;
 }
 
 /// The same in the middle of branches being made: they are all there, or none is.
@@ -352,8 +357,7 @@ async fn a_checkpoint_or_a_restore_that_was_under_way_did_not_happen() {
     assert!(restored.lost.is_empty(), "{restored:?}");
     assert_eq!(run(&session, "state").await.repr(), "'first'");
     session.checkpoint(None).await.unwrap();
-    let pid = pid(&session).await;
-    closed(engine, data.path(), pid).await;
+    closed(engine, data.path(), &session).await;
 }
 
 #[tokio::test]
@@ -376,8 +380,7 @@ async fn a_savepoint_and_a_step_of_undo_are_there_in_a_data_directory_with_a_lon
     session.rollback_to(savepoint.as_str().unwrap(), None).await.unwrap();
     assert_eq!(run(&session, "x").await.repr(), "1");
     session.commit(None).await.unwrap();
-    let pid = pid(&session).await;
-    closed(engine, &data, pid).await;
+    closed(engine, &data, &session).await;
 }
 
 /// What is too much to be written down is named, and neither run as something else nor taken for done.
@@ -400,7 +403,7 @@ async fn code_that_did_not_arrive_and_was_too_much_to_keep_is_not_run() {
     signal("-CONT");
 
     let (engine, session) = taken_over(data.path(), &id).await;
-    let mut events = session.follow(Some(session.event_numbers().0 - 1)).unwrap();
+    let mut events = all_events(&session);
     let of_it = |message: &Message| matches!(message, Message::Warning(warning) if warning.text.contains("exe_large"));
     event(&mut events, of_it).await;
     let end = event(&mut events, |message| message.execution_id() == Some("exe_large")).await;
@@ -411,8 +414,7 @@ async fn code_that_did_not_arrive_and_was_too_much_to_keep_is_not_run() {
     let again = ExecuteRequest::from(code.as_str()).with_idempotency_key("k");
     assert!(!session.execute(again).unwrap().result().await.unwrap().replayed);
     assert_eq!(run(&session, "x").await.repr(), "'new'");
-    let pid = pid(&session).await;
-    closed(engine, data.path(), pid).await;
+    closed(engine, data.path(), &session).await;
 }
 
 /// Each of two engines has one session of a family, and makes branches of it: the end of one ends no other.
@@ -435,9 +437,8 @@ async fn branches_of_one_family_that_two_engines_have_do_not_end_each_other() {
     for session in of_one.iter().chain(&of_two) {
         assert_eq!(run(session, "y").await.repr(), "5");
     }
-    let pid = pid(&parent).await;
     two.shutdown().await;
-    closed(one, data.path(), pid).await;
+    closed(one, data.path(), &parent).await;
 }
 
 #[tokio::test]
@@ -452,8 +453,7 @@ async fn supervisors_die_at_any_moment() {
         let (id, supervisor) = life.end();
         supervisor.kill().await;
         let (engine, session) = taken_over(data.path(), &id).await;
-        let pid = pid(&session).await;
-        closed(engine, data.path(), pid).await;
+        closed(engine, data.path(), &session).await;
     }
 }
 
@@ -469,8 +469,7 @@ async fn one_engine_at_a_time_has_a_session() {
     assert_eq!(other.orphans().await.unwrap(), std::slice::from_ref(&id));
     let session = other.adopt(&id).await.unwrap();
     assert!(other.orphans().await.unwrap().is_empty());
-    let pid = pid(&session).await;
-    closed(other, data.path(), pid).await;
+    closed(other, data.path(), &session).await;
     let next = engine(data.path(), Duration::from_secs(GRACE));
     assert_eq!(next.adopt(&id).await.unwrap_err().code, Code::SessionClosed);
     assert_eq!(next.adopt("../../etc").await.unwrap_err().code, Code::BadRequest);
@@ -489,14 +488,10 @@ async fn a_session_that_is_handed_over_goes_on_with_the_next() {
     let error = running.result().await.unwrap_err();
     assert!(error.to_string().contains("left it to another"), "{error}");
     let (second, session) = taken_over(data.path(), &id).await;
-    let mut events = session.follow(Some(session.event_numbers().0 - 1)).unwrap();
-    let Message::ResultMessage(result) = event(&mut events, |one| matches!(one, Message::ResultMessage(_))).await
-    else {
-        panic!("no result")
-    };
+    let mut events = all_events(&session);
+    let result = next_result(&mut events).await;
     assert_eq!(result.repr.as_deref(), Some("5"));
-    let pid = pid(&session).await;
-    closed(second, data.path(), pid).await;
+    closed(second, data.path(), &session).await;
 }
 
 #[tokio::test]
@@ -540,8 +535,7 @@ async fn a_key_that_was_used_is_known_to_the_next() {
     let mut again = session.execute(again).unwrap();
     assert!(again.next().await.is_none());
     assert_eq!(again.refusal().unwrap().code, Code::DuplicateId);
-    let pid = pid(&session).await;
-    closed(engine, data.path(), pid).await;
+    closed(engine, data.path(), &session).await;
 }
 
 /// However much a client has it remember, a session can be taken over; what is not known any more is refused, not run.
@@ -568,8 +562,7 @@ async fn long_keys_and_large_results_cost_no_session() {
     assert!(oldest.next().await.is_none());
     assert_eq!(oldest.refusal().unwrap().code, Code::Gone);
     assert_eq!(run(&session, "ran").await.repr(), "60");
-    let pid = pid(&session).await;
-    closed(engine, data.path(), pid).await;
+    closed(engine, data.path(), &session).await;
 }
 
 #[tokio::test]

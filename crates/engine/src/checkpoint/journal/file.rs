@@ -1,14 +1,14 @@
 //! The file of a journal: lines are appended, or all of it is replaced at once; and what others left is read.
 
 use super::MOST;
-use pyrepl3_store::{CheckpointId, name_key, rights};
+use pyrepl3_store::{CheckpointId, is_at, name_key, rights};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The most that is read of one file: more than [`MOST`] lines.
@@ -176,16 +176,6 @@ fn left(path: &Path) -> Option<File> {
     let is_file = file.metadata().ok()?.is_file();
     let is_left = !matches!(flock(&file, FlockOperation::NonBlockingLockShared), Err(Errno::WOULDBLOCK));
     (is_file && is_left && is_at(&file, path).ok()?).then_some(file)
-}
-
-/// Whether a path still leads to this file.
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let held = file.metadata()?;
-    match fs::metadata(path) {
-        Ok(there) => Ok((there.dev(), there.ino()) == (held.dev(), held.ino())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 fn removed(path: &Path) -> io::Result<()> {

@@ -21,9 +21,6 @@ const WHOLE: usize = LARGE_FRAME + HEAD;
 /// Bytes before a frame's JSON: its length.
 const HEAD: usize = 4;
 
-/// How the JSON of an answer begins.
-const ANSWER: &[u8] = br#"{"op":"answer","#;
-
 /// What came of an attempt to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Read {
@@ -61,8 +58,19 @@ struct Continuity {
     /// Whether that frame was taken: the next byte begins another.
     taken: bool,
     renewal: Renewal,
-    /// What was asked since the channel was half-closed: JSON, mark, descriptors.
-    held_back: Vec<(Vec<u8>, Option<u64>, Vec<OwnedFd>)>,
+    /// What was asked since the channel was half-closed.
+    held_back: Vec<HeldBack>,
+}
+
+/// A request that waits for a channel.
+#[derive(Debug)]
+struct HeldBack {
+    json: Vec<u8>,
+    /// The mark of the process that is to be frozen.
+    mark: Option<u64>,
+    fds: Vec<OwnedFd>,
+    /// The prompt that it answers, by the worker's number.
+    answers: Option<u64>,
 }
 
 /// How far the worker is with a fresh channel.
@@ -134,11 +142,12 @@ impl ControlChannel {
         }
         // An interrupt names what its signal is for: too late it is of no use. Acknowledged is what comes again.
         if !matches!(request, Request::Interrupt { .. } | Request::Ack { .. }) {
-            let waits: usize = continuity.held_back.iter().map(|(json, ..)| json.len()).sum();
+            let waits: usize = continuity.held_back.iter().map(|held| held.json.len()).sum();
             if waits > UNREAD {
                 return Err(io::Error::other("the process does not read what it is sent"));
             }
-            continuity.held_back.push((json, mark, fds));
+            let answers = if let Request::Answer { input, .. } = request { Some(*input) } else { None };
+            continuity.held_back.push(HeldBack { json, mark, fds, answers });
         }
         Ok(())
     }
@@ -190,20 +199,24 @@ impl ControlChannel {
         };
         let continuity = Some(Continuity { asked: request, ..Continuity::default() });
         *self = ControlChannel::on(stream(fresh)?, self.seq, continuity);
-        held_back.into_iter().try_for_each(|(json, mark, fds)| self.send_numbered(&json, mark, fds))
+        held_back.into_iter().try_for_each(|held| self.send_numbered(&held.json, held.mark, held.fds))
     }
 
-    /// Answers that wait to be sent, as JSON.
-    pub(crate) fn held_back_answers(&self) -> Vec<String> {
+    /// Answers that wait to be sent: the prompts, by the worker's numbers, and the requests as JSON.
+    pub(crate) fn held_back_answers(&self) -> Vec<(u64, String)> {
         let held_back = self.continuity.iter().flat_map(|continuity| &continuity.held_back);
-        let answers = held_back.filter(|(json, _, fds)| fds.is_empty() && json.starts_with(ANSWER));
-        answers.filter_map(|(json, ..)| String::from_utf8(json.clone()).ok()).collect()
+        held_back.filter_map(|held| Some((held.answers?, String::from_utf8(held.json.clone()).ok()?))).collect()
     }
 
     /// Answers that waited when the supervisor before ended wait again.
-    pub(crate) fn hold_back(&mut self, answers: Vec<String>) {
+    pub(crate) fn hold_back(&mut self, answers: Vec<(u64, String)>) {
         if let Some(continuity) = &mut self.continuity {
-            continuity.held_back.extend(answers.into_iter().map(|json| (json.into_bytes(), None, Vec::new())));
+            continuity.held_back.extend(answers.into_iter().map(|(input, json)| HeldBack {
+                json: json.into_bytes(),
+                mark: None,
+                fds: Vec::new(),
+                answers: Some(input),
+            }));
         }
     }
 

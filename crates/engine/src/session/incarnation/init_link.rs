@@ -110,6 +110,16 @@ impl InitLink {
         }
     }
 
+    /// Waits for the next thing that it says; None when nothing more will come. Cancel-safe.
+    pub(crate) async fn said(&mut self) -> Option<(InitEvent, Vec<OwnedFd>)> {
+        loop {
+            match self.next() {
+                None if !self.gone => self.readable().await,
+                said => return said,
+            }
+        }
+    }
+
     /// Asks for another worker.
     pub(crate) fn spawn(&mut self, worker: u64, fds: WorkerFds) -> io::Result<()> {
         self.send(&InitRequest::Spawn { worker }, fds.into_all())

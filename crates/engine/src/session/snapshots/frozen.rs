@@ -179,6 +179,13 @@ impl Frozen {
     }
 }
 
+/// Has a frozen process end that is kept for nothing any more. It only waits, so that there is room for a word.
+pub(crate) fn dismiss(channel: &UnixStream) {
+    if let Ok(json) = serde_json::to_vec(&FrozenRequest::Leave {}) {
+        _ = FrameWriter::new(0).send(channel, &json, Vec::new());
+    }
+}
+
 /// Waits until a frozen process has said that it is there.
 ///
 /// # Errors

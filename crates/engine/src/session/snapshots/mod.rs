@@ -5,6 +5,6 @@ mod frozen;
 mod kept;
 mod reverted;
 
-pub(crate) use frozen::{CONFIRM_LIMIT, Frozen, confirm, memory_of};
+pub(crate) use frozen::{CONFIRM_LIMIT, Frozen, confirm, dismiss, memory_of};
 pub(crate) use kept::{Awaited, RevertPlan, Snapshots, SnapshotsNote, kind_when_evicted};
 pub(crate) use reverted::{Reverted, Reverting, bounded};

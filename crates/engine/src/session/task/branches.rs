@@ -214,12 +214,7 @@ async fn begin(
     let pidfd = process.pidfd().map_err(os)?;
     let (mut init, channel) = InitLink::new().map_err(os)?;
     let session = id::new(IdKind::Session);
-    let lasting = match seed.origin.linger.clone() {
-        Some(linger) => Some(Lingering::begin_beside(linger, session.clone(), number).await.map_err(os)?),
-        None => None,
-    };
-    let (lingering, listener) = lasting.unzip();
-    let linger = lingering.as_ref().map(Lingering::terms).zip(listener);
+    let (lingering, linger) = Lingering::begin(seed.origin.linger.as_ref(), &session, number).await.map_err(os)?;
     if lingering.is_some() {
         init.keep_worker(&worker).map_err(os)?;
     }
@@ -242,11 +237,5 @@ async fn begin(
 
 /// Whether session init says that it has taken a branch in.
 async fn joined(init: &mut InitLink) -> bool {
-    loop {
-        match init.next() {
-            Some((event, _)) => return matches!(event, InitEvent::Up {}),
-            None if init.gone => return false,
-            None => init.readable().await,
-        }
-    }
+    matches!(init.said().await, Some((InitEvent::Up {}, _)))
 }

@@ -209,11 +209,6 @@ impl SessionTask {
 
     /// Sends a request that waits for nothing.
     pub(super) fn tell_worker(&mut self, request: &Request<'_>) {
-        if let (Request::Answer { input, .. }, true) = (request, self.worker.control.awaits_renewal())
-            && let Some(lingering) = &mut self.lingering
-        {
-            lingering.answered.push(*input);
-        }
         if let Err(error) = self.worker.control.send(request, None, Vec::new()) {
             self.lost_touch(&error);
         }

@@ -13,14 +13,13 @@ impl SessionTask {
     /// not act for the session any more: then the step is not done.
     #[must_use]
     pub(super) fn write_down(&mut self) -> bool {
-        let last = self.log().bounds().1;
         // When nothing of it is left there is nothing to go on with.
         let is_over = self.machine.phase() == Phase::Closed;
         let Some(lingering) = self.lingering.as_mut().filter(|_| !is_over) else { return true };
         if !lingering.may_act() {
             return false;
         }
-        lingering.reserve(last);
+        lingering.reserve(self.context.shared.log.bounds().1);
         lingering.changed = false;
         let Some(text) = self.note().map(|note| note.to_text()) else { return true };
         if self.lingering.as_mut().is_some_and(|lingering| lingering.is_news(&text))
@@ -55,9 +54,8 @@ impl SessionTask {
 
     /// A turn is over in which something may have happened.
     pub(super) fn turn_is_over(&mut self) {
-        let last = self.log().bounds().1;
         if let Some(lingering) = &mut self.lingering {
-            lingering.reserve(last);
+            lingering.reserve(self.context.shared.log.bounds().1);
             if lingering.changed {
                 _ = self.write_down();
             }
@@ -94,7 +92,6 @@ impl SessionTask {
                 heard: control.heard(),
                 large: control.is_in_pieces(),
                 answers: control.held_back_answers(),
-                answered: lingering.answered.clone(),
             },
             events: lingering.reserved,
             tickets: self.tickets.note(),

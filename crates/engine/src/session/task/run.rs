@@ -48,7 +48,7 @@ impl SessionTask {
         if !self.is_released()
             && let Some(lingering) = self.lingering.take()
         {
-            _ = tokio::task::spawn_blocking(move || lingering.end()).await;
+            lingering.end().await;
         }
         self.last_requests().await;
         self.say_goodbye();

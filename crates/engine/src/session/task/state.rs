@@ -12,11 +12,10 @@ use crate::session::incarnation::{Incarnation, InitLink, WorkerLink};
 use crate::session::life::{Action, Event, Machine, Phase, Token};
 use crate::session::linger::Lingering;
 use crate::session::mailbox::Command;
-use crate::session::snapshots::Snapshots;
+use crate::session::snapshots::{Snapshots, dismiss};
 use crate::session::tickets::{PendingExecution, PendingOperation, Tickets};
 use crate::session::timeline::{Bounds, Mark};
 use pyrepl3_protocol::message::{Limits, Message, ProcessExit};
-use pyrepl3_protocol::worker::FrozenRequest;
 use pyrepl3_protocol::{Code, Failure};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -285,10 +284,12 @@ impl SessionTask {
     pub(super) fn drop_frozen(&mut self, mark: Mark) -> bool {
         let frozen = self.snapshots.remove(mark);
         let there = frozen.is_some();
-        if let Some(mut frozen) = frozen {
-            if self.lingering.is_some() {
-                // It would ask for another channel.
-                _ = frozen.send(FrozenRequest::Leave {}, Vec::new());
+        if let Some(frozen) = frozen {
+            if self.lingering.is_some()
+                && let Ok(channel) = frozen.channel()
+            {
+                // It would ask for another.
+                dismiss(&channel);
             }
             // Its channel closes, and it ends.
             self.context.origin.registry.add_frozen(self.id(), -1);

@@ -4,7 +4,7 @@
 use super::report::Report;
 use super::state::SessionTask;
 use crate::clock::{Time, sleep_until};
-use crate::process::{FrameWriter, Output, Process, stream};
+use crate::process::{Output, Process, stream};
 use crate::session::context::Context;
 use crate::session::durability::{Durability, Recovery};
 use crate::session::incarnation::{
@@ -14,9 +14,9 @@ use crate::session::life::{Action, Event, Phase, TaskKind, Token};
 use crate::session::linger::Lingering;
 use crate::session::mailbox::Command;
 use crate::session::note::Note;
-use crate::session::snapshots::{Awaited, CONFIRM_LIMIT, Frozen, RevertPlan, Reverting};
+use crate::session::snapshots::{Awaited, CONFIRM_LIMIT, Frozen, RevertPlan, Reverting, dismiss};
 use crate::session::tickets::Tickets;
-use pyrepl3_protocol::worker::{Ending, FreshChannel, FrozenRequest, InitEvent, Request};
+use pyrepl3_protocol::worker::{Ending, FreshChannel, InitEvent, Request};
 use rustix::fd::OwnedFd;
 use std::collections::HashMap;
 use std::io;
@@ -111,7 +111,6 @@ impl SessionTask {
         self.later = note.later.into();
         if let Some(lingering) = &mut self.lingering {
             lingering.given = note.control.given;
-            lingering.answered = note.control.answered;
             lingering.member = note.family.member;
             lingering.claimed = note.family.claimed;
             lingering.reserved = note.events;
@@ -274,13 +273,7 @@ impl SessionTask {
                 frozen.taken_over(channel, process);
                 self.go_on_with_snapshots();
             }
-            _ => {
-                // It is kept for nothing any more. It only waits, so that there is room for a word.
-                if let Ok(json) = serde_json::to_vec(&FrozenRequest::Leave {}) {
-                    let mut writer = FrameWriter::new(0);
-                    _ = writer.send(&channel, &json, Vec::new());
-                }
-            }
+            _ => dismiss(&channel),
         }
     }
 
@@ -310,6 +303,7 @@ impl SessionTask {
             self.worker.take(process);
         }
         let sent = self.worker.control.sent();
+        let answered = self.worker.control.held_back_answers();
         let mut is_lost = false;
         if let Some(lingering) = &mut self.lingering {
             lingering.renewal = None;
@@ -318,6 +312,9 @@ impl SessionTask {
             if let Some(after @ 1..) = lingering.given.checked_sub(sent) {
                 lingering.given = fresh.request + after;
             }
+            let is_answered = |number: &u64| answered.iter().any(|(input, _)| input == number);
+            let waiting = fresh.waiting.iter().copied().filter(|number| !is_answered(number));
+            lingering.unanswered = Some((fresh.seq, waiting.collect()));
         }
         if !self.write_down() {
             return;
@@ -356,11 +353,6 @@ impl SessionTask {
                 self.warn_of_lost_code(token);
                 self.feed(Event::Undelivered { token });
             }
-        }
-        if let Some(lingering) = &mut self.lingering {
-            let answered = std::mem::take(&mut lingering.answered);
-            let waiting = fresh.waiting.iter().copied().filter(|number| !answered.contains(number));
-            lingering.unanswered = Some((fresh.seq, waiting.collect()));
         }
         self.answer_what_was_asked_before();
     }
