@@ -115,7 +115,7 @@ fn python(interpreter: &Path, wanted: &Wanted) -> Vec<Job> {
     let pytest = |what: &str, paths: &[&str]| {
         let mut tests = known(interpreter);
         tests.arg(interpreter).args(["-m", "pytest", "-q"]).args(paths);
-        tests.env("PYREPL3_BIN", binary());
+        tests.env("PYREPL3_BIN", binary()).env("PYREPL3_HELPER", helper());
         if wanted.long {
             tests.arg("--long");
         }
@@ -129,6 +129,15 @@ fn python(interpreter: &Path, wanted: &Wanted) -> Vec<Job> {
     let mut jobs = vec![pytest("the client", &client)];
     jobs.extend(APART.iter().map(|(what, paths)| pytest(what, paths)));
     jobs
+}
+
+/// The native helper, as a file, for tests that speak to workers themselves.
+fn helper() -> PathBuf {
+    let path = root().join("target/helper.so");
+    if let Err(error) = std::fs::write(&path, pyrepl3_native::IMAGE) {
+        eprintln!("{} cannot be written: {error}", path.display());
+    }
+    path
 }
 
 /// The binary that the Python tests run.

@@ -31,10 +31,11 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn new(config: EngineConfig, registry: Registry, checkpoint_store: Arc<CheckpointStore>) -> Host {
+        let data = config.data.clone().unwrap_or_else(|| PathBuf::from("/tmp"));
         Host {
             config,
             found: tokio::sync::Mutex::default(),
-            zygotes: Zygotes::default(),
+            zygotes: Zygotes::new(data),
             registry: Arc::new(registry),
             checkpoint_store,
             oom: Arc::default(),

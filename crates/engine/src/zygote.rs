@@ -9,7 +9,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,7 +54,8 @@ impl ForkServer {
     }
 
     /// Starts a zygote and waits until it serves.
-    async fn start(environment: &Environment) -> Result<ForkServer, Failure> {
+    /// `data`: the engine's directory.
+    async fn start(environment: &Environment, data: &Path) -> Result<ForkServer, Failure> {
         let os = |error: io::Error| Failure::os("the environment could not be started", &error);
         let (control, theirs) = connected_pair().map_err(os)?;
         let mut bootstrap = pyrepl3_worker::BOOTSTRAP.as_bytes().to_vec();
@@ -86,7 +87,14 @@ impl ForkServer {
                 limit_open_files(pid, limit)?;
             }
             crate::process::send_raw(&server.control, &pyrepl3_worker::handoff(), &[]).await?;
-            server.send(&ZygoteRequest::Environment { preload: &environment.preload, cwd: &cwd }, Vec::new()).await?;
+            // Without the helper there are sessions, and no snapshots: what asks for one is told why.
+            let (helper, no_helper) = match pyrepl3_worker::helper(data) {
+                Ok(Some(helper)) => (vec![helper], None),
+                Ok(None) => (Vec::new(), Some("there is none for this processor".to_owned())),
+                Err(error) => (Vec::new(), Some(error.to_string())),
+            };
+            let request = ZygoteRequest::Environment { preload: &environment.preload, cwd: &cwd, no_helper };
+            server.send(&request, helper).await?;
             server.first_event().await
         };
         match tokio::time::timeout(START_LIMIT, begin).await {
@@ -285,8 +293,10 @@ fn failed(environment: &Environment, stage: &str, what: &str, detail: &str) -> F
 type Slot = Arc<Mutex<Option<Arc<ForkServer>>>>;
 
 /// The zygotes of an engine: started on demand, started again when they died.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Zygotes {
+    /// Where a file may be made, if need be.
+    data: PathBuf,
     // The outer lock is held for a look-up only, an environment's own while its zygote starts: others wait for the
     // same zygote then, which is the purpose.
     known: std::sync::Mutex<HashMap<Environment, Slot>>,
@@ -294,6 +304,11 @@ pub(crate) struct Zygotes {
 }
 
 impl Zygotes {
+    /// `data`: where a file may be made, if need be.
+    pub(crate) fn new(data: PathBuf) -> Zygotes {
+        Zygotes { data, known: std::sync::Mutex::default(), closed: AtomicBool::default() }
+    }
+
     /// The zygote of an environment.
     pub(crate) async fn get(&self, environment: &Environment) -> Result<Arc<ForkServer>, Failure> {
         let slot = {
@@ -307,7 +322,7 @@ impl Zygotes {
             }
             server.end().await;
         }
-        let server = Arc::new(ForkServer::start(environment).await?);
+        let server = Arc::new(ForkServer::start(environment, &self.data).await?);
         if self.closed.load(Ordering::Acquire) {
             // The engine was shut down meanwhile: nobody would end this one.
             server.end().await;

@@ -44,7 +44,7 @@ class Channel:
         self._requests = []
         self._fds = []  # descriptors that came with requests which have not been taken
         self._answers = {}
-        self._asked = set()  # prompts whose thread still waits
+        self._asked = {}  # prompts whose thread still waits, by number
         self._interrupts = set()
         self.on_request = None  # called when another thread read a request for the main thread
         self._send_lock = _allocate_lock()  # taken after the other one, where both are
@@ -64,23 +64,26 @@ class Channel:
         self._readable.register(fd, select.POLLIN)
 
     def attach_again(self, fd):
-        """In a process that was woken: this is the channel of a new incarnation."""
-        try:
-            _dup2(fd, self.fd, inheritable=False)
-            _close(fd)
-        except OSError:
+        """In a process that was woken, with all locks held: this is the channel of a new incarnation. Threads that read, or
+        wait for an answer, still do; `ask_again` is to be called once the supervisor knows this process."""
+        if fd != self.fd:
             # User code has lowered the limit on descriptors below where the channel was.
+            self._readable.unregister(self.fd)
             self._socket.detach()
             self.fd, self._socket = fd, socket.socket(fileno=fd)
-        self.pid, self.open, self._seq, self._reading = _getpid(), True, 0, False
-        self._lock, self._send_lock = _allocate_lock(), _allocate_lock()
+            self._readable.register(fd, select.POLLIN)
+        self.pid, self._seq = _getpid(), 0
         del self._buffer[:]
-        self._waiters, self._requests, self._fds, self._answers = [], [], [], {}
-        self._asked.clear()
+        for one in (*self._fds, *(one for request in self._requests for one in request.get("fds", ()))):
+            _close(one)
+        self._requests, self._fds, self._last, self._kept = [], [], 0, []
         self._interrupts.clear()
-        self._last, self._kept = 0, []
-        self._readable = _poll()
-        self._readable.register(self.fd, select.POLLIN)
+
+    def ask_again(self):
+        """Prompts of threads that wait: the supervisor of this incarnation has not seen them."""
+        for number, frame in list(self._asked.items()):
+            if number not in self._answers:
+                self.send({**frame, "id": None})
 
     def descriptors(self):
         """Descriptors that are the worker's own."""
@@ -202,9 +205,9 @@ class Channel:
                     pass
             return self._take_request()
 
-    def expect(self, number):
+    def expect(self, number, frame):
         """An answer to this prompt will be waited for. Before the prompt is sent."""
-        self._asked.add(number)
+        self._asked[number] = frame
 
     def answer(self, number):
         """Waits for the answer to a prompt: {"value": …}. Raises KeyboardInterrupt where user code would see it."""
@@ -219,7 +222,7 @@ class Channel:
             self.send({"t": "input_closed", "input": number})
             raise
         finally:
-            self._asked.discard(number)
+            self._asked.pop(number, None)
 
     def was_interrupted(self, token):
         """Whether a frame came that interrupts this execution. A signal that is pending came after its frame."""

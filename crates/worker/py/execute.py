@@ -81,6 +81,7 @@ class Executor:
         self.underscore = False
         self.context = contextvars.copy_context()
         self.loop = None
+        self.initial = frozenset()  # names that are there from the beginning
         self.flags = 0
         self.pid, self.statm, self.resident = 0, -1, 0
 

@@ -1,50 +1,39 @@
-"""Snapshots: a fork of the live worker that waits, frozen, until it is woken or dropped.
+"""Snapshots: a fork of the live worker, with all of its threads, that waits, frozen, until it is woken or dropped.
 
-The live process is the parent, and keeps its pid, its threads and its children. The child closes its copy of the
-control channel and blocks on a channel of its own, which ends with the supervisor. Woken, it is the live worker.
+The live process is the parent: it keeps its pid, its threads and its children. The other one waits in the native helper:
+nothing of the interpreter runs in it until it is something else.
 
-    live      prepare -- fork ------------------------> goes on, serves
-                           |
-    frozen                 +-- give up pipes -- wait --> wake: new control channel, mend, serve
-                                                 |----> branch: forks a session of its own, waits on
-                                                 |----> save: forks a process that writes the state down, waits on
-                                                 +----> end-of-file: leaves without a trace; where it has a mark and
-                                                        a line to session init, fetches another channel, waits on
+    live      park -- look -- fork -- threads go on ------> serves
+                               |
+    frozen                     +-- give up pipes -- wait --> wake: mend, threads go on, serve
+                                                     |----> branch: forks a session of its own, waits on
+                                                     |----> save, answer: forks a process that does, waits on
+                                                     +----> end-of-file: leaves without a trace; where it has a mark and
+                                                            a line to session init, fetches another channel, waits on
 """
 
-import _signal as _native
-import array
 import ctypes
 import errno
 import os
-import socket
 import sys
+import threading
+from _thread import _count as _count_threads
+from _thread import get_ident as _get_ident
 
-from . import files, inventory, loops, pools, restorer, saver, sharing, system, threads
-from .codec import decode, encode
+from . import answerer, inventory, native, pools, restorer, saver, system, writers
+from .codec import encode
 from .libraries import Libraries
 
-_libc, _python = ctypes.PyDLL(None, use_errno=True), ctypes.pythonapi
-_exit, _close, _getpid, _setpgid, _dup2 = os._exit, os.close, os.getpid, os.setpgid, os.dup2
-_mask, _SETMASK, _BLOCK = _native.pthread_sigmask, _native.SIG_SETMASK, _native.SIG_BLOCK
-_ALL = frozenset(range(1, _native.NSIG)) & frozenset(_native.valid_signals())
-_socket, _CMSG = socket.socket, socket.MSG_CMSG_CLOEXEC
-_read, _write, _dup = os.read, os.write, os.dup
-_SPACE, _CTRUNC = socket.CMSG_SPACE(8), socket.MSG_CTRUNC
-
-
-_python.PyOS_AfterFork_Child.restype = None
-_FORK = (_libc.fork, _python.PyOS_AfterFork_Child)
-_invoke, _next, _filter, _map = type(_libc.fork).__call__, next, filter, map
-
+_close, _getpid, _strerror, _byref = os.close, os.getpid, os.strerror, ctypes.byref
+_enumerate = threading.enumerate
+_frames, _numbers, _helper = sys._current_frames, native.numbers, native.helper
 
 TOO_MANY_OPEN = (
     "the session has as many files open as it may",
     "close files that are not needed, or raise the limit `open_files`",
 )
 NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
-# Descriptors that the frozen process needs when it is woken: its channel, its replacement's, and a few for a moment.
-_RESERVE = 4
+_ALWAYS = "use the policy commit_always in this session"
 
 
 class Refused(Exception):
@@ -59,17 +48,30 @@ class Woken:
         self.salvaged = None
 
 
+class Present:
+    """What the worker knows of a moment, beside what the helper writes down."""
+
+    def __init__(self, freezer):
+        self.pid = _getpid()
+        self.children = freezer.children.visible()
+        self.sentinels = pools.sentinels()
+        # Whose threads the interpreter knows: by their thread pointers.
+        self.threads = tuple(_frames()) if _count_threads() else (_get_ident(),)
+        self.names = [str(one.name) for one in _enumerate() if one.ident not in (None, _get_ident())]
+        self.request = self.mark = self.held = self.inventory = None
+
+
 class Freezer:
     """Takes snapshots of the worker."""
 
-    def __init__(self, guard, channel, output, prompts, children, exits, keeping):
-        self.guard, self.channel, self.output, self.prompts = guard, channel, output, prompts
+    def __init__(self, guard, channel, prompts, children, exits, keeping, output):
+        self.guard, self.channel, self.prompts, self.output = guard, channel, prompts, output
         self.children, self.exits, self.keeping = children, exits, keeping
         self.libraries = Libraries()
-        self.writers = files.Writers()
+        self.writers = writers.Writers()
         self.told = set()
         self.executor = None
-        self.prefers_to_die = False
+        self.prefers_to_die = 0
 
     # ---- in the live process ----
 
@@ -78,68 +80,45 @@ class Freezer:
         that it is not to have. In the live process: warnings that were not told before. In a process that was woken,
         which may be much later: a `Woken`. `track`: for a checkpoint. `mark`: by which a supervisor that takes over
         knows the frozen process; one without a mark is of use to this supervisor only."""
+        present = None
         try:
-            self.libraries.look()
-            if self.libraries.cuda is not None:
-                raise Refused(
-                    f"{self.libraries.cuda} is loaded, and what lives on a GPU cannot be used in a forked process",
-                    "use the policy commit_always in this session",
-                )
-            if self.libraries.openmp:
-                self.libraries.pause_openmp()
-            self.children.reap()
-            pool = system.native_pool()
-            if pool is not None:
-                raise Refused(
-                    f"the threads of {pool} run, which cannot be started again in a forked process",
-                    f"use the policy commit_always once {pool} is in use, or use {pool} in a process of its own",
-                )
-            _check_room(wake)
-            present = _Present(self, (wake, *others))
-        except BaseException:
-            _close(wake)
-            raise
-        # A listening socket that is closed next must be closed: so the frozen process has to have given it up.
-        ready = os.pipe2(os.O_CLOEXEC) if present.inventory.listeners else ()
-        try:
+            self._check(track)
             if track:
                 self.keeping.track()
-            pid = self._fork()
-        except OSError as error:
-            for fd in (wake, *ready):
-                _close(fd)
-            raise Refused(f"fork: {error.strerror}", "free memory, or raise the limit on processes") from None
-        if pid == 0:
-            try:
-                for fd in others:
-                    _close(fd)
-                frozen = _Frozen(self, present, wake, mark)
-                if ready:
-                    _write(ready[1], b"\0")
-                for fd in ready:
-                    _close(fd)
-                return frozen.wait()
-            except BaseException:
-                # What user code did to a module that this needs must not let it run on as the worker: there is one.
-                _exit(70)
-        if ready:
-            _close(ready[1])
-            _read(ready[0], 1)
-            _close(ready[0])
-        _leave_group(pid)
-        self.children.frozen.add(pid)
-        present.inventory.close_copies()
-        if not self.prefers_to_die:
-            # There is somebody now who can undo what fills the memory.
-            self.prefers_to_die = True
-            _prefer_to_die()
-        _close(wake)
-        warnings = [text for text in present.warnings() if text not in self.told]
-        self.told.update(warnings)
-        return warnings
+            present = Present(self)
+            self._prepare(present, wake, others, mark)
+            self.output.flush()
+            outcome = self._freeze(present)
+            if outcome == native.NEEDS_FLUSH:
+                self.writers.flush(inventory.Inventory(native.records(present.request), ()).appended())
+                _helper.release(_byref(present.request))
+                present.request.is_flushed = 1
+                outcome = self._freeze(present)
+            if outcome < 0:
+                raise Refused(*_refusal(outcome, present.request.error))
+        except BaseException:
+            if present is not None and present.request is not None:
+                _helper.release(_byref(present.request))
+            _close(wake)
+            raise
+        request = present.request
+        if outcome == native.LIVE:
+            self.prefers_to_die = request.prefers_to_die
+            warnings = ()
+            if request.warns:
+                warnings = self._warnings(inventory.Inventory(native.records(request), present.sentinels))
+            _helper.release(_byref(request))
+            _close(wake)
+            return warnings
+        present.inventory = inventory.Inventory(native.records(request), present.sentinels)
+        if outcome == native.SAVER:
+            saver.run(self.keeping, present)
+        if outcome == native.ANSWER:
+            answerer.run(self.keeping, present)
+        return self._live(present, outcome == native.BRANCH)
 
     def branch(self, wake):
-        """The same for a fork that is to make branches. They become children of session init when it leaves."""
+        """The same for a fork that is to make branches."""
         if not system.can_mark_branches():
             _close(wake)
             raise Refused(
@@ -148,257 +127,146 @@ class Freezer:
             )
         return self.take(wake)
 
-    def _fork(self):
-        """Forks while this thread holds every lock that the worker needs in the child."""
-        channel, prompts, output = self.channel, self.prompts, self.output
-        before = _mask(_SETMASK, _ALL)
-        pid = -1
-        try:
-            with prompts._lock, channel._lock, channel._send_lock:
-                pid = output.hold(self._raw_fork)
-        finally:
-            if pid != 0:
-                _mask(_SETMASK, before)
-        return pid
+    def _check(self, track):
+        if _helper.why is not None:
+            raise Refused(f"the native helper cannot be loaded: {_helper.why}", "see what `pyrepl3 doctor` says of it")
+        self.libraries.look()
+        if self.libraries.cuda is not None:
+            raise Refused(
+                f"{self.libraries.cuda} is loaded, and what lives on a GPU cannot be used in a forked process", _ALWAYS
+            )
+        if track and native.has_subinterpreters():
+            raise Refused(
+                "the session has subinterpreters, which a process that saves it would lose",
+                "close them, and save the session then",
+            )
 
-    def _raw_fork(self):
-        # Not `os.fork`: that warns of threads, and user code may have replaced it.
-        drawn = sys.modules["random"]._inst.getstate() if self.children.reseeds else None
-        self.children.ours = True
-        try:
-            _python.PyOS_BeforeFork()
-            # In the child the interpreter must not come by until it knows that it is alone: another thread may have
-            # asked for its lock, and it would wait for that thread to take it. So the second call follows the first
-            # without a step of Python between them; where the first returns a pid, there is no second.
-            pid = _next(_filter(None, _map(_invoke, _FORK)), 0)
-            if pid == 0:
-                if drawn is not None:
-                    sys.modules["random"]._inst.setstate(drawn)
-            else:
-                _python.PyOS_AfterFork_Parent()
-        finally:
-            self.children.ours = False
-        if pid < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-        return pid
+    def _prepare(self, present, wake, others, mark):
+        channel, line = self.channel, None if mark is None else self.channel.line
+        request, present.mark = native.new_request(), mark
+        present.request = request
+        request.wake, request.control = wake, channel.fd
+        request.line = -1 if line is None else line.socket.fileno()
+        request.has_sqlite = "sqlite3" in sys.modules or "_sqlite3" in sys.modules
+        request.prefers_to_die = self.prefers_to_die
+        request.branch_base = system.BASE
+        elsewhere = ()
+        if present.children or self.children.estranged or self.children.foreign:
+            elsewhere = _pipes_of([*present.children, *self.children.estranged, *self.children.foreign])
+        own = (wake, *others, *self.executor.descriptors(), *self.keeping.descriptors(), *pools.trackers())
+        said = b"" if line is None else encode({"t": "frozen", "mark": mark}).encode("ascii")
+        random = sys.modules.get("random")
+        kept = native.state_of(random._inst) if random is not None and self.children.reseeds else ()
+        present.gauss = random._inst.gauss_next if kept else None
+        present.held = held = []
+        for name, kind, values in (
+            ("own", "i", own),
+            ("close", "i", others),
+            ("inherited", "Q", [number for one in self._inherited() for number in one]),
+            ("elsewhere", "Q", elsewhere),
+            ("said", "B", said),
+            ("spare", "i", () if line is None else line.spare),
+            ("pids", "Q", native.loop_pids()),
+            ("kept", "Q", kept),
+        ):
+            if values:
+                numbers, (address, count) = _numbers(kind, values)
+                held.append(numbers)
+                setattr(request, name, (address, count // 2 if name in ("inherited", "kept") else count))
 
+    def _inherited(self):
+        found = [*inventory.inherited, *(inventory.identity(fd) for fd in (0, 1, 2))]
+        return [one for one in found if one is not None]
 
-def _leave_group(pid):
-    """A frozen process is in no group of user code's: it sees to that itself, but may be late."""
-    try:
-        _setpgid(pid, pid)
-    except OSError:
-        pass  # it did so already, or is gone
+    def _freeze(self, present):
+        """While this thread holds the locks of the channel, so that no other is in the middle of a frame. All that the
+        interpreter has to do for a fork is done by the helper's calls: none of it runs between them."""
+        channel, request = self.channel, present.request
+        with self.prompts._lock, channel._lock, channel._send_lock:
+            self.children.home, self.children.ours = _getpid(), _get_ident()
+            outcome = _helper.freeze(_byref(request))
+            self.children.ours = None
+            if outcome in (native.WOKEN, native.BRANCH):
+                self.children.move(present.children, outcome == native.BRANCH)
+                channel.attach_again(request.control)
+        return outcome
 
+    def _warnings(self, found):
+        warnings = [text for text in found.warnings() if text not in self.told]
+        self.told.update(warnings)
+        return warnings
 
-def _check_room(wake):
-    room = []
-    try:
-        for _ in range(_RESERVE):
-            room.append(_dup(wake))
-    except OSError:
-        raise Refused(*TOO_MANY_OPEN) from None
-    finally:
-        for fd in room:
-            _close(fd)
+    # ---- in a process that was woken, or a branch ----
 
-
-class _Present:
-    """What a fork does not keep of this moment."""
-
-    def __init__(self, freezer, channels):
-        self.pid = _getpid()
-        self.mask = _mask(_BLOCK, ())
-        self.shared = sharing.Shared()
-        self.children = freezer.children.visible()
-        others = [*self.children, *freezer.children.estranged, *freezer.children.foreign]
-        mine = (*freezer.executor.descriptors(), *freezer.keeping.descriptors(), *channels)
-        self.inventory = inventory.Inventory(mine, freezer.writers, others)
-        self.threads = threads.Lost()
-        self.libraries = freezer.libraries.warnings
-
-    def warnings(self):
-        return [*self.threads.warnings(), *self.inventory.warnings(), *self.shared.warnings(), *self.libraries]
-
-
-class _Frozen:
-    def __init__(self, freezer, present, wake, mark):
-        self.freezer, self.present = freezer, present
-        self.line, self.mark = None if mark is None else freezer.channel.line, mark
-        self.socket = _socket(fileno=wake)
-        _setpgid(0, 0)
-        _close(freezer.channel.fd)
-        # Its siblings are not its children.
-        freezer.children.frozen.clear()
-        present.inventory.give_up()
-        present.inventory.keep_own_pipes()
-        present.name = system.own_name()
-        system.set_name(b"pyrepl3-frozen")
-        _prefer_to_survive()
-
-    def wait(self):
-        """Until something comes on its channel. Returns in a process that lives on."""
-        self.send({"t": "frozen"})
-        while True:
-            request, fds = self.receive()
-            if request is None:
-                self.fetch()
-                continue
-            op = request["op"]
-            if op == "wake":
-                return self.wake(request, fds)
-            if op == "branch":
-                if self.branch(fds):
-                    return self.live(fds, request, branched=True)
-            elif op == "save":
-                self.save(fds[0])
-            elif op == "leave":
-                _exit(0)
-
-    def fetch(self):
-        """Another channel, from session init; where there is none, the end."""
-        fd = None if self.line is None else self.line.fetch({"t": "frozen", "mark": self.mark}, self.socket.close)
-        if fd is None:
-            _exit(0)
-        self.socket.close()
-        self.socket = _socket(fileno=fd)
-        self.send({"t": "frozen"})
-
-    def send(self, message):
-        body = encode(message).encode()
-        try:
-            self.socket.sendall(len(body).to_bytes(4, "big") + body)
-        except OSError:
-            pass  # the supervisor is gone, as the next read says
-
-    def receive(self):
-        size = array.array("i").itemsize
-        fds = array.array("i")
-        try:
-            head, ancillary, flags, _address = self.socket.recvmsg(4, _SPACE * size, _CMSG)
-            if flags & _CTRUNC:
-                _exit(71)  # a channel that it needs is missing
-            for _level, _kind, data in ancillary:
-                fds.frombytes(data[: len(data) - len(data) % size])
-            while head and len(head) < 4 and (more := self.socket.recv(4 - len(head))):
-                head += more
-            length = int.from_bytes(head, "big")
-            body = self.socket.recv(length, socket.MSG_WAITALL) if len(head) == 4 else b""
-        except OSError:
-            body, length = b"", 1
-        if not body or len(body) < length:
-            for fd in fds:
-                _close(fd)
-            return None, []
-        return decode(body.decode(), 0)[0], list(fds)
-
-    # ---- another life ----
-
-    def wake(self, request, fds):
-        lost = []
-        if request["keep"]:
-            # One that stays usable is replaced before it is used up.
-            spare = fds.pop()
-            try:
-                pid = self.freezer._fork()
-            except OSError as error:
-                lost.append(f"the snapshot could not be kept for another time: {error.strerror}")
-            else:
-                if pid == 0:
-                    for fd in fds:
-                        _close(fd)
-                    self.socket.close()
-                    # The replacement waits in its turn.
-                    _setpgid(0, 0)
-                    self.socket = _socket(fileno=spare)
-                    return self.wait()
-                _leave_group(pid)
-                self.freezer.children.frozen.add(pid)
-            _close(spare)
-        salvage = fds.pop() if request["salvage"] else None
-        woken = self.live(fds, request, branched=False)
-        woken.lost += lost
-        if salvage is not None:
-            woken.salvaged = restorer.take_over(self.freezer.keeping, salvage)
-        return woken
-
-    def branch(self, fds):
-        """Forks a session of its own. True in it."""
-        try:
-            pid = self.freezer._fork()
-        except OSError as error:
-            body = encode({"seq": 1, "t": "refused", "why": f"fork: {error.strerror}"}).encode()
-            _write(fds[0], len(body).to_bytes(4, "big") + body)
-            pid = None
-        if pid == 0:
-            return True
-        for fd in fds:
-            _close(fd)
-        return False
-
-    def save(self, fd):
-        """Forks a process that writes the state down. It is hidden as this one is, whoever is woken later."""
-        freezer = self.freezer
-        try:
-            pid = freezer._fork()
-        except OSError:
-            pid = None  # its channel closes without a word, which the supervisor sees
-        if pid == 0:
-            _setpgid(0, 0)
-            saver.run(freezer.keeping, self.present, fd, self.socket.detach())
-        _close(fd)
-        if pid is not None:
-            _leave_group(pid)
-            freezer.children.frozen.add(pid)
-
-    def live(self, fds, request, branched):
-        """Becomes the live worker of a new incarnation. Returns what it could not keep."""
-        freezer, present = self.freezer, self.present
-        self.socket.close()
+    def _live(self, present, branched):
+        request, channel = present.request, self.channel
+        self.prefers_to_die = 1
+        channel.mark = present.mark
         if branched:
-            _setpgid(0, 0)
-            for fd, place in zip(fds[1:], (1, 2, 0)):
-                _dup2(fd, place)
-                _close(fd)
-            system.mark_branch(request["member"])
-        _prefer_to_die()
-        system.set_name(present.name)
-        channel = freezer.channel
-        channel.attach_again(fds[0])
-        channel.mark = self.mark
+            channel.member, channel.parent = request.member, channel.member
+        if request.spare_used and channel.line is not None:
+            channel.line.refill_anew()
+        self.guard.attach_again()
+        self.prompts.execution = None
+        self.executor.attach()
+        found = present.inventory
         if branched:
-            channel.member, channel.parent = request["member"], channel.member
-        freezer.guard.attach_again()
-        freezer.prompts.execution = None
-        freezer.executor.attach()
-        children = freezer.children
-        (children.foreign if branched else children.estranged).update(present.children)
-        lost = []
-        lost += present.shared.restore(branched)
-        own = loops.mend(freezer.executor.loop, present.inventory)
-        if branched:
-            lost += present.inventory.files.open_again()
-            freezer.exits.begin_branch(freezer.executor.namespace)
-        present.inventory.keep_own_pipes()
-        lost += present.inventory.restore(not branched, own)
-        lost += present.threads.mend()
-        lost += pools.mend(present.threads.idents, branched)
+            self.exits.begin_branch(self.executor.namespace)
+        pools.watch(present.sentinels)
+        lost = found.lost(branched)
+        lost += pools.mend(branched)
         pools.mend_processes(present.pid, branched)
         if branched:
             lost += [f"process {pid} belongs to the session that this one was branched from" for pid in present.children]
-            if request["random"] == "split":
+            if request.split:
                 from . import random_state
 
-                random_state.split(request["index"])
-        _mask(_SETMASK, present.mask)
-        return Woken(lost)
+                random_state.split(request.index)
+        if request.error:
+            lost.append(f"the snapshot could not be kept for another time: {_strerror(request.error)}")
+        _helper.release(_byref(request))
+        woken = Woken(lost)
+        if request.salvage >= 0 and not branched:
+            woken.salvaged = restorer.take_over(self.keeping, request.salvage)
+        return woken
 
 
-def _prefer_to_survive():
-    """When memory runs out, the kernel is to end the process that filled it, not the one that can undo that."""
-    system.set_oom_score(b"0")
+def _refusal(outcome, detail):
+    """Why, and how it can be changed."""
+    if outcome == native.LATE:
+        name = system.thread_name(detail)
+        return (
+            f"the thread {detail} ({name}) could not be stopped within {native.LIMIT // 1_000_000} s: it is in a system "
+            "call that nothing interrupts, or is being debugged",
+            "wait until it has ended, and try again",
+        )
+    if outcome == native.TOO_MANY_THREADS:
+        return "the session has more threads than a snapshot can keep", "end some of them"
+    if outcome == native.RING:
+        return f"io_uring is in use (descriptor {detail}), which belongs to this very process", _ALWAYS
+    if outcome == native.GPU:
+        return f"a GPU is in use (descriptor {detail}), and what lives on it cannot be used in a forked process", _ALWAYS
+    if outcome == native.ZMQ:
+        return "the threads of libzmq run, which stop working in another process", "close its contexts, or " + _ALWAYS
+    if outcome == native.SHADOW_STACK:
+        return "the process has shadow stacks, which new threads cannot be given", "start Python without them"
+    if outcome == native.NO_ROOM:
+        return TOO_MANY_OPEN
+    if outcome == native.FORK:
+        return f"fork: {_strerror(detail)}", "free memory, or raise the limit on processes"
+    if outcome == native.DIED:
+        return "the process of the snapshot ended before it was ready", "free memory, and try again"
+    return f"a system call failed: {_strerror(detail)}", "free memory, or close files, and try again"
 
 
-def _prefer_to_die():
-    system.set_oom_score(b"300")
+def _pipes_of(pids):
+    """Inodes of the pipes that processes which user code started have open."""
+    found = set()
+    for pid in system.descendants(pids):
+        try:
+            names = os.listdir(f"/proc/{pid}/fd")
+            links = [os.readlink(f"/proc/{pid}/fd/{name}") for name in names]
+        except OSError:
+            continue  # it has ended meanwhile, or is another user's
+        found.update(int(link[6:-1]) for link in links if link.startswith("pipe:["))
+    return sorted(found)

@@ -9,12 +9,25 @@ import sys
 import warnings
 
 from .codec import clean
+from .execute import TOP_LEVEL_AWAIT
 from .present import REPR_LIMIT, bounded_repr, type_name
 
 _PATH = re.compile(r"(?:[^\W\d]\w*\s*\.\s*)*(?:[^\W\d]\w*)?$")
 _IMPORT = re.compile(r"^\s*(?:import|from)\s+([\w.]*)$")
 _FROM = re.compile(r"^\s*from\s+([\w.]+)\s+import\s+(?:[\w\s,]*,\s*)?(\w*)$")
 LIMIT = 500
+
+
+def answer(request, executor):
+    """What is asked about the session's state: one of four questions. Properties and reprs of the user's run."""
+    op, namespace = request["op"], executor.namespace
+    if op == "variables":
+        return variables(namespace, executor.initial)
+    if op == "complete":
+        return complete(request["code"], request["cursor"], namespace)
+    if op == "inspect":
+        return inspect_name(request["name"], namespace)
+    return is_complete(request["code"], executor.flags | TOP_LEVEL_AWAIT)
 
 
 def variables(namespace, initial):

@@ -1,4 +1,4 @@
-"""Which native libraries are loaded, as far as a fork has to mind: OpenMP runtimes, CUDA, OpenBLAS."""
+"""Which native libraries are loaded, as far as a fork has to mind: OpenMP runtimes in the zygote, CUDA in a session."""
 
 import ctypes
 
@@ -52,14 +52,13 @@ class Libraries:
         self.generation = None
         self.openmp = []
         self.cuda = None
-        self.warnings = []
 
     def look(self):
         found = _iterate(_count)
         if found is not None and found and found[0] == self.generation:
             return
         self.generation = found[0] if found else None
-        self.openmp, self.cuda, self.warnings = [], None, []
+        self.openmp, self.cuda = [], None
         for raw in _iterate(_list) or ():
             if not raw:
                 continue
@@ -69,37 +68,12 @@ class Libraries:
                 self.openmp.append(path)
             elif name.startswith(("libcuda.so", "libamdhip64.so")):
                 self.cuda = name
-            elif "openblas" in name:
-                version = _openblas_version(path)
-                if version is not None and version < (0, 3, 31):
-                    text = ".".join(map(str, version))
-                    self.warnings.append(
-                        f"OpenBLAS {text} ({name}) is known to hang after a fork now and then; 0.3.31 and later are not"
-                    )
 
     def pause_openmp(self):
-        """Ends the threads of OpenMP runtimes: a parallel region in a forked child would wait for them for ever."""
+        """Ends the threads of OpenMP runtimes: sessions are plain forks of this process, and a parallel region in one would
+        wait for them for ever."""
         for path in self.openmp:
             try:
                 ctypes.CDLL(path).omp_pause_resource_all(2)
             except (OSError, AttributeError):
                 pass
-
-
-def _openblas_version(path):
-    try:
-        library = ctypes.CDLL(path)
-    except OSError:
-        return None
-    for name in ("scipy_openblas_get_config64_", "scipy_openblas_get_config", "openblas_get_config64_", "openblas_get_config"):
-        try:
-            function = getattr(library, name)
-        except AttributeError:
-            continue
-        function.restype = ctypes.c_char_p
-        words = (function() or b"").split()
-        for word in words:
-            parts = word.split(b".")
-            if len(parts) >= 3 and all(part.isdigit() for part in parts[:3]):
-                return tuple(int(part) for part in parts[:3])
-    return None

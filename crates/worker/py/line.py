@@ -63,6 +63,11 @@ class Line:
         self._refill()
         return mine.detach()
 
+    def refill_anew(self):
+        """After the native helper has used what there was."""
+        self.spare = []
+        self._refill()
+
     def _refill(self):
         fd = self.socket.fileno()
         try:

@@ -4,19 +4,20 @@ It runs user code (`__reduce__`, `__getstate__`, and `__setstate__` where it ver
 to reach the world with: no output, no sockets, no pipes, and files that can only be read.
 """
 
-import _signal as _native
+import ctypes
 import os
 import resource
 import socket
+import sys
 
 from . import system
 from .codec import encode
 from .failure import message as _message
+from .native import helper
 from .serializer import baseline
 
 _exit, _dup2, _open, _close = os._exit, os.dup2, os.open, os.close
 _O = os.O_CLOEXEC
-_mask, _UNBLOCK = _native.pthread_sigmask, _native.SIG_UNBLOCK
 _socket = socket.socket
 # What the socket may hold on its way: fewer changes between the two processes.
 _IN_FLIGHT = 1 << 20
@@ -74,16 +75,12 @@ class Keeping:
         )
 
 
-def run(keeping, present, fd, frozen_channel):
+def run(keeping, present):
     """Writes the state down. Never returns."""
-    sink = None
+    sink, fd = None, present.request.channel
     try:
-        _close(frozen_channel)
-        line = keeping.executor.channel.line
-        if line is not None:
-            # Nobody asks for this process when its supervisor is gone.
-            line.close()
-            keeping.executor.channel.line = None
+        forget_supervisor(keeping)
+        restore_random(present)
         sock = _socket(fileno=fd)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _IN_FLIGHT)
         system.set_name(b"pyrepl3-saver")
@@ -99,7 +96,8 @@ def run(keeping, present, fd, frozen_channel):
         sink = transport.Sink(sock.sendall, tracker, known, splice)
         options = keeping.options(_before(present), (0, 1, 2, fd, *fds, *_of_loops(keeping)))
         detach(present.inventory)
-        context.opened_as({fd: flags for fd, (_identity, _offset, flags) in present.inventory.files.open.items()})
+        thaw_libraries(present)
+        context.opened_as({fd: flags for fd, (_offset, flags) in present.inventory.files().items()})
         # What no variable holds, and a variable may share: saved with the variables, under names that none has.
         roots = context.shared_roots(keeping.baseline, options)
         keeping.namespace.update(roots)
@@ -137,11 +135,11 @@ def _before(present):
     """What the fork of the frozen process did not keep, and what the saver changes."""
     from .serializer import context, signals
 
-    running = {which for which, value, _interval in present.inventory.timers if value}
+    running = present.inventory.timers()
     before = context.look_before_fork()
-    before["settings"]["signal mask"] = sorted(map(int, present.mask))
+    before["settings"]["signal mask"] = [number for number in range(1, 65) if present.request.mask >> (number - 1) & 1]
     before["timers"] = [name for name, which in signals._TIMERS.items() if which in running]
-    before["threads"] = list(present.threads.names)
+    before["threads"] = list(present.names)
     before["processes"] = [(pid, system.name(pid)) for pid in present.children]
     before["pid"] = present.pid
     return before
@@ -174,9 +172,9 @@ def _history(sources, sink):
 def detach(inventory):
     """Nothing that user code does here has an effect outside."""
     null = _open(os.devnull, os.O_RDWR | _O)
-    for fd in (0, 1, 2, *inventory.sockets):
+    for fd in (0, 1, 2, *inventory.sockets()):
         _dup2(null, fd, inheritable=fd < 3)
-    for fd, (_identity, offset, _flags) in inventory.files.open.items():
+    for fd, (offset, _flags) in inventory.files().items():
         try:
             # Its position would be shared with the session.
             again = _open(f"/proc/self/fd/{fd}", os.O_RDONLY | _O)
@@ -186,6 +184,30 @@ def detach(inventory):
         _dup2(again, fd, inheritable=False)
         _close(again)
     _close(null)
+
+
+def forget_supervisor(keeping):
+    """Nobody asks for this process when its supervisor is gone."""
+    line = keeping.executor.channel.line
+    if line is not None:
+        line.close()
+        keeping.executor.channel.line = None
+
+
+def restore_random(present):
+    """A fork, as CPython sees it, begins the generator of the module `random` anew; the helper has kept what it holds."""
+    if present.gauss is not None:
+        sys.modules["random"]._inst.gauss_next = present.gauss
+
+
+def thaw_libraries(present):
+    """Threads that Python does not know, those of a library's pool, go on: the library waits for them. User code's do not run
+    twice. When nothing that they could reach is the session's any more."""
+    known = present.threads
+    numbers = (ctypes.c_size_t * len(known))(*known)
+    back = helper.thaw_unknown(ctypes.byref(present.request), numbers, len(known))
+    if back < 0:
+        raise OSError(-back, os.strerror(-back))
 
 
 def _die_first():

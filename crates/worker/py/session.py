@@ -13,7 +13,7 @@ import select
 import socket
 import time
 
-from . import system
+from . import holdings, system
 from .codec import encode
 
 # The C module's own. In `signal` stands what tells a handler of user code's of its own children only (`children`): here
@@ -49,6 +49,7 @@ class Member:
         self.number = number  # of the branch; 0 for the session that there was first
         self.keeper = keeper  # where it lingers
         self.staying = []  # pids of what the next sweep spares
+        self.replacements = set()  # pids that the sweep before has spared, as what a woken process left in its place
         self.waits = []  # (number, pid): children whose end the session waits for
 
     def send(self, message, fds=()):
@@ -188,7 +189,7 @@ class Init:
             os.read(self.wake, 4096)
         except BlockingIOError:
             pass
-        for pid, status in system.reap():
+        for pid, status in system.reap(system.is_frozen):
             member = next((one for one in self.members if one.pid == pid), None)
             if member is not None:
                 member.tell_exit(status)
@@ -243,6 +244,9 @@ class Init:
         keep = {*spared, *given} - {None}
         member.begins(request["worker"], new)
         born = None if new is None else system.born(new)
+        # What the woken process leaves in its place is not known by its pid yet. Its name may be anybody's: so it counts
+        # once, and by the next sweep it is among those that are told.
+        replacements, member.replacements = member.replacements, set()
         names, seen, quiet = [], set(), 0
         while quiet < 2:
             # Who loses its parent meanwhile becomes a child of this process: so those below the old worker are listed
@@ -253,11 +257,14 @@ class Init:
                 system.kill([old])
                 found = system.descendants([old], keep)
             found += [pid for pid in system.descendants(self.belongings(member), keep) if pid not in found]
-            if not seen and not set(found) - {old}:
+            if not seen and not set(found) - {old} - member.replacements:
                 break
             young = []
             for pid in self.only(member, found):
-                if pid in seen or pid in keep or pid == old:
+                if pid in seen or pid in keep or pid == old or pid in member.replacements:
+                    continue
+                if pid not in replacements and system.is_frozen(pid):
+                    member.replacements.add(pid)
                     continue
                 if born is None or not system.is_older(pid, born):
                     young.append(pid)
@@ -267,11 +274,13 @@ class Init:
             quiet = 0
             seen.update(young)
             named = [(pid, system.name(pid)) for pid in young]
-            names += [f"{name} (process {pid})" for pid, name in named if name not in (system.FROZEN, "?")]
+            names += [f"{name} (process {pid})" for pid, name in named if name not in (system.FROZEN, system.ANSWERS, "?")]
             system.kill(young)
-        # Until they are gone they hold what they have open: a port, a lock, the place of a writer who waits for room.
-        # What takes longest is to take their memory apart; the new worker is woken meanwhile.
-        system.await_ends([pid for pid in (old, *seen) if pid is not None], GONE_LIMIT)
+        # Until they are gone they hold what only one can have: a port, a lock. The new worker is woken meanwhile. What
+        # takes longest is to take their memory apart, which nobody has to wait for where they hold nothing of the kind.
+        known = 1 if self.adoption is None else 2
+        waited = [pid for pid in (old, *seen) if pid is not None and holdings.has_any(pid, known if pid == old else 0)]
+        system.await_ends(waited, GONE_LIMIT)
         member.send({"t": "swept", "ended": names[:20]})
         if new is None or new in self.statuses:
             # It is gone already.

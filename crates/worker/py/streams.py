@@ -16,19 +16,6 @@ from .codec import clean
 _str, _type, _isinstance = str, type, isinstance
 
 
-class _Raw(io.FileIO):
-    """A descriptor whose `truncate` can run an action: a buffer calls it while it holds its own lock."""
-
-    action = None
-
-    def truncate(self, size=None, /):
-        action, self.action = self.action, None
-        if action is None:
-            return super().truncate(size)
-        action()
-        return 0
-
-
 class Output:
     """Both output streams of the worker."""
 
@@ -50,7 +37,7 @@ class Output:
 
     @staticmethod
     def _open(fd, errors):
-        raw = _Raw(fd, "w", closefd=False)
+        raw = io.FileIO(fd, "w", closefd=False)
         raw.name = "<stdout>" if fd == 1 else "<stderr>"
         text = io.TextIOWrapper(io.BufferedWriter(raw, 32768), encoding="utf-8", errors=errors, line_buffering=True)
         text.mode = "w"
@@ -67,41 +54,6 @@ class Output:
                 stream.flush()
             except (ValueError, OSError):
                 pass  # closed by user code: `mend` sees to it
-
-    def hold(self, action):
-        """Runs an action while the locks of both streams are held, and returns what it returns.
-
-        A thread that prints while this process forks would leave its lock held in the child for ever.
-        """
-        outcome = []
-
-        def run():
-            try:
-                outcome.append((True, action()))
-            except BaseException as error:
-                outcome.append((False, error))
-
-        def within():
-            self._locked(self.stderr, run)
-            if not outcome:
-                run()
-
-        self.flush()
-        self._locked(self.stdout, within)
-        if not outcome:
-            within()
-        done, value = outcome[0]
-        if done:
-            return value
-        raise value
-
-    @staticmethod
-    def _locked(stream, action):
-        try:
-            stream.buffer.raw.action = action
-            stream.buffer.truncate(0)
-        except (ValueError, OSError, AttributeError):
-            pass  # closed or taken apart by user code: the caller goes on without its lock
 
     def mend(self):
         """After user code: a stream that it closed is opened again; one that it put in place is left alone."""
@@ -159,7 +111,7 @@ class Prompts:
             frame["input"] = number = self._last
         frame["id"] = self.execution
         self.output.flush()
-        self.channel.expect(number)
+        self.channel.expect(number, frame)
         self.channel.send(frame)
         return self.channel.answer(number)["value"]
 

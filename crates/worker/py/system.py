@@ -1,4 +1,4 @@
-"""What the standard library lacks: prctl, the process tree, OpenMP pools, resource limits."""
+"""What the standard library lacks: prctl, the process tree, resource limits."""
 
 import ctypes
 import os
@@ -11,11 +11,12 @@ from os import kill as _kill
 from os import listdir as _listdir
 from os import open as _open
 from os import read as _read
+from os import waitid as _waitid
 from os import waitpid as _waitpid
 from signal import SIGKILL
 
-PR_SET_CHILD_SUBREAPER, PR_SET_NAME, PR_GET_NAME = 36, 15, 16
-FROZEN = "pyrepl3-frozen"
+PR_SET_CHILD_SUBREAPER, PR_SET_NAME = 36, 15
+FROZEN, ANSWERS = "pyrepl3-frozen", "pyrepl3-answer"
 _PF_EXITING = 4
 _READ, _WRITE, _write = os.O_RDONLY | os.O_CLOEXEC, os.O_WRONLY | os.O_CLOEXEC, os.write
 
@@ -32,12 +33,6 @@ def become_subreaper():
 def set_name(name):
     """What process listings show."""
     _libc.prctl(PR_SET_NAME, name, 0, 0, 0)
-
-
-def own_name():
-    name = ctypes.create_string_buffer(16)
-    _libc.prctl(PR_GET_NAME, name, 0, 0, 0)
-    return name.value
 
 
 def set_oom_score(value):
@@ -67,17 +62,12 @@ def read(path):
         _close(fd)
 
 
-def native_pool():
-    """A library whose pool of threads runs, cannot be ended, and is waited for for ever in a forked process."""
-    if "polars" not in sys.modules:
-        return None
-    for task in _listdir("/proc/self/task"):
-        try:
-            if read(f"/proc/self/task/{task}/comm").startswith(b"polars"):
-                return "polars"
-        except OSError:
-            pass
-    return None
+def thread_name(tid):
+    """What a thread of this process is called."""
+    try:
+        return read(f"/proc/self/task/{tid}/comm").decode(errors="replace").strip()
+    except OSError:
+        return "which has ended"
 
 
 def thread_count():
@@ -127,40 +117,49 @@ def descendants(roots, without=()):
     return found
 
 
-def reap():
-    """Takes the exit statuses that wait: a list of (pid, status)."""
+def reap(left_out=lambda pid: False):
+    """Takes the exit statuses that wait: a list of (pid, status), without those that `left_out` says of, before they are
+    taken, that nobody wants them."""
     ended = []
     while True:
         try:
-            pid, status = _waitpid(-1, os.WNOHANG)
+            found = _waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if found is None:
+                return ended
+            is_wanted = not left_out(found.si_pid)
+            pid, status = _waitpid(found.si_pid, os.WNOHANG)
         except ChildProcessError:
             return ended
-        if pid == 0:
-            return ended
-        ended.append((pid, status))
+        if pid and is_wanted:
+            ended.append((pid, status))
+
+
+def is_frozen(pid):
+    """Whether a process is one of ours that waits, or has ended as one."""
+    return name(pid) == FROZEN
 
 
 # A branch and its parent have one session init, and may lose processes to it at the same moment. Whose is which is
 # told by a limit that nothing else uses, that every child inherits and that survives exec: each branch has one of its
 # own, a number below this.
 _prlimit, _MSGQUEUE = resource.prlimit, resource.RLIMIT_MSGQUEUE
-_BASE = min(resource.getrlimit(_MSGQUEUE)[1] % (1 << 64), 1 << 40)
+BASE = min(resource.getrlimit(_MSGQUEUE)[1] % (1 << 64), 1 << 40)
 
 
 def can_mark_branches():
     """Whether a branch of this process can have a mark of its own."""
-    return resource.getrlimit(_MSGQUEUE)[1] % (1 << 64) >= _BASE > 1 << 18
+    return resource.getrlimit(_MSGQUEUE)[1] % (1 << 64) >= BASE > 1 << 18
 
 
 def mark_branch(number, pid=0):
     """A process, this one without a pid, and all that will come of it belong to the branch with this number."""
-    _prlimit(pid, _MSGQUEUE, (_BASE - number, resource.getrlimit(_MSGQUEUE)[1]))
+    _prlimit(pid, _MSGQUEUE, (BASE - number, resource.getrlimit(_MSGQUEUE)[1]))
 
 
 def branch_of(pid):
     """The number of the branch that a process belongs to; 0 for none."""
     try:
-        return _BASE - _prlimit(pid, _MSGQUEUE)[0] % (1 << 64)
+        return BASE - _prlimit(pid, _MSGQUEUE)[0] % (1 << 64)
     except (ProcessLookupError, PermissionError):
         return 0
 

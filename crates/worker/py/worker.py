@@ -34,7 +34,7 @@ class Worker:
         children.ask = self._ask_status
         self.keeping = saver.Keeping(vars(_main), source.known, self.output, exits)
         self.freezer = freeze.Freezer(
-            self.guard, self.channel, self.output, self.prompts, children, exits, self.keeping
+            self.guard, self.channel, self.prompts, children, exits, self.keeping, self.output
         )
         self.freezer.executor = self.keeping.executor = self.executor
         self.install_input = streams.make_input(self.prompts)
@@ -123,14 +123,13 @@ def main(channel_fd, stdout, stderr, stdin, line=None):
     worker.keeping.started()
     executor.underscore = mode["underscore"]
     executor.attach()
-    namespace = executor.namespace
-    initial = frozenset(namespace) | {"__builtins__"}
+    executor.initial = frozenset(executor.namespace) | {"__builtins__"}
     gc.enable()
     channel.send({"t": "hello", "python": _python_info()})
-    serve(channel, guard, executor, worker.freezer, namespace, initial)
+    serve(channel, guard, executor, worker.freezer)
 
 
-def serve(channel, guard, executor, freezer, namespace, initial):
+def serve(channel, guard, executor, freezer):
     later = Later()
     while True:
         loop = executor.loop
@@ -156,7 +155,7 @@ def serve(channel, guard, executor, freezer, namespace, initial):
         elif op == "exit":
             leave(executor, request)
         else:
-            channel.send(query(request, guard, executor, namespace, initial))
+            channel.send(query(request, guard, executor))
 
 
 def froze(request, channel, freezer):
@@ -185,6 +184,7 @@ def froze(request, channel, freezer):
         if outcome.salvaged is not None:
             said["salvaged"] = outcome.salvaged
         channel.send(said)
+        channel.ask_again()
         return False
     if op not in ("execute", "restore"):
         channel.send({"t": "reply", "id": token, "data": {"warnings": outcome}})
@@ -233,9 +233,8 @@ def restore(request, guard, executor, keeping):
     return answer
 
 
-def query(request, guard, executor, namespace, initial):
+def query(request, guard, executor):
     """Answers a question about the session. Properties and reprs of the user's run, so it can be interrupted."""
-    op = request["op"]
     guard.mode = stop.DEFER
     if guard.pending and not executor.channel.was_interrupted(request["id"]):
         guard.pending = False
@@ -244,14 +243,7 @@ def query(request, guard, executor, namespace, initial):
         try:
             guard.mode = stop.ON
             guard.raise_pending()
-            if op == "variables":
-                data = introspect.variables(namespace, initial)
-            elif op == "complete":
-                data = introspect.complete(request["code"], request["cursor"], namespace)
-            elif op == "inspect":
-                data = introspect.inspect_name(request["name"], namespace)
-            else:
-                data = introspect.is_complete(request["code"], executor.flags | execute.TOP_LEVEL_AWAIT)
+            data = introspect.answer(request, executor)
         finally:
             guard.mode = stop.DEFER
     except BaseException as error:

@@ -17,7 +17,7 @@ import time
 import traceback
 import warnings
 
-from . import inventory, launcher, system, worker
+from . import inventory, launcher, native, system, worker
 from .codec import decode
 from .later import IDLE, Later
 from .libraries import Libraries
@@ -87,9 +87,12 @@ def main():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Who starts the supervisor may have blocked signals: an interrupt would never come.
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    request, _ = link.receive()
+    request, fds = link.receive()
     if request is None:
         os._exit(0)
+    native.helper.why = request["no_helper"]
+    for fd in fds:
+        native.helper.load(fd)
     worker.install_early()
     inventory.note_inherited()
     failed = preload(request["preload"], request["cwd"])

@@ -2,7 +2,9 @@
 //! it its source without a file on disk.
 
 pub mod find;
+pub mod helper;
 pub mod source;
 
 pub use find::{FindError, Found, SearchPath, find, list, probe};
+pub use helper::helper;
 pub use source::{BOOTSTRAP, handoff};

@@ -11,10 +11,12 @@ import signal
 import socket
 import struct
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-WORKER = Path(__file__).resolve().parents[3] / "crates" / "worker" / "py"
+ROOT = Path(__file__).resolve().parents[3]
+WORKER = ROOT / "crates" / "worker" / "py"
 LIMIT = 60.0
 """Seconds after which an event that did not come is a failure."""
 CREDENTIALS = struct.Struct("iII")
@@ -33,6 +35,20 @@ def handoff() -> bytes:
             sources[name] = file.read_text()
     parts = ((WORKER / "loader.py").read_bytes(), json.dumps(sources).encode())
     return b"".join(b"%010d" % len(part) + part for part in parts)
+
+
+def helper() -> Path:
+    """The native helper: what `cargo xtask test` says, or what was built last."""
+    if "PYREPL3_HELPER" in os.environ:
+        return Path(os.environ["PYREPL3_HELPER"])
+    built = (ROOT / "target").glob("*/build/pyrepl3-native-*/out/helper.so")
+    return max(built, key=lambda path: path.stat().st_mtime)
+
+
+WAKE = struct.Struct("<IHHIII12x")
+"""Frames of frozen processes: magic, version, kind, flags, index, member. See `crates/native/src/wake.rs`."""
+MAGIC, VERSION = int.from_bytes(b"PYR3", "little"), 1
+FROZEN, WAKE_UP, BRANCH, LEAVE, KEEP = 1, 1, 2, 5, 1
 
 
 class Channel:
@@ -104,6 +120,17 @@ class Channel:
                 return message
         raise AssertionError(f"the channel ended before {kind!r}")
 
+    def ask_frozen(self, kind: int, fds: Sequence[int] = (), *, flags: int = 0, index: int = 0, member: int = 0) -> None:
+        """Asks a frozen process for something."""
+        socket.send_fds(self.socket, [WAKE.pack(MAGIC, VERSION, kind, flags, index, member)], fds)
+
+    def expect_frozen(self) -> None:
+        """The only word of a frozen process."""
+        while len(self.buffer) < WAKE.size:
+            assert self.read(WAKE.size - len(self.buffer)), "the channel ended before a process was frozen"
+        assert WAKE.unpack(self.buffer[: WAKE.size]) == (MAGIC, VERSION, FROZEN, 0, 0, 0)
+        self.buffer = self.buffer[WAKE.size :]
+
     def close(self) -> None:
         self.socket.close()
         for fd in self.fds:
@@ -131,7 +158,9 @@ class Zygote:
         self.process = subprocess.Popen([python, "-c", program], stdin=theirs.fileno(), start_new_session=True)
         theirs.close()
         self.channel.socket.sendall(handoff())
-        self.channel.send({"op": "environment", "preload": [], "cwd": str(place)})
+        image = os.open(helper(), os.O_RDONLY)
+        self.channel.send({"op": "environment", "preload": [], "cwd": str(place), "no_helper": None}, (image,))
+        os.close(image)
         self.channel.expect("ready")
         self.supervisors: list[Supervisor] = []
 
@@ -257,7 +286,7 @@ class Supervisor:
         self.ask("freeze", (theirs.fileno(),), id=1000 + mark, mark=mark)
         theirs.close()
         self.heard("reply")
-        channel.expect("frozen")
+        channel.expect_frozen()
         self.frozen[mark] = channel, os.pidfd_open(channel.pid)
 
     def wake(self, mark: int, keep: bool = False) -> None:
@@ -272,13 +301,13 @@ class Supervisor:
             spare, end = pair()
             fds.append(end.detach())
             self.frozen[mark] = spare, -1
-        channel.send({"op": "wake", "keep": keep, "salvage": False}, tuple(fds))
+        channel.ask_frozen(WAKE_UP, fds, flags=KEEP if keep else 0)
         for fd in fds:
             os.close(fd)
         channel.close()
         self.process, self.done, self.asked = pidfd, 0, 0
         if keep:
-            spare.expect("frozen")
+            spare.expect_frozen()
             self.frozen[mark] = spare, os.pidfd_open(spare.pid)
 
     def rolled(self) -> None:
@@ -348,7 +377,7 @@ class Supervisor:
                 os.close(fds[0])
         elif kind == "frozen":
             channel = Channel(socket.socket(fileno=fds[0]))
-            channel.expect("frozen")
+            channel.expect_frozen()
             self.frozen[message["mark"]] = channel, fds[1]
         elif kind == "channel":
             self.claims.append(message)

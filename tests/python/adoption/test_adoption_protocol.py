@@ -8,7 +8,7 @@ import signal
 import socket
 
 import pytest
-from adoption.supervisor import LIMIT, MODE, Channel, Supervisor, Zygote, pair
+from adoption.supervisor import BRANCH, LEAVE, LIMIT, MODE, Channel, Supervisor, Zygote, pair
 
 
 def gone(pidfd: int) -> bool:
@@ -216,7 +216,7 @@ def test_frozen_processes_wait_on_and_can_be_woken(zygote: Zygote) -> None:
     other.marks({1, 2})
     assert other.value("x") == 3
     other.wake(1, keep=True)
-    other.frozen.pop(2)[0].send({"op": "leave"})
+    other.frozen.pop(2)[0].ask_frozen(LEAVE)
     other.rolled()
     assert other.init is not None
     other.init.expect("swept")
@@ -236,7 +236,7 @@ def test_a_frozen_process_without_a_mark_leaves(zygote: Zygote) -> None:
     one.ask("freeze", (theirs.fileno(),), id=7)
     theirs.close()
     one.heard("reply")
-    channel.expect("frozen")
+    channel.expect_frozen()
     pidfd = os.pidfd_open(channel.pid)
     channel.close()
     assert gone(pidfd)
@@ -437,12 +437,12 @@ def test_a_family_is_adopted_one_by_one(zygote: Zygote) -> None:
     one.ask("branch", (theirs.fileno(),), id=9)
     theirs.close()
     one.heard("reply")
-    channel.expect("frozen")
+    channel.expect_frozen()
     branches = []
     for index in range(2):
         branch = Supervisor(zygote, one.path.with_name(f"branch-{index}.sock"))
         fds = branch.worker_fds()
-        channel.send({"op": "branch", "index": index, "random": "same", "member": index + 1}, tuple(fds))
+        channel.ask_frozen(BRANCH, fds, index=index, member=index + 1)
         for fd in fds:
             os.close(fd)
         branch.heard("awake")
@@ -457,7 +457,7 @@ def test_a_family_is_adopted_one_by_one(zygote: Zygote) -> None:
         branch.init.expect("up")
         branch.keep()
         branches.append(branch)
-    channel.send({"op": "leave"})
+    channel.ask_frozen(LEAVE)
     channel.close()
     for branch in branches:
         branch.value(f"x = {branch.path.name!r}")
@@ -479,10 +479,10 @@ def test_a_branch_that_has_not_joined_is_told_to_its_parent(zygote: Zygote) -> N
     one.ask("branch", (theirs.fileno(),), id=9)
     theirs.close()
     one.heard("reply")
-    channel.expect("frozen")
+    channel.expect_frozen()
     branch = Supervisor(zygote, one.path.with_name("branch.sock"))
     fds = branch.worker_fds()
-    channel.send({"op": "branch", "index": 0, "random": "same", "member": 4}, tuple(fds))
+    channel.ask_frozen(BRANCH, fds, member=4)
     for fd in fds:
         os.close(fd)
     branch.heard("awake")

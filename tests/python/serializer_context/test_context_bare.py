@@ -64,7 +64,7 @@ def test_the_workers_own_replacements(python: str) -> None:
     for items, lost in (results[2], results[4]):
         assert (changes_in(items), lost) == ([], [])
     assert results[3] == []
-    check = "import signal; assert all('_pyrepl3' in f.__globals__['__name__'] for f in (os.wait, os.system, builtins.input, getpass.getpass, inspect.getfile, signal.signal, atexit.register, sys.excepthook))"
+    check = "import signal; assert all('_pyrepl3' in f.__globals__['__name__'] for f in (os.waitpid, os.system, builtins.input, getpass.getpass, inspect.getfile, atexit.register, sys.excepthook))"
     changes = "os.system = 5; builtins.input = 6; atexit.register = 7; signal.signal(signal.SIGCHLD, lambda *a: None)"
     steps(python, ["run", "import signal; " + use], ["run", check], ["run", changes], ["restore", []], ["run", check], preload=("worker",))
 

@@ -89,6 +89,21 @@ pub(crate) async fn send_raw(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedF
     Ok(())
 }
 
+/// Sends a few bytes with descriptors at once, to a process that only waits, so that there is room for them.
+///
+/// # Errors
+/// The socket is broken, or there is no room.
+pub(crate) fn send_now(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FRAME_FDS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+        return Err(io::Error::other("too many descriptors in one message"));
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    let sent = rustix::net::sendmsg(stream.as_fd(), &[IoSlice::new(bytes)], &mut control, flags)?;
+    if sent == bytes.len() { Ok(()) } else { Err(io::Error::other("it does not read what it is sent")) }
+}
+
 /// The same, on a stream that waits.
 pub(crate) fn send_blocking(
     mut stream: &std::os::unix::net::UnixStream,

@@ -7,13 +7,11 @@
 //! pidfd.
 
 mod event;
-mod frozen;
 mod init;
 mod request;
 mod zygote;
 
 pub use event::*;
-pub use frozen::*;
 pub use init::*;
 pub use request::*;
 pub use zygote::*;

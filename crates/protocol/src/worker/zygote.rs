@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum ZygoteRequest<'a> {
-    /// First frame: what to import.
+    /// First frame: what to import. Descriptor: the native helper, where there is one.
     Environment {
         /// Modules to import.
         preload: &'a [String],
         /// Working directory for the imports.
         cwd: &'a str,
+        /// Why there is no native helper.
+        no_helper: Option<String>,
     },
     /// Fork a session. Descriptors: session init's channel, the worker's channel, stdout, stderr, standard input; with
     /// `linger` also a Unix socket that is bound and listens, where another supervisor can connect.

@@ -1,11 +1,10 @@
 //! The engine's side of one frozen process: a channel on which it waits, and what is known of it.
 
-use crate::process::{FrameWriter, Process, connected_pair, receive_with_peer};
+use crate::process::{Process, connected_pair, receive_with_peer, send_now};
 use crate::session::applied::Applied;
-use pyrepl3_protocol::frame::Decoder;
+use pyrepl3_native::wake;
 use pyrepl3_protocol::id::{self, IdKind};
-use pyrepl3_protocol::worker::{FrozenEvent, FrozenRequest};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::sync::Arc;
@@ -29,7 +28,6 @@ enum Presence {
 pub(crate) struct Frozen {
     /// None until it has asked for a supervisor, as it does when the one before is gone.
     control: Option<Arc<UnixStream>>,
-    writer: FrameWriter,
     presence: Presence,
     /// Public id of the snapshot.
     pub(crate) id: String,
@@ -61,7 +59,6 @@ impl Frozen {
         let (control, theirs) = connected_pair()?;
         let frozen = Frozen {
             control: Some(Arc::new(control)),
-            writer: FrameWriter::new(0),
             presence: Presence::Awaited,
             id: id::new(IdKind::Snapshot),
             name,
@@ -77,7 +74,6 @@ impl Frozen {
     pub(crate) fn remembered(note: FrozenNote) -> Frozen {
         Frozen {
             control: None,
-            writer: FrameWriter::new(0),
             presence: Presence::Awaited,
             id: note.id,
             name: note.name,
@@ -168,22 +164,15 @@ impl Frozen {
     ///
     /// # Errors
     /// It has ended, or does not read.
-    pub(crate) fn send(&mut self, request: FrozenRequest, fds: Vec<OwnedFd>) -> io::Result<()> {
-        let json = serde_json::to_vec(&request)?;
-        let control = self.channel()?;
-        self.writer.send(&control, &json, fds)?;
-        if self.writer.is_waiting() {
-            return Err(io::Error::other("it does not read what it is sent"));
-        }
-        Ok(())
+    pub(crate) fn send(&self, request: wake::Request, fds: &[OwnedFd]) -> io::Result<()> {
+        let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+        send_now(&*self.channel()?, &request.encode(), &fds)
     }
 }
 
 /// Has a frozen process end that is kept for nothing any more. It only waits, so that there is room for a word.
 pub(crate) fn dismiss(channel: &UnixStream) {
-    if let Ok(json) = serde_json::to_vec(&FrozenRequest::Leave {}) {
-        _ = FrameWriter::new(0).send(channel, &json, Vec::new());
-    }
+    _ = send_now(channel, &wake::Request::Leave.encode(), &[]);
 }
 
 /// Waits until a frozen process has said that it is there.
@@ -197,25 +186,25 @@ pub(crate) async fn confirm(channel: &UnixStream) -> io::Result<Process> {
 }
 
 async fn hello(channel: &UnixStream) -> io::Result<Process> {
-    let (mut decoder, mut process) = (Decoder::new(4 << 10), None);
-    let mut buffer = [0; 256];
-    loop {
-        if let Some(json) = decoder.next_frame().map_err(io::Error::other)? {
-            let FrozenEvent::Frozen {} = serde_json::from_slice(json)?;
-            return process.ok_or_else(|| io::Error::other("it cannot be told who it is"));
-        }
+    let mut process = None;
+    let (mut frame, mut have) = ([0; wake::SIZE], 0);
+    while have < wake::SIZE {
         channel.readable().await?;
-        match receive_with_peer(channel, &mut buffer, true) {
+        match receive_with_peer(channel, &mut frame[have..], true) {
             None => {}
             Some(Ok((0, _))) => return Err(io::Error::other("it has ended")),
             Some(Ok((count, peer))) => {
                 if let (None, Some(peer)) = (&process, peer) {
                     process = Some(Process::open(peer)?);
                 }
-                decoder.feed(&buffer[..count]);
+                have += count;
             }
             Some(Err(error)) => return Err(error),
         }
+    }
+    match wake::Event::decode(&frame) {
+        Some(wake::Event::Frozen) => process.ok_or_else(|| io::Error::other("it cannot be told who it is")),
+        None => Err(io::Error::other("what it says is not understood")),
     }
 }
 

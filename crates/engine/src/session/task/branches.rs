@@ -3,19 +3,20 @@
 use super::report::{NewMember, Report};
 use super::spawn::{Ready, assemble, spawn};
 use super::state::{SessionTask, Then};
-use crate::process::send_with_fds;
+use crate::process::send_raw;
 use crate::session::applied::Applied;
 use crate::session::context::{Origin, Setup};
-use crate::session::incarnation::{FIRST_WORKER, InitLink, WorkerFds, WorkerLink};
+use crate::session::incarnation::{FIRST_WORKER, InitLink, WorkerLink};
 use crate::session::life::{Event, Token};
 use crate::session::linger::Lingering;
 use crate::session::mailbox::{Attachment, Command, Operation};
 use crate::session::shared::Lineage;
 use crate::session::snapshots::{Awaited, Frozen};
 use crate::session::tickets::Ticket;
+use pyrepl3_native::wake;
 use pyrepl3_protocol::id::{self, IdKind};
 use pyrepl3_protocol::message::{RandomState, SessionOptions};
-use pyrepl3_protocol::worker::{FrozenRequest, InitEvent, Mode, Request};
+use pyrepl3_protocol::worker::{InitEvent, Mode, Request};
 use pyrepl3_protocol::{Code, Failure};
 use pyrepl3_store::LineageId;
 use rustix::fd::{AsFd, OwnedFd};
@@ -146,7 +147,8 @@ async fn make(
     for index in 0..count {
         let (worker, fds) = WorkerLink::unasked(None, seed.origin.linger.is_some()).map_err(|error| os(&error))?;
         let member = branch_number();
-        ask(&splitter, FrozenRequest::Branch { index, random, member }, fds).await?;
+        let split = random == RandomState::Split;
+        ask(&splitter, wake::Request::Branch { index, member, split }, &fds.into_all()).await?;
         workers.push((worker, member));
     }
     let mut branches = Vec::new();
@@ -155,8 +157,7 @@ async fn make(
         branches.push(begun.await.map_err(|_| failed("a branch did not answer in time"))??);
     }
     // Session init knows them by now, so they can become its children; and they must be, before they lose any.
-    let json = serde_json::to_vec(&FrozenRequest::Leave {}).map_err(|error| os(&error.into()))?;
-    send(&splitter, &json, &[]).await?;
+    ask(&splitter, wake::Request::Leave, &[]).await?;
     if let Some(process) = splitter.into_process() {
         let gone = process.ended(SPLITTER_LIMIT).await.map_err(|error| os(&error))?;
         if !gone {
@@ -180,16 +181,10 @@ fn branch_number() -> u32 {
     drawn % (1 << 18) + 1
 }
 
-async fn ask(splitter: &Frozen, request: FrozenRequest, fds: WorkerFds) -> Result<(), Failure> {
-    let json = serde_json::to_vec(&request).map_err(|error| os(&error.into()))?;
-    let fds = fds.into_all();
-    send(splitter, &json, &fds).await
-}
-
-async fn send(splitter: &Frozen, json: &[u8], fds: &[OwnedFd]) -> Result<(), Failure> {
+async fn ask(splitter: &Frozen, request: wake::Request, fds: &[OwnedFd]) -> Result<(), Failure> {
     let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
     let channel = splitter.channel().map_err(|error| os(&error))?;
-    tokio::time::timeout(SPLITTER_LIMIT, send_with_fds(&channel, json, &fds))
+    tokio::time::timeout(SPLITTER_LIMIT, send_raw(&channel, &request.encode(), &fds))
         .await
         .map_err(|_| failed("the process that makes them does not read what it is sent"))?
         .map_err(|error| os(&error))

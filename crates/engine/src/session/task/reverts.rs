@@ -10,8 +10,9 @@ use crate::session::life::{Cause, Event, Said, Token};
 use crate::session::salvage;
 use crate::session::snapshots::{Awaited, Frozen, RevertPlan, Reverting, bounded, confirm, kind_when_evicted};
 use crate::session::timeline::{Mark, Roles};
+use pyrepl3_native::wake;
 use pyrepl3_protocol::message::{Message, Snapshot, SnapshotKind};
-use pyrepl3_protocol::worker::{Awake, FrozenRequest};
+use pyrepl3_protocol::worker::Awake;
 use rustix::fd::OwnedFd;
 use std::io;
 
@@ -149,7 +150,7 @@ impl SessionTask {
         let gone = plan.discard.iter().filter_map(|mark| self.snapshots.get(*mark));
         discarded.extend(gone.filter(|frozen| frozen.asked_for).map(Frozen::title));
         let target = self.snapshots.remove(plan.mark);
-        let Some((mut frozen, pidfd)) = target.and_then(|frozen| {
+        let Some((frozen, pidfd)) = target.and_then(|frozen| {
             let pidfd = frozen.process().and_then(|process| process.pidfd().ok());
             if pidfd.is_none() {
                 self.context.origin.registry.add_frozen(self.id(), -1);
@@ -186,7 +187,7 @@ impl SessionTask {
         // First the one that is woken, then those that stay.
         let mut pidfds = vec![pidfd];
         pidfds.extend(self.staying());
-        match anew.and_then(|theirs| self.wake(&mut frozen, theirs, keep)) {
+        match anew.and_then(|theirs| self.wake(&frozen, theirs, keep, live.as_ref())) {
             Ok(Some(spare)) => self.await_frozen(|snapshots, frozen| snapshots.insert(mark, frozen), spare),
             Ok(None) => self.context.origin.registry.add_frozen(self.id(), -1),
             Err(error) => {
@@ -224,8 +225,14 @@ impl SessionTask {
     }
 
     /// Asks a frozen process to become the worker, and to leave a replacement where it stays usable.
-    /// `theirs`: its control channel.
-    fn wake(&mut self, frozen: &mut Frozen, theirs: OwnedFd, keep: bool) -> io::Result<Option<Frozen>> {
+    /// `theirs`: its control channel. `live`: the process that was the worker.
+    fn wake(
+        &mut self,
+        frozen: &Frozen,
+        theirs: OwnedFd,
+        keep: bool,
+        live: Option<&Process>,
+    ) -> io::Result<Option<Frozen>> {
         let undone = self.machine.reverting().flatten();
         let salvage = undone.and_then(|token| salvage::take(self.tickets.execution_mut(token)?));
         let mut fds = vec![theirs];
@@ -241,8 +248,9 @@ impl SessionTask {
             fds.push(theirs);
             spare = Some(replacement);
         }
+        let predecessor = live.and_then(|live| live.pidfd().ok()).map(|pidfd| fds.push(pidfd)).is_some();
         let salvage = salvage.map(|file| fds.push(file)).is_some();
-        frozen.send(FrozenRequest::Wake { keep, salvage }, fds)?;
+        frozen.send(wake::Request::Wake { keep, predecessor, salvage }, &fds)?;
         Ok(spare)
     }
 

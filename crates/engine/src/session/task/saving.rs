@@ -16,7 +16,7 @@ use crate::session::durability::{CheckpointRequest, SavingJob, Stored, Trigger};
 use crate::session::life::Event;
 use crate::session::snapshots::Awaited;
 use crate::session::timeline::Mark;
-use pyrepl3_protocol::worker::FrozenRequest;
+use pyrepl3_native::wake;
 use pyrepl3_protocol::{Code, Failure};
 use pyrepl3_store::Meta;
 use std::time::{Duration, Instant};
@@ -101,12 +101,12 @@ impl SessionTask {
 
     /// A channel to a fork of a frozen process, and the executions that it is after.
     fn fork_saver(&mut self, mark: Mark) -> Result<(Saver, Applied), Failure> {
-        let Some(frozen) = self.snapshots.get_mut(mark) else {
+        let Some(frozen) = self.snapshots.get(mark) else {
             return Err(not_made("the process of its snapshot has ended"));
         };
         frozen.resume();
         let (saver, theirs) = Saver::new().map_err(|error| not_made(&error.to_string()))?;
-        frozen.send(FrozenRequest::Save {}, vec![theirs]).map_err(|error| not_made(&error.to_string()))?;
+        frozen.send(wake::Request::Save, &[theirs]).map_err(|error| not_made(&error.to_string()))?;
         Ok((saver, frozen.applied.clone()))
     }
 

@@ -1,0 +1,243 @@
+//! What the worker calls.
+
+use crate::helper::frozen::Outcome;
+use crate::helper::park::{self, Platform};
+use crate::helper::{freeze, sys};
+
+/// Of what is called, and how. The worker asks before anything else.
+pub const INTERFACE: u32 = 1;
+
+/// Why a process could not be frozen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// A thread was not parked within the limit.
+    Late(i32),
+    TooManyThreads,
+    /// A ring of io_uring is open.
+    Ring(i32),
+    /// A device of a GPU is open.
+    Gpu(i32),
+    /// Threads of libzmq compare pids, and spin where they differ.
+    Zmq,
+    ShadowStack,
+    /// There is no room for the descriptors that a frozen process needs.
+    NoRoom,
+    Fork(i32),
+    System(i32),
+    /// The frozen process did not say that it is frozen.
+    Died,
+    /// Buffers of files that are only appended to are to be flushed first. No refusal: the worker does so, and asks again.
+    NeedsFlush,
+    /// Records found no room.
+    Full,
+}
+
+impl Refusal {
+    fn code(self) -> (i32, i32) {
+        match self {
+            Refusal::Late(tid) => (-1, tid),
+            Refusal::TooManyThreads => (-2, 0),
+            Refusal::Ring(fd) => (-3, fd),
+            Refusal::Gpu(fd) => (-4, fd),
+            Refusal::Zmq => (-5, 0),
+            Refusal::ShadowStack => (-6, 0),
+            Refusal::NoRoom => (-7, 0),
+            Refusal::Fork(error) => (-8, error),
+            Refusal::System(error) => (-9, error),
+            Refusal::Died => (-10, 0),
+            Refusal::NeedsFlush => (-11, 0),
+            Refusal::Full => (-12, 0),
+        }
+    }
+}
+
+type Hook = unsafe extern "C" fn();
+
+/// What is asked for, and what came of it. The worker has the same layout (`worker/py/native.py`).
+#[repr(C)]
+pub struct Freeze {
+    // What is asked for.
+    pub(crate) wake: i32,
+    pub(crate) control: i32,
+    pub(crate) line: i32,
+    pub(crate) has_sqlite: u32,
+    pub(crate) is_flushed: u32,
+    pub(crate) prefers_to_die: u32,
+    pub(crate) limit: u64,
+    pub(crate) branch_base: u64,
+    own: [usize; 2],
+    close: [usize; 2],
+    inherited: [usize; 2],
+    elsewhere: [usize; 2],
+    said: [usize; 2],
+    spare: [usize; 2],
+    pids: [usize; 2],
+    kept: [usize; 2],
+    before: Option<Hook>,
+    after_in_parent: Option<Hook>,
+    after_in_child: Option<Hook>,
+    // What came of it.
+    pub(crate) error: i32,
+    pub(crate) threads: u32,
+    pub(crate) warns: u32,
+    pub(crate) index: u32,
+    pub(crate) member: u32,
+    pub(crate) split: u32,
+    pub(crate) salvage: i32,
+    pub(crate) channel: i32,
+    pub(crate) spare_used: u32,
+    pub(crate) parent: i32,
+    pub(crate) mask: u64,
+    pub(crate) parked_for: u64,
+    pub(crate) records: usize,
+    pub(crate) record_count: usize,
+    pub(crate) text: usize,
+    pub(crate) arena: usize,
+    pub(crate) arena_length: usize,
+    pub(crate) present: usize,
+}
+
+macro_rules! lists {
+    ($($name:ident => $field:ident: $kind:ty,)*) => {
+        $(
+            pub(crate) fn $name<'a>(&self) -> &'a [$kind] {
+                let [first, count] = self.$field;
+                if count == 0 {
+                    return &[];
+                }
+                // SAFETY: the worker has said that so many are there, and they stay while the call lasts.
+                unsafe { core::slice::from_raw_parts(first as *const $kind, count) }
+            }
+        )*
+    };
+}
+
+impl Freeze {
+    lists! {
+        own => own: i32,
+        to_close => close: i32,
+        inherited => inherited: [u64; 2],
+        elsewhere => elsewhere: u64,
+        said => said: u8,
+        spare => spare: i32,
+        pids => pids: usize,
+        kept => kept: [usize; 2],
+    }
+}
+
+/// The number of this interface.
+#[cfg_attr(pyrepl3_image, unsafe(no_mangle))]
+pub extern "C" fn pyrepl3_interface() -> u32 {
+    INTERFACE
+}
+
+/// Tells what the C library has, once.
+///
+/// # Safety
+/// The pointer is to a [`Platform`].
+#[cfg_attr(pyrepl3_image, unsafe(no_mangle))]
+pub unsafe extern "C" fn pyrepl3_platform(platform: *const Platform) {
+    // SAFETY: see above.
+    park::set_platform(unsafe { &*platform });
+}
+
+/// Freezes the process. What it returns is what the calling process is then: 0, the one that goes on; or another one, which may be much
+/// later: 1 woken, 2 a branch, 3 a saver, 4 one that answers. Negative where it was not frozen: see `Refusal`.
+///
+/// # Safety
+/// The pointer is to a [`Freeze`] whose lists are there. Called by the main thread, with the interpreter's lock held; the hooks may be
+/// called so.
+#[cfg_attr(pyrepl3_image, unsafe(no_mangle))]
+pub unsafe extern "C" fn pyrepl3_freeze(request: *mut Freeze) -> i32 {
+    // SAFETY: see above.
+    let request = unsafe { &mut *request };
+    request.parent = sys::getpid();
+    request.error = 0;
+    request.mask = sys::set_mask(!0);
+    call(request.before);
+    let outcome = freeze::freeze(request);
+    match outcome {
+        Ok(Outcome::Saver | Outcome::Answer) => {
+            forget_threads(request);
+            // Its signals stay blocked until the worker has taken away what they could reach.
+            return if outcome == Ok(Outcome::Saver) { 3 } else { 4 };
+        }
+        _ => call(request.after_in_parent),
+    }
+    sys::set_mask(request.mask);
+    match outcome {
+        Ok(outcome) => {
+            if outcome != Outcome::Live {
+                tell_records(request);
+            }
+            outcome as i32
+        }
+        Err(why) => {
+            let (code, detail) = why.code();
+            request.error = detail;
+            code
+        }
+    }
+}
+
+/// Gives the memory of a freeze back, once its records were read.
+///
+/// # Safety
+/// The pointer is to a [`Freeze`].
+#[cfg_attr(pyrepl3_image, unsafe(no_mangle))]
+pub unsafe extern "C" fn pyrepl3_release(request: *mut Freeze) {
+    // SAFETY: see above.
+    freeze::release(unsafe { &mut *request });
+}
+
+/// In a saver: the threads that the interpreter does not know go on; its own are told by their thread pointers. How many are back, or a
+/// negative error number.
+///
+/// # Safety
+/// The first pointer is to the [`Freeze`] that made this process a saver, the other to so many numbers.
+#[cfg_attr(pyrepl3_image, unsafe(no_mangle))]
+pub unsafe extern "C" fn pyrepl3_thaw_unknown(request: *mut Freeze, known: *const usize, count: usize) -> isize {
+    // SAFETY: see above.
+    let (request, known) = unsafe { (&mut *request, core::slice::from_raw_parts(known, count)) };
+    if request.present == 0 {
+        return 0;
+    }
+    // SAFETY: the freeze has put it there, and nobody has released it.
+    let present = unsafe { &mut *(request.present as *mut freeze::Present) };
+    present.threads.thaw(Some(known)).map_or_else(|error| -(error as isize), |count| count as isize)
+}
+
+fn call(hook: Option<Hook>) {
+    if let Some(hook) = hook {
+        // SAFETY: the worker vouches for it.
+        unsafe { hook() };
+    }
+}
+
+/// The interpreter forgets its other threads; what is to stay as it is, does.
+fn forget_threads(request: &mut Freeze) {
+    tell_records(request);
+    let size: usize = request.kept().iter().map(|part| part[1]).sum();
+    let room = sys::mmap(0, size.max(1), sys::READ_WRITE, sys::PRIVATE_ANONYMOUS).unwrap_or(0);
+    let copy = |back: bool| {
+        let mut at = room;
+        for [start, length] in request.kept().iter().filter(|_| room != 0) {
+            let (from, to) = if back { (at, *start) } else { (*start, at) };
+            // SAFETY: the worker vouches for the parts; the room is as large as all of them.
+            unsafe { core::ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, *length) };
+            at += length;
+        }
+    };
+    copy(false);
+    call(request.after_in_child);
+    copy(true);
+    if room != 0 {
+        sys::munmap(room, size.max(1));
+    }
+}
+
+fn tell_records(request: &mut Freeze) {
+    // SAFETY: the freeze has put it there.
+    let present = unsafe { &*(request.present as *const freeze::Present) };
+    (request.records, request.record_count, request.text) = present.all.records.extent();
+}

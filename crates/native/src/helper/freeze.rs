@@ -1,0 +1,181 @@
+//! One freeze: all threads are parked, what a fork does not keep is written down, the process is forked, the threads go on.
+//!
+//! ```text
+//! live      park ─ look ─ clone ─ resume ─ wait for its word ──► goes on
+//!                           │                 ▲
+//! frozen                    └─ give up ─ hello┘ ─ wait ─► mend ─ thaw ─► goes on, later
+//! ```
+
+use crate::helper::arch;
+use crate::helper::arena::Arena;
+use crate::helper::entry::{Freeze, Refusal};
+use crate::helper::frozen::{self, Frozen, Outcome};
+use crate::helper::inventory::{self, Inventory, Known, Obstacle};
+use crate::helper::mend;
+use crate::helper::park::{MOST, Threads, Unparked};
+use crate::helper::records::Kind;
+use crate::helper::sys;
+
+/// How long the frozen process may take to say that it is frozen, in milliseconds.
+const READY_LIMIT: i32 = 10_000;
+/// Descriptors that a frozen process needs when it is woken.
+const ROOM: usize = 6;
+/// Records beside those of descriptors: mappings, timers, what could not be put right.
+const MORE: usize = 512;
+/// How often records that found no room are taken again, with more.
+const ATTEMPTS: usize = 4;
+
+/// All that one freeze has in memory.
+pub(crate) struct Present {
+    pub(crate) all: Inventory,
+    pub(crate) threads: Threads,
+}
+
+/// Freezes the present. In the process that goes on: `Live`; in the other one, when it is woken, what it is.
+pub(crate) fn freeze(request: &mut Freeze) -> Result<Outcome, Refusal> {
+    if arch::has_shadow_stack() {
+        return Err(Refusal::ShadowStack);
+    }
+    check_room(request.wake)?;
+    let began = sys::now();
+    let descriptors = inventory::count_descriptors();
+    let mut capacity = descriptors * 4 + MORE;
+    for _ in 0..ATTEMPTS {
+        let present = make_room(request, capacity)?;
+        // SAFETY: the arena is this freeze's own until it is released.
+        let present = unsafe { &mut *present };
+        let outcome = with(request, present, began);
+        if outcome != Err(Refusal::Full) {
+            return outcome;
+        }
+        release(request);
+        capacity *= 8;
+    }
+    Err(Refusal::System(sys::ENOMEM))
+}
+
+fn make_room(request: &mut Freeze, capacity: usize) -> Result<*mut Present, Refusal> {
+    let threads = count_threads() * 2 + 64;
+    if threads > MOST {
+        return Err(Refusal::TooManyThreads);
+    }
+    let size = Inventory::size(capacity) + Threads::size(threads) + size_of::<Present>() + 256;
+    let mut arena = Arena::new(size).map_err(Refusal::System)?;
+    let place: *mut Present = arena.take(1);
+    // SAFETY: the arena has just given it out.
+    unsafe {
+        place.write(Present { all: Inventory::new(&mut arena, capacity), threads: Threads::new(&mut arena, threads) })
+    };
+    (request.arena, request.arena_length) = arena.extent();
+    request.present = place as usize;
+    Ok(place)
+}
+
+/// Gives a freeze's memory back.
+pub(crate) fn release(request: &mut Freeze) {
+    if request.arena != 0 {
+        sys::munmap(request.arena, request.arena_length);
+        (request.arena, request.present, request.record_count) = (0, 0, 0);
+    }
+}
+
+fn count_threads() -> usize {
+    let mut count = 0;
+    _ = crate::helper::park::each_entry(c"/proc/self/task", |_, _| {
+        count += 1;
+        Ok::<_, ()>(())
+    });
+    count
+}
+
+fn check_room(like: i32) -> Result<(), Refusal> {
+    let mut room = [-1; ROOM];
+    let mut outcome = Ok(());
+    for place in &mut room {
+        match sys::duplicate(like) {
+            Ok(fd) => *place = fd,
+            Err(error) => {
+                outcome = Err(refusal_of(error));
+                break;
+            }
+        }
+    }
+    for fd in room.into_iter().filter(|fd| *fd >= 0) {
+        sys::close(fd);
+    }
+    outcome
+}
+
+fn refusal_of(error: i32) -> Refusal {
+    if matches!(error, sys::EMFILE | sys::ENFILE) { Refusal::NoRoom } else { Refusal::System(error) }
+}
+
+fn with(request: &mut Freeze, present: &mut Present, began: u64) -> Result<Outcome, Refusal> {
+    let Present { all, threads } = present;
+    threads.park(request.limit).map_err(|why| match why {
+        Unparked::Late(tid) => Refusal::Late(tid),
+        Unparked::TooMany => Refusal::TooManyThreads,
+        Unparked::System(error) => Refusal::System(error),
+    })?;
+    request.threads = threads.count() as u32;
+    let looked = look(request, all, threads);
+    let forked = looked.and_then(|()| {
+        let ready = sys::pipe().map_err(refusal_of)?;
+        match frozen::fork() {
+            Ok(pid) => Ok((pid, ready)),
+            Err(error) => {
+                sys::close(ready[0]);
+                sys::close(ready[1]);
+                Err(Refusal::Fork(error))
+            }
+        }
+    });
+    if let Ok((0, ready)) = forked {
+        return Ok(Frozen::begin(request, all, threads, ready).wait());
+    }
+    threads.resume();
+    request.parked_for = sys::now() - began;
+    mend::close_copies(all);
+    let (records, count, text) = all.records.extent();
+    (request.records, request.record_count, request.text) = (records, count, text);
+    let (pid, ready) = forked?;
+    sys::close(ready[1]);
+    let mut word = [0];
+    let is_there = sys::poll(ready[0], 1, READY_LIMIT) && sys::read(ready[0], &mut word) == Ok(1);
+    sys::close(ready[0]);
+    if !is_there {
+        sys::kill(pid);
+        return Err(Refusal::Died);
+    }
+    if request.prefers_to_die == 0 {
+        request.prefers_to_die = 1;
+        frozen::prefer_to_die();
+    }
+    request.warns = u32::from(all.warns);
+    Ok(Outcome::Live)
+}
+
+fn look(request: &mut Freeze, all: &mut Inventory, threads: &Threads) -> Result<(), Refusal> {
+    if threads.any_named("ZMQbg/") {
+        return Err(Refusal::Zmq);
+    }
+    let known = Known {
+        own: request.own(),
+        inherited: request.inherited(),
+        elsewhere: request.elsewhere(),
+        has_sqlite: request.has_sqlite != 0,
+    };
+    all.look(&known).map_err(|why| match why {
+        Obstacle::Ring(fd) => Refusal::Ring(fd),
+        Obstacle::Gpu(fd) => Refusal::Gpu(fd),
+        Obstacle::System(error) => refusal_of(error),
+    })?;
+    if all.appends && request.is_flushed == 0 {
+        return Err(Refusal::NeedsFlush);
+    }
+    for one in all.records.of(Kind::Database) {
+        all.warns |= crate::helper::files::is_unsafe(all, &one);
+    }
+    mend::copy_own(all).map_err(refusal_of)?;
+    if all.records.full { Err(Refusal::Full) } else { Ok(()) }
+}

@@ -1,0 +1,105 @@
+//! What a fork does not keep of a process, taken down in one pass over its descriptors while nothing else runs.
+
+use crate::helper::arena::Arena;
+use crate::helper::park::each_entry;
+use crate::helper::records::{Kind, Records};
+use crate::helper::sys::{self, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, Stat};
+use crate::helper::{files, pipes, shared, sockets, special, timers};
+
+/// What the worker knows of its own descriptors.
+pub(crate) struct Known<'a> {
+    /// The worker's own, and others that no look is to be taken at.
+    pub(crate) own: &'a [i32],
+    /// Device and inode of pipes that belong to whoever started all this.
+    pub(crate) inherited: &'a [[u64; 2]],
+    /// Inodes of pipes that other processes have open too.
+    pub(crate) elsewhere: &'a [u64],
+    /// Whether files may be databases of sqlite.
+    pub(crate) has_sqlite: bool,
+}
+
+/// Why this process cannot be frozen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Obstacle {
+    /// A ring of io_uring, which the kernel ties to this process.
+    Ring(i32),
+    /// An open device of a GPU.
+    Gpu(i32),
+    /// A system call failed.
+    System(i32),
+}
+
+/// Bytes for small files of `/proc`.
+pub(crate) const SCRATCH: usize = 32 << 10;
+
+/// What was found.
+pub(crate) struct Inventory {
+    pub(crate) records: Records,
+    /// Whether files are open that are only appended to.
+    pub(crate) appends: bool,
+    /// Whether something is said of it before anybody relies on it.
+    pub(crate) warns: bool,
+    scratch: *mut u8,
+}
+
+impl Inventory {
+    pub(crate) fn size(capacity: usize) -> usize {
+        Records::size(capacity, capacity * 256) + SCRATCH + 64
+    }
+
+    pub(crate) fn new(arena: &mut Arena, capacity: usize) -> Inventory {
+        let scratch = arena.take(SCRATCH);
+        let records = Records::new(arena, capacity, capacity * 256);
+        Inventory { records, appends: false, warns: false, scratch }
+    }
+
+    /// Room for a small file. One user at a time: who reads into it is done with what was there before.
+    pub(crate) fn scratch<'a>(&self) -> &'a mut [u8] {
+        // SAFETY: so many bytes of the arena, which nothing else points to.
+        unsafe { core::slice::from_raw_parts_mut(self.scratch, SCRATCH) }
+    }
+
+    /// Looks at everything.
+    pub(crate) fn look(&mut self, known: &Known<'_>) -> Result<(), Obstacle> {
+        timers::look(self);
+        each_entry(c"/proc/self/fd", |fd, listing| {
+            if fd == listing || known.own.contains(&fd) {
+                return Ok(());
+            }
+            let Ok(stat) = sys::fstat(fd) else { return Ok(()) };
+            self.descriptor(fd, &stat, known)
+        })
+        .map_err(Obstacle::System)??;
+        pipes::pair_up(self, known);
+        sockets::pair_up(self);
+        shared::look(self);
+        Ok(())
+    }
+
+    fn descriptor(&mut self, fd: i32, stat: &Stat, known: &Known<'_>) -> Result<(), Obstacle> {
+        match stat.mode & S_IFMT {
+            S_IFREG => files::look(self, fd, stat, known),
+            S_IFIFO if fd > 2 => pipes::look(self, fd, stat, known),
+            S_IFSOCK if fd > 2 => sockets::look(self, fd, stat),
+            S_IFCHR => special::device(fd, stat)?,
+            0 => special::look(self, fd)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// How many records of a kind there are.
+    pub(crate) fn has(&self, kind: Kind) -> bool {
+        self.records.of(kind).next().is_some()
+    }
+}
+
+/// How many descriptors this process has.
+pub(crate) fn count_descriptors() -> usize {
+    let mut count = 0;
+    _ = each_entry(c"/proc/self/fd", |_, _| {
+        count += 1;
+        Ok::<_, ()>(())
+    });
+    count
+}

@@ -1,0 +1,311 @@
+//! Sockets. One that listens is given up by the frozen process and made anew when it is woken; a pair with both ends here is this
+//! process's own, and each line of the session has a copy; what is connected to somebody else is shared, and named.
+
+use crate::helper::inventory::Inventory;
+use crate::helper::mend::Line;
+use crate::helper::records::{Kind, Record};
+use crate::helper::sys::{self, Stat};
+
+const SOL_SOCKET: usize = 1;
+const SO_REUSEADDR: usize = 2;
+const SO_TYPE: usize = 3;
+const SO_KEEPALIVE: usize = 9;
+const SO_REUSEPORT: usize = 15;
+const SO_PASSCRED: usize = 16;
+const SO_ACCEPTCONN: usize = 30;
+const SO_PROTOCOL: usize = 38;
+const SO_DOMAIN: usize = 39;
+const IPPROTO_TCP: usize = 6;
+const TCP_NODELAY: usize = 1;
+const TCP_DEFER_ACCEPT: usize = 9;
+const TCP_INFO: usize = 11;
+const IPPROTO_IPV6: usize = 41;
+const IPV6_V6ONLY: usize = 26;
+const AF_INET: u32 = 2;
+const AF_INET6: u32 = 10;
+const AF_UNIX: u32 = 1;
+const SOCK_STREAM: u32 = 1;
+/// What the kernel cuts to what it allows, where the socket does not tell its own.
+const BACKLOG: u32 = 4096;
+
+/// What is kept of a socket that listens.
+const OPTIONS: [(usize, usize); 7] = [
+    (SOL_SOCKET, SO_REUSEADDR),
+    (SOL_SOCKET, SO_REUSEPORT),
+    (SOL_SOCKET, SO_KEEPALIVE),
+    (SOL_SOCKET, SO_PASSCRED),
+    (IPPROTO_IPV6, IPV6_V6ONLY),
+    (IPPROTO_TCP, TCP_NODELAY),
+    (IPPROTO_TCP, TCP_DEFER_ACCEPT),
+];
+const ADDRESS: usize = 128;
+
+/// Everything by which it is made anew, as bytes of a record's text.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Listener {
+    domain: u32,
+    kind: u32,
+    protocol: u32,
+    backlog: u32,
+    flags: u32,
+    length: u32,
+    /// Of each option: 1 more than its value, 0 where it has none.
+    options: [u32; OPTIONS.len()],
+    address: [u8; ADDRESS],
+}
+
+fn option(fd: i32, level: usize, name: usize) -> Option<u32> {
+    let mut value = [0; 4];
+    sys::option(fd, level, name, &mut value).ok()?;
+    Some(u32::from_le_bytes(value))
+}
+
+pub(crate) fn look(all: &mut Inventory, fd: i32, stat: &Stat) {
+    let of = |name| option(fd, SOL_SOCKET, name).unwrap_or(0);
+    let (domain, kind) = (of(SO_DOMAIN), of(SO_TYPE));
+    let flags = sys::flags(fd).unwrap_or(0) as u32;
+    if of(SO_ACCEPTCONN) == 0 {
+        let values = [stat.ino, 0, u64::from(domain) | u64::from(kind) << 32, u64::from(flags)];
+        all.records.push(Kind::Socket, fd, values, &[]);
+        return;
+    }
+    let mut one = Listener {
+        domain,
+        kind,
+        protocol: of(SO_PROTOCOL),
+        backlog: BACKLOG,
+        flags,
+        length: 0,
+        options: [0; OPTIONS.len()],
+        address: [0; ADDRESS],
+    };
+    for (place, (level, name)) in one.options.iter_mut().zip(OPTIONS) {
+        let applies = level == SOL_SOCKET
+            || level == IPPROTO_IPV6 && domain == AF_INET6
+            || level == IPPROTO_TCP && matches!(domain, AF_INET | AF_INET6);
+        if applies {
+            *place = option(fd, level, name).map_or(0, |value| value + 1);
+        }
+    }
+    if matches!(domain, AF_INET | AF_INET6) {
+        let mut info = [0; 32];
+        // struct tcp_info: of a socket that listens, `tcpi_sacked` (at 28) is its backlog.
+        if sys::option(fd, IPPROTO_TCP, TCP_INFO, &mut info) == Ok(32) {
+            one.backlog = u32::from_le_bytes([info[28], info[29], info[30], info[31]]);
+        }
+    }
+    one.length = sys::socket_name(fd, &mut one.address).unwrap_or(0) as u32;
+    // SAFETY: a value of plain numbers, seen as its bytes.
+    let bytes = unsafe { core::slice::from_raw_parts((&raw const one).cast::<u8>(), size_of::<Listener>()) };
+    all.records.push(Kind::Listener, fd, [stat.ino, 0, 0, 0], bytes);
+}
+
+// ---- pairs ----
+
+fn is_pairable(one: &Record) -> bool {
+    one.c == u64::from(AF_UNIX) | u64::from(SOCK_STREAM) << 32
+}
+
+/// When all are known: which of them are connected to each other. Netlink tells; where it does not, they are shared and named.
+pub(crate) fn pair_up(all: &mut Inventory) {
+    if all.records.of(Kind::Socket).filter(is_pairable).count() < 2 {
+        return;
+    }
+    const AF_NETLINK: usize = 16;
+    const SOCK_RAW: usize = 3;
+    const NETLINK_SOCK_DIAG: usize = 4;
+    let Ok(netlink) = sys::socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG) else { return };
+    let end = all.records.count();
+    let mut at = 0;
+    while let Some((index, one)) = all.records.next_of(Kind::Socket, &mut at, end) {
+        if !is_pairable(&one) {
+            continue;
+        }
+        let Some(peer) = peer_of(netlink, one.a as u32, all.scratch()) else { continue };
+        if all.records.of(Kind::Socket).any(|other| other.a == u64::from(peer)) {
+            all.records.set(index, Record { b: u64::from(peer), ..one });
+        }
+    }
+    sys::close(netlink);
+}
+
+/// The inode of a Unix socket's peer: man 7 sock_diag.
+fn peer_of(netlink: i32, inode: u32, buffer: &mut [u8]) -> Option<u32> {
+    // nlmsghdr: length, type SOCK_DIAG_BY_FAMILY and flags NLM_F_REQUEST, sequence, port; then unix_diag_req: family, states, inode,
+    // UDIAG_SHOW_PEER, no cookie.
+    let request = [40u32, 20 | 1 << 16, inode, 0, AF_UNIX, !0, inode, 4, !0, !0];
+    let mut bytes = [0; 40];
+    for (place, word) in bytes.chunks_exact_mut(4).zip(request) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    sys::send(netlink, &bytes, 0).ok()?;
+    let count = sys::receive(netlink, buffer, 0).ok()?;
+    let answer = &buffer[..count];
+    let word = |at: usize| -> Option<u32> { Some(u32::from_le_bytes(answer.get(at..at + 4)?.try_into().ok()?)) };
+    // The answer: header, unix_diag_msg (16 bytes, its inode at 4), attributes: length and type in 16 bits each, then the value.
+    if word(4)? as u16 != 20 || word(20)? != inode {
+        return None;
+    }
+    let mut at = 32;
+    while let Some(head) = word(at) {
+        let length = (head & 0xffff) as usize;
+        if head >> 16 == 2 {
+            return word(at + 4);
+        }
+        if length < 4 {
+            break;
+        }
+        at += length.next_multiple_of(4);
+    }
+    None
+}
+
+/// Copies of all own pairs, with what is in them. Before the fork; both processes have them.
+pub(crate) fn copy(all: &mut Inventory) -> sys::Result<()> {
+    let end = all.records.count();
+    let mut at = 0;
+    while let Some((index, one)) = all.records.next_of(Kind::Socket, &mut at, end) {
+        let is_second = |other: &Record| other.kind == Kind::Socket as u32 && (other.a == one.b || other.a == one.a);
+        if one.b == 0 || (0..index).any(|other| is_second(&all.records.get(other))) {
+            continue;
+        }
+        let Some(other) = all.records.of(Kind::Socket).find(|other| other.a == one.b) else { continue };
+        let pair = sys::socket_pair(sys::AF_UNIX, sys::SOCK_STREAM)?;
+        let is_whole = copy_content(one.fd, pair[1]) && copy_content(other.fd, pair[0]);
+        all.records.push(Kind::PairCopy, one.fd, [one.a, one.b, pair[0] as u64, pair[1] as u64], &[]);
+        if !is_whole {
+            all.records.push(Kind::LostContent, one.fd, [0; 4], &[]);
+        }
+    }
+    Ok(())
+}
+
+/// What waits to be read at `from` is sent into `to`. Whether that is all of it.
+fn copy_content(from: i32, to: i32) -> bool {
+    const MSG_PEEK_DONTWAIT: usize = 2 | 0x40;
+    const MSG_DONTWAIT: usize = 0x40;
+    let held = sys::readable(from);
+    if held == 0 {
+        return true;
+    }
+    let size = held.next_multiple_of(4096);
+    let Ok(room) = sys::mmap(0, size, sys::READ_WRITE, sys::PRIVATE_ANONYMOUS) else { return false };
+    // SAFETY: just mapped, for this alone.
+    let bytes = unsafe { core::slice::from_raw_parts_mut(room as *mut u8, held) };
+    let is_whole =
+        sys::receive(from, bytes, MSG_PEEK_DONTWAIT) == Ok(held) && sys::send(to, bytes, MSG_DONTWAIT) == Ok(held);
+    sys::munmap(room, size);
+    is_whole
+}
+
+/// In the live process, which keeps its own.
+pub(crate) fn close_copies(all: &Inventory) {
+    for copy in all.records.of(Kind::PairCopy) {
+        sys::close(copy.c as i32);
+        sys::close(copy.d as i32);
+    }
+}
+
+/// The copies take the place of what the other process goes on using.
+pub(crate) fn keep_copies(all: &mut Inventory) {
+    let end = all.records.count();
+    let mut at = 0;
+    while let Some((index, copy)) = all.records.next_of(Kind::PairCopy, &mut at, end) {
+        for one in all.records.of(Kind::Socket).filter(|one| one.a == copy.a || one.a == copy.b) {
+            let new = if one.a == copy.a { copy.c } else { copy.d };
+            _ = sys::replace(new as i32, one.fd);
+            _ = sys::set_flags(one.fd, one.d as usize);
+        }
+        sys::close(copy.c as i32);
+        sys::close(copy.d as i32);
+        all.records.set(index, Record { kind: 0, ..copy });
+    }
+}
+
+/// In the frozen process: a socket that is closed must not accept connections any more.
+pub(crate) fn give_up(all: &Inventory, null: i32) {
+    for one in all.records.of(Kind::Listener) {
+        _ = sys::replace(null, one.fd);
+    }
+}
+
+pub(crate) fn mend(line: &mut Line<'_>) {
+    let end = line.all.records.count();
+    let mut at = 0;
+    while let Some((index, one)) = line.all.records.next_of(Kind::Listener, &mut at, end) {
+        let first = (0..index)
+            .map(|other| line.all.records.get(other))
+            .find(|other| other.kind == Kind::Listener as u32 && other.a == one.a);
+        if let Some(first) = first {
+            _ = sys::replace(first.fd, one.fd);
+            continue;
+        }
+        // In a branch the parent has it.
+        let made = if line.is_branch { Err(0) } else { listen_again(line.all.records.text(&one)) };
+        match made {
+            Ok(new) => {
+                _ = sys::replace(new, one.fd);
+                sys::close(new);
+            }
+            Err(error) => line.lost(Kind::LostListener, one.fd, error as u64, &[]),
+        }
+    }
+    let mut at = 0;
+    while let Some((_, one)) = line.all.records.next_of(Kind::Socket, &mut at, end) {
+        if one.b == 0 {
+            line.lost(Kind::LostSocket, one.fd, 0, &[]);
+        }
+    }
+}
+
+fn listen_again(bytes: &[u8]) -> sys::Result<i32> {
+    if bytes.len() != size_of::<Listener>() {
+        return Err(sys::ENOMEM);
+    }
+    // SAFETY: `look` has written such a value, of plain numbers.
+    let one = unsafe { bytes.as_ptr().cast::<Listener>().read_unaligned() };
+    let address = &one.address[..(one.length as usize).min(ADDRESS)];
+    let new = sys::socket(one.domain as usize, one.kind as usize, one.protocol as usize)?;
+    let made = (|| {
+        for (value, (level, name)) in one.options.iter().zip(OPTIONS) {
+            if *value > 0 {
+                sys::set_option(new, level, name, &(value - 1).to_le_bytes())?;
+            }
+        }
+        if one.domain == AF_UNIX {
+            make_way(address)?;
+        }
+        sys::bind(new, address)?;
+        sys::listen(new, one.backlog as usize)?;
+        sys::set_flags(new, one.flags as usize)
+    })();
+    if let Err(error) = made {
+        sys::close(new);
+        return Err(error);
+    }
+    Ok(new)
+}
+
+/// The name of a Unix socket stays when its process ends: it is taken away, unless something else has taken its place.
+fn make_way(address: &[u8]) -> sys::Result<()> {
+    const EADDRINUSE: i32 = 98;
+    let mut path = [0; ADDRESS];
+    let name = address.get(2..).unwrap_or(&[]);
+    if name.first().is_none_or(|byte| *byte == 0) {
+        return Ok(()); // abstract, or none
+    }
+    path[..name.len()].copy_from_slice(name);
+    let Ok(path) = core::ffi::CStr::from_bytes_until_nul(&path) else { return Err(EADDRINUSE) };
+    if !path.to_bytes().starts_with(b"/") {
+        return Err(EADDRINUSE); // of the working directory of that time
+    }
+    const O_PATH_NOFOLLOW: usize = 0o10_000_000 | 0o400_000;
+    let Ok(there) = sys::open(path, O_PATH_NOFOLLOW) else { return Ok(()) };
+    let is_socket = sys::fstat(there).is_ok_and(|stat| stat.mode & sys::S_IFMT == sys::S_IFSOCK);
+    sys::close(there);
+    if !is_socket {
+        return Err(EADDRINUSE);
+    }
+    sys::unlink(path).map(|_| ())
+}

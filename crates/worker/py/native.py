@@ -1,0 +1,202 @@
+"""The native helper, which forks this process with all of its threads. Loaded once, in the zygote; sessions inherit it.
+
+What it is asked for, and what came of it, is one structure: `crates/native/src/helper/entry.rs` has the same.
+"""
+
+import array
+import ctypes
+import os
+import struct
+import sys
+
+INTERFACE = 1
+LIVE, WOKEN, BRANCH, SAVER, ANSWER = range(5)
+LATE, TOO_MANY_THREADS, RING, GPU, ZMQ, SHADOW_STACK, NO_ROOM, FORK, SYSTEM, DIED, NEEDS_FLUSH, FULL = range(-1, -13, -1)
+# Microseconds that a thread may take to be parked.
+LIMIT = 2_000_000
+
+_I32, _U32, _U64, _WORD = ctypes.c_int32, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_size_t
+_List = _WORD * 2
+
+
+class Request(ctypes.Structure):
+    _fields_ = [
+        ("wake", _I32),
+        ("control", _I32),
+        ("line", _I32),
+        ("has_sqlite", _U32),
+        ("is_flushed", _U32),
+        ("prefers_to_die", _U32),
+        ("limit", _U64),
+        ("branch_base", _U64),
+        ("own", _List),
+        ("close", _List),
+        ("inherited", _List),
+        ("elsewhere", _List),
+        ("said", _List),
+        ("spare", _List),
+        ("pids", _List),
+        ("kept", _List),
+        ("before", ctypes.c_void_p),
+        ("after_in_parent", ctypes.c_void_p),
+        ("after_in_child", ctypes.c_void_p),
+        ("error", _I32),
+        ("threads", _U32),
+        ("warns", _U32),
+        ("index", _U32),
+        ("member", _U32),
+        ("split", _U32),
+        ("salvage", _I32),
+        ("channel", _I32),
+        ("spare_used", _U32),
+        ("parent", _I32),
+        ("mask", _U64),
+        ("parked_for", _U64),
+        ("records", _WORD),
+        ("record_count", _WORD),
+        ("text", _WORD),
+        ("arena", _WORD),
+        ("arena_length", _WORD),
+        ("present", _WORD),
+    ]
+
+
+_python = ctypes.pythonapi
+_HOOKS = ("PyOS_BeforeFork", "PyOS_AfterFork_Parent", "PyOS_AfterFork_Child")
+_address, _cast, _addressof, _string_at = ctypes.addressof, ctypes.cast, ctypes.addressof, ctypes.string_at
+_array, _iter_unpack = array.array, struct.Struct("=Ii4QII").iter_unpack
+_RECORD = struct.calcsize("=Ii4QII")
+
+
+for _name in (
+    "PyInterpreterState_Head", "PyInterpreterState_Next", "PyInterpreterState_ThreadHead", "PyThreadState_Next",
+    "PyThreadState_Get", "PyThreadState_GetInterpreter", "PyThreadState_GetDict",
+):  # fmt: skip
+    getattr(_python, _name).restype = ctypes.c_void_p
+
+
+class Unloadable(Exception):
+    """The helper cannot be loaded here: why."""
+
+
+class Helper:
+    """The loaded library. `why` says why there is none."""
+
+    def __init__(self):
+        self.why, self.freeze = "it was not loaded", None
+
+    def load(self, fd):
+        """From a descriptor of its image, which is closed."""
+        try:
+            library = ctypes.PyDLL(f"/proc/self/fd/{fd}")
+            found = library.pyrepl3_interface()
+            if found != INTERFACE:
+                raise Unloadable(f"it is of version {found}, not {INTERFACE}")
+            platform = (ctypes.c_ssize_t * 4)(*_restartable(), *_c_library())
+            library.pyrepl3_platform.argtypes = (ctypes.c_void_p,)
+            library.pyrepl3_platform(platform)
+        except (OSError, AttributeError, Unloadable) as error:
+            self.why = str(error)
+            return
+        finally:
+            os.close(fd)
+        library.pyrepl3_freeze.argtypes = library.pyrepl3_release.argtypes = (ctypes.c_void_p,)
+        library.pyrepl3_release.restype = None
+        library.pyrepl3_thaw_unknown.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+        library.pyrepl3_thaw_unknown.restype = ctypes.c_ssize_t
+        self.freeze, self.release, self.thaw_unknown = (
+            library.pyrepl3_freeze, library.pyrepl3_release, library.pyrepl3_thaw_unknown,
+        )  # fmt: skip
+        self.why = None
+
+
+helper = Helper()
+
+
+def new_request():
+    """One that knows the interpreter's own functions for forks."""
+    request = Request()
+    request.limit = LIMIT
+    request.before, request.after_in_parent, request.after_in_child = (
+        _cast(getattr(_python, name), ctypes.c_void_p).value for name in _HOOKS
+    )
+    return request
+
+
+def state_of(random):
+    """What a generator of the module `random` holds, as an address and a length: its object without the head."""
+    head = object.__basicsize__
+    return id(random) + head, type(random).__mro__[-2].__basicsize__ - head
+
+
+def has_subinterpreters():
+    head = _python.PyInterpreterState_Head()
+    return bool(_python.PyInterpreterState_Next(ctypes.c_void_p(head)))
+
+
+def loop_pids():
+    """Addresses of pids that running event loops remember, on Pythons where they do."""
+    if sys.version_info >= (3, 12) or "_asyncio" not in sys.modules:
+        return ()
+    found = []
+    for holder in _holders():
+        # PyRunningLoopHolder: the loop, then the pid.
+        found.append(id(holder) + object.__basicsize__ + ctypes.sizeof(ctypes.c_void_p))
+    return tuple(found)
+
+
+def _holders():
+    """What each thread of the interpreter remembers of its running loop."""
+    state = _python.PyThreadState_Get()
+    mine = _python.PyThreadState_GetDict()
+    words = ctypes.cast(state, ctypes.POINTER(ctypes.c_void_p))
+    place = next((at for at in range(64) if words[at] == mine), None)
+    if place is None:
+        return
+    one = _python.PyInterpreterState_ThreadHead(ctypes.c_void_p(_python.PyThreadState_GetInterpreter(ctypes.c_void_p(state))))
+    while one:
+        address = ctypes.cast(one, ctypes.POINTER(ctypes.c_void_p))[place]
+        if address:
+            holder = ctypes.cast(address, ctypes.py_object).value.get("__asyncio_running_event_loop__")
+            if holder is not None:
+                yield holder
+        one = _python.PyThreadState_Next(ctypes.c_void_p(one))
+
+
+def numbers(kind, values):
+    """Numbers in memory, and what a field of the request is set to. The array has to live as long as the call."""
+    one = _array(kind, values)
+    return one, one.buffer_info()
+
+
+def records(request):
+    """What the helper wrote down: tuples of kind, descriptor, four numbers, and a text."""
+    if not request.record_count:
+        return []
+    data = _string_at(request.records, request.record_count * _RECORD)
+    return [
+        (kind, fd, a, b, c, d, _string_at(request.text + at, length) if length else b"")
+        for kind, fd, a, b, c, d, at, length in _iter_unpack(data)
+    ]
+
+
+def _restartable():
+    """Where the C library has a thread's area for restartable sequences, from the thread pointer, and its size."""
+    try:
+        return (
+            ctypes.c_ssize_t.in_dll(ctypes.pythonapi, "__rseq_offset").value,
+            ctypes.c_uint.in_dll(ctypes.pythonapi, "__rseq_size").value,
+        )
+    except ValueError:
+        return 0, 0  # musl, or glibc before 2.35
+
+
+def _c_library():
+    """Start and end of the C library's code."""
+    function = _cast(_python.malloc if hasattr(_python, "malloc") else ctypes.CDLL(None).malloc, ctypes.c_void_p).value
+    with open("/proc/self/maps", "rb") as maps:
+        for line in maps:
+            start, end = (int(one, 16) for one in line.split(None, 1)[0].split(b"-"))
+            if start <= function < end:
+                return start, end
+    return 0, 0
