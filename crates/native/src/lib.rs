@@ -6,10 +6,7 @@
 //!
 //! A frozen process runs nothing but this: see [`wake`] for what is said to it.
 
-#![no_std]
-
-#[cfg(test)]
-extern crate std;
+#![cfg_attr(not(test), no_std)]
 
 pub mod wake;
 

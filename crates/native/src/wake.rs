@@ -60,9 +60,8 @@ impl Request {
     pub fn encode(self) -> [u8; SIZE] {
         match self {
             Request::Wake { keep, predecessor, salvage } => {
-                let flags =
-                    u32::from(keep) * KEEP | u32::from(predecessor) * PREDECESSOR | u32::from(salvage) * SALVAGE;
-                frame(1, flags, 0, 0)
+                let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
+                frame(1, flag(keep, KEEP) | flag(predecessor, PREDECESSOR) | flag(salvage, SALVAGE), 0, 0)
             }
             Request::Branch { index, member, split } => frame(2, u32::from(split) * SPLIT, index, member),
             Request::Save => frame(3, 0, 0, 0),

@@ -64,7 +64,7 @@ fn make_room(request: &mut Freeze, capacity: usize) -> Result<*mut Present, Refu
     let place: *mut Present = arena.take(1);
     // SAFETY: the arena has just given it out.
     unsafe {
-        place.write(Present { all: Inventory::new(&mut arena, capacity), threads: Threads::new(&mut arena, threads) })
+        place.write(Present { all: Inventory::new(&mut arena, capacity), threads: Threads::new(&mut arena, threads) });
     };
     (request.arena, request.arena_length) = arena.extent();
     request.present = place as usize;

@@ -20,7 +20,6 @@ const RLIMIT_MSGQUEUE: usize = 12;
 
 const CLONE_PARENT: usize = 0x8000;
 const CLONE_CHILD_CLEARTID: usize = 0x20_0000;
-const CLONE_CHILD_SETTID: usize = 0x100_0000;
 
 /// What the process is when it returns to the interpreter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,21 +37,15 @@ pub(crate) enum Outcome {
     Answer = 4,
 }
 
-/// Forks this process, as a sibling: user code cannot wait for it, and gets no signal when it ends. The child's only thread has what a
-/// fork by the C library would give it.
+/// Forks this process, as a sibling: user code cannot wait for it, and gets no signal when it ends.
+///
+/// The C library's own field of a thread's id keeps the old one, the leading thread's too: with another, what the thread holds, a
+/// recursive mutex or a lock of readers and writers, would not be its own any more.
 pub(crate) fn fork() -> sys::Result<i32> {
     let (address, robust) = (sys::tid_address(), sys::robust_list());
-    let mut flags = CLONE_PARENT | sys::SIGCHLD;
-    if address != 0 {
-        flags |= CLONE_CHILD_CLEARTID;
-        // Where the C library has its id there, it is to have the new one. On musl the place is a lock.
-        // SAFETY: the kernel writes there when the thread ends, so it can be read.
-        if unsafe { *(address as *const i32) } == sys::gettid() {
-            flags |= CLONE_CHILD_SETTID;
-        }
-    }
+    let clears = if address == 0 { 0 } else { CLONE_CHILD_CLEARTID };
     // SAFETY: the address is the C library's own for this.
-    let pid = unsafe { arch::clone_process(flags, address) };
+    let pid = unsafe { arch::clone_process(CLONE_PARENT | sys::SIGCHLD | clears, address) };
     if pid < 0 {
         return Err(-pid as i32);
     }

@@ -432,7 +432,7 @@ unsafe fn pass_on(signal: i32, info: usize, context: usize) {
     if handler > 1 {
         // SAFETY: it is a handler that the process had installed, with the arguments that the kernel gives one.
         unsafe {
-            core::mem::transmute::<usize, unsafe extern "C" fn(i32, usize, usize)>(handler)(signal, info, context)
+            core::mem::transmute::<usize, unsafe extern "C" fn(i32, usize, usize)>(handler)(signal, info, context);
         };
     }
 }

@@ -92,15 +92,15 @@ mod tests {
         #[test]
         fn a_path_has_its_number(value in 0..i32::MAX) {
             let path = Path::new("/proc/self/fd/", value, "/x");
-            let text = std::format!("/proc/self/fd/{value}/x");
+            let text = format!("/proc/self/fd/{value}/x");
             prop_assert_eq!(path.as_c().to_str().unwrap(), text.as_str());
         }
 
         #[test]
         fn numbers_are_read(value in any::<u64>()) {
-            prop_assert_eq!(number(std::format!(" {value} x").as_bytes(), 10), Some(value));
-            prop_assert_eq!(number(std::format!("\t{value:x}").as_bytes(), 16), Some(value));
-            prop_assert_eq!(number(std::format!("{value:o}9").as_bytes(), 8), Some(value));
+            prop_assert_eq!(number(format!(" {value} x").as_bytes(), 10), Some(value));
+            prop_assert_eq!(number(format!("\t{value:x}").as_bytes(), 16), Some(value));
+            prop_assert_eq!(number(format!("{value:o}9").as_bytes(), 8), Some(value));
         }
 
         #[test]

@@ -1,0 +1,64 @@
+//! The helper by itself, without an interpreter: C programs load it, freeze themselves with threads in every kind of wait, and are
+//! woken. What they print says what is wrong.
+
+#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The helper and a program, in a directory of its own that goes at the end.
+struct Built {
+    folder: PathBuf,
+}
+
+impl Built {
+    fn new(name: &str, test: &str) -> Built {
+        let folder = std::env::temp_dir().join(format!("pyrepl3-native-{}-{test}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("helper.so"), pyrepl3_native::IMAGE).unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(format!("{name}.c"));
+        let compiled = Command::new("cc")
+            .args(["-O1", "-w", "-pthread", "-o"])
+            .arg(folder.join("program"))
+            .arg(source)
+            .arg("-ldl")
+            .output()
+            .expect("a C compiler");
+        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        Built { folder }
+    }
+
+    fn run(&self, arguments: &[&str]) {
+        let ended = Command::new(self.folder.join("program"))
+            .arg(self.folder.join("helper.so"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(ended.status.success(), "{}: {}", ended.status, String::from_utf8_lossy(&ended.stderr));
+    }
+}
+
+impl Drop for Built {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn threads_go_on_in_every_kind_of_wait() {
+    let built = Built::new("waits", "waits");
+    for _ in 0..10 {
+        built.run(&["1"]);
+    }
+}
+
+#[test]
+fn a_process_that_was_woken_is_frozen_again() {
+    Built::new("waits", "deep").run(&["10"]);
+}
+
+#[test]
+fn busy_threads_go_on_cycle_after_cycle() {
+    let cycles = if std::env::var_os("PYREPL3_LONG").is_some() { "10000" } else { "300" };
+    Built::new("storm", "storm").run(&[cycles]);
+}
