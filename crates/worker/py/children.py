@@ -10,8 +10,9 @@ import sys
 import time
 
 from . import system
+from .native import helper
 
-_waitpid, _waitid = os.waitpid, os.waitid
+_waitpid = os.waitpid
 _getpid, _pidfd_open = os.getpid, getattr(os, "pidfd_open", None)
 _WNOHANG, _poll, _sleep, _close = os.WNOHANG, select.poll, time.sleep, os.close
 _frame, _get_ident = sys._getframe, _thread.get_ident
@@ -33,12 +34,8 @@ class Children:
 
     def visible(self):
         """Pids of the children of this process."""
-        try:
-            # Most have none, and a list of them costs more than to ask.
-            _waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except _Error:
-            return []
-        return system.children(_getpid())
+        # Most have none, and a list of them costs more than to ask.
+        return system.children(_getpid()) if helper.has_children() else []
 
     def move(self, before, branched):
         """In a process that was woken: these are no children of its own."""

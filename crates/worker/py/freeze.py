@@ -56,9 +56,11 @@ class Present:
         self.children = freezer.children.visible()
         self.sentinels = pools.sentinels()
         # Whose threads the interpreter knows: by their thread pointers.
-        self.threads = tuple(_frames()) if _count_threads() else (_get_ident(),)
-        self.names = [str(one.name) for one in _enumerate() if one.ident not in (None, _get_ident())]
-        self.request = self.mark = self.held = self.inventory = None
+        self.threads, self.names = (_get_ident(),), ()
+        if _count_threads():
+            self.threads = tuple(_frames())
+            self.names = [str(one.name) for one in _enumerate() if one.ident not in (None, _get_ident())]
+        self.request = self.mark = self.held = self.inventory = self.gauss = None
 
 
 class Freezer:
@@ -72,6 +74,7 @@ class Freezer:
         self.told = set()
         self.executor = None
         self.prefers_to_die = 0
+        self.inherited = None  # numbers of pipes that others share, and where they are
 
     # ---- in the live process ----
 
@@ -156,27 +159,28 @@ class Freezer:
         own = (wake, *others, *self.executor.descriptors(), *self.keeping.descriptors(), *pools.trackers())
         said = b"" if line is None else encode({"t": "frozen", "mark": mark}).encode("ascii")
         random = sys.modules.get("random")
-        kept = native.state_of(random._inst) if random is not None and self.children.reseeds else ()
-        present.gauss = random._inst.gauss_next if kept else None
+        kept = ()
+        if random is not None and self.children.reseeds:
+            kept, present.gauss = native.state_of(random._inst), random._inst.gauss_next
+        if self.inherited is None:
+            found = [*inventory.inherited, *(inventory.identity(fd) for fd in (0, 1, 2))]
+            self.inherited = _numbers("Q", [number for one in found if one is not None for number in one])
+        request.inherited = (self.inherited[1][0], self.inherited[1][1] // 2)
         present.held = held = []
+        spare = () if line is None else line.spare
         for name, kind, values in (
             ("own", "i", own),
             ("close", "i", others),
-            ("inherited", "Q", [number for one in self._inherited() for number in one]),
             ("elsewhere", "Q", elsewhere),
             ("said", "B", said),
-            ("spare", "i", () if line is None else line.spare),
+            ("spare", "i", spare),
             ("pids", "Q", native.loop_pids()),
             ("kept", "Q", kept),
         ):
             if values:
                 numbers, (address, count) = _numbers(kind, values)
                 held.append(numbers)
-                setattr(request, name, (address, count // 2 if name in ("inherited", "kept") else count))
-
-    def _inherited(self):
-        found = [*inventory.inherited, *(inventory.identity(fd) for fd in (0, 1, 2))]
-        return [one for one in found if one is not None]
+                setattr(request, name, (address, 1 if name == "kept" else count))
 
     def _freeze(self, present):
         """While this thread holds the locks of the channel, so that no other is in the middle of a frame. All that the
@@ -203,6 +207,7 @@ class Freezer:
         self.prefers_to_die = 1
         channel.mark = present.mark
         if branched:
+            self.inherited = None
             channel.member, channel.parent = request.member, channel.member
         if request.spare_used and channel.line is not None:
             channel.line.refill_anew()

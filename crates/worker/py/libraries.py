@@ -2,6 +2,8 @@
 
 import ctypes
 
+from .native import helper
+
 # With the interpreter's lock held throughout: a thread that waited for it inside the loader's lock would be a deadlock.
 _libc = ctypes.PyDLL(None)
 
@@ -21,13 +23,6 @@ class _Info(ctypes.Structure):
 
 _visit_type = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Info), ctypes.c_size_t, ctypes.c_void_p)
 _found = []
-
-
-@_visit_type
-def _count(info, _size, _data):
-    # How often libraries were loaded and unloaded so far: the same in every entry, so the first one will do.
-    _found.append((info.contents.adds, info.contents.subs))
-    return 1
 
 
 @_visit_type
@@ -54,10 +49,10 @@ class Libraries:
         self.cuda = None
 
     def look(self):
-        found = _iterate(_count)
-        if found is not None and found and found[0] == self.generation:
+        found = helper.loads() if helper.loads is not None else None
+        if found is not None and found == self.generation:
             return
-        self.generation = found[0] if found else None
+        self.generation = found
         self.openmp, self.cuda = [], None
         for raw in _iterate(_list) or ():
             if not raw:

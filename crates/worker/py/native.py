@@ -5,6 +5,7 @@ What it is asked for, and what came of it, is one structure: `crates/native/src/
 
 import array
 import ctypes
+import functools
 import os
 import struct
 import sys
@@ -84,6 +85,7 @@ class Helper:
 
     def __init__(self):
         self.why, self.freeze = "it was not loaded", None
+        self.loads = None  # tells how many libraries were loaded, where the C library does
 
     def load(self, fd):
         """From a descriptor of its image, which is closed."""
@@ -104,23 +106,38 @@ class Helper:
         library.pyrepl3_release.restype = None
         library.pyrepl3_thaw_unknown.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
         library.pyrepl3_thaw_unknown.restype = ctypes.c_ssize_t
-        self.freeze, self.release, self.thaw_unknown = (
-            library.pyrepl3_freeze, library.pyrepl3_release, library.pyrepl3_thaw_unknown,
+        library.pyrepl3_loads.argtypes = (ctypes.c_void_p,)
+        library.pyrepl3_loads.restype = ctypes.c_uint64
+        self.freeze, self.release, self.thaw_unknown, self.has_children = (
+            library.pyrepl3_freeze, library.pyrepl3_release, library.pyrepl3_thaw_unknown, library.pyrepl3_has_children,
         )  # fmt: skip
+        iterate = _function("dl_iterate_phdr")
+        if iterate is not None:
+            self.loads = functools.partial(library.pyrepl3_loads, iterate)
         self.why = None
 
 
 helper = Helper()
 
 
+def _function(name):
+    """The address of one of the C library's functions, or of the interpreter's."""
+    try:
+        return _cast(getattr(_python, name), ctypes.c_void_p).value
+    except AttributeError:
+        return None
+
+
+# At each snapshot what is written to anew has to be copied: a request is a copy of one that is ready.
+_template = Request()
+_template.limit = LIMIT
+_template.before, _template.after_in_parent, _template.after_in_child = map(_function, _HOOKS)
+_copy = Request.from_buffer_copy
+
+
 def new_request():
     """One that knows the interpreter's own functions for forks."""
-    request = Request()
-    request.limit = LIMIT
-    request.before, request.after_in_parent, request.after_in_child = (
-        _cast(getattr(_python, name), ctypes.c_void_p).value for name in _HOOKS
-    )
-    return request
+    return _copy(_template)
 
 
 def state_of(random):
@@ -193,7 +210,7 @@ def _restartable():
 
 def _c_library():
     """Start and end of the C library's code."""
-    function = _cast(_python.malloc if hasattr(_python, "malloc") else ctypes.CDLL(None).malloc, ctypes.c_void_p).value
+    function = _function("malloc") or 0
     with open("/proc/self/maps", "rb") as maps:
         for line in maps:
             start, end = (int(one, 16) for one in line.split(None, 1)[0].split(b"-"))

@@ -36,6 +36,8 @@ pub(crate) struct Lingering {
     pub(crate) reserved: u64,
     /// Whether something may have happened since it was written down.
     pub(crate) changed: bool,
+    /// Whether a frame stays in the worker's channel, as session init does not have what follows from it yet.
+    pub(crate) unconsumed: bool,
     /// The number of the request by which the worker was given what it does.
     pub(crate) given: u64,
     /// The number of this branch; 0 for a session that is none.
@@ -96,6 +98,7 @@ impl Lingering {
             noted: String::new(),
             reserved: RESERVED,
             changed: true,
+            unconsumed: false,
             given: 0,
             member: 0,
             claimed: true,

@@ -62,8 +62,10 @@ pub(crate) enum Command {
     },
     /// The engine has too many frozen processes: one of this session's is to go.
     MakeRoom,
-    /// A branch is somebody's from now on.
-    Claim,
+    /// A branch is somebody's from now on. The reply comes when another supervisor would know that.
+    Claim {
+        reply: oneshot::Sender<()>,
+    },
     /// Another supervisor is to have the session, where it outlives this one; else it ends.
     HandOver,
     /// `exit`: let the worker leave by itself first, with a code, joining its threads or not.

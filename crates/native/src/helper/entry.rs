@@ -141,6 +141,35 @@ pub unsafe extern "C" fn pyrepl3_platform(platform: *const Platform) {
     park::set_platform(unsafe { &*platform });
 }
 
+/// Whether the calling process has children that it could wait for.
+#[cfg_attr(pyrepl3_image, unsafe(no_mangle))]
+pub extern "C" fn pyrepl3_has_children() -> i32 {
+    i32::from(sys::has_children())
+}
+
+type Iterate = unsafe extern "C" fn(unsafe extern "C" fn(*const u8, usize, *mut u64) -> i32, *mut u64) -> i32;
+
+/// How many libraries the process has loaded so far, by the C library's `dl_iterate_phdr`. The interpreter would touch more of its
+/// memory to ask, at each snapshot.
+///
+/// # Safety
+/// The pointer is to that function.
+#[cfg_attr(pyrepl3_image, unsafe(no_mangle))]
+pub unsafe extern "C" fn pyrepl3_loads(iterate: Iterate) -> u64 {
+    unsafe extern "C" fn take(info: *const u8, size: usize, loads: *mut u64) -> i32 {
+        // struct dl_phdr_info: 32 bytes, then how often something was loaded: the same in every entry.
+        if size >= 40 {
+            // SAFETY: the C library says that so many bytes are there; the other pointer is the caller's.
+            unsafe { *loads = *info.add(32).cast::<u64>() };
+        }
+        1
+    }
+    let mut loads = 0;
+    // SAFETY: see above.
+    unsafe { iterate(take, &raw mut loads) };
+    loads
+}
+
 /// Freezes the process. What it returns is what the calling process is then: 0, the one that goes on; or another one, which may be much
 /// later: 1 woken, 2 a branch, 3 a saver, 4 one that answers. Negative where it was not frozen: see `Refusal`.
 ///

@@ -248,6 +248,12 @@ pub(crate) fn kill(pid: i32) {
     _ = call!(KILL, pid, 9);
 }
 
+pub(crate) fn has_children() -> bool {
+    const P_ALL: usize = 0;
+    const WNOHANG_WEXITED_WNOWAIT: usize = 1 | 4 | 0x0100_0000;
+    call!(WAITID, P_ALL, 0, 0, WNOHANG_WEXITED_WNOWAIT, 0).is_ok()
+}
+
 pub(crate) fn is_thread(pid: i32, tid: i32) -> bool {
     call!(TGKILL, pid, tid, 0) != Err(ESRCH)
 }

@@ -22,7 +22,7 @@ use pyrepl3_store::LineageId;
 use rustix::fd::{AsFd, OwnedFd};
 use std::io;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Branches of one request at most.
 pub(super) const BRANCHES: u32 = 256;
@@ -117,10 +117,6 @@ impl SessionTask {
     }
 
     pub(super) fn split_done(&mut self, token: Token, made: Result<Vec<Attachment>, Failure>) {
-        // From now on they are somebody's, also where this supervisor dies before that is told.
-        for branch in made.iter().flatten() {
-            _ = branch.mailbox().send(Command::Claim);
-        }
         let unwanted = match self.tickets.remove(token) {
             Some(Ticket::Operate(pending)) => match pending.operation {
                 Operation::Branch { reply, .. } => reply.send(made).err(),
@@ -169,6 +165,12 @@ async fn make(
     for (branch, ready) in branches {
         ready.await.map_err(|_| failed("a branch ended at once"))??;
         made.push(branch);
+    }
+    // From now on they are somebody's, also where this supervisor dies at the moment at which it tells them.
+    for branch in &made {
+        let (reply, claimed) = oneshot::channel();
+        branch.mailbox().send(Command::Claim { reply })?;
+        claimed.await.map_err(|_| failed("a branch ended at once"))?;
     }
     Ok(made)
 }

@@ -61,10 +61,14 @@ impl SessionTask {
             Command::Snapshots { reply } => _ = reply.send(Ok(self.list_snapshots())),
             Command::DropSnapshot { snapshot, reply } => _ = reply.send(self.drop_snapshot(&snapshot)),
             Command::MakeRoom => self.feed(Event::MakeRoom),
-            Command::Claim => {
+            Command::Claim { reply } => {
                 if let Some(lingering) = &mut self.lingering {
                     lingering.claimed = true;
+                    if !self.write_down() {
+                        return;
+                    }
                 }
+                _ = reply.send(());
             }
             Command::HandOver => self.hand_over(),
             Command::Close { exit, reply } => {
@@ -111,7 +115,7 @@ impl SessionTask {
             Command::Status { reply } => _ = reply.send(Ok(self.status())),
             Command::Snapshots { reply } => _ = reply.send(Err(failure)),
             Command::DropSnapshot { reply, .. } => _ = reply.send(Err(failure)),
-            Command::MakeRoom | Command::Claim | Command::HandOver => {}
+            Command::MakeRoom | Command::Claim { .. } | Command::HandOver => {}
             Command::Close { reply, .. } => self.closers.extend(reply),
         }
     }

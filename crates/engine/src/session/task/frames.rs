@@ -17,11 +17,17 @@ impl SessionTask {
     /// Reads once, and takes the frames that have come whole.
     pub(super) fn read_frames(&mut self) {
         match self.worker.read(true) {
-            Err(why) => return self.breach(&why),
+            Err(why) => return self.distrust(&why),
             Ok(Read::Large) => return self.note_that_something_happened(),
             Ok(_) => {}
         }
         self.frames_told();
+    }
+
+    /// The channel makes no sense: nothing more of it is heard.
+    fn distrust(&mut self, why: &str) {
+        self.worker.control.closed = true;
+        self.breach(why);
     }
 
     /// Takes the frames that have come whole. All output that was written before a frame is told before it.
@@ -36,7 +42,7 @@ impl SessionTask {
                     }
                 }
                 Ok(None) => break,
-                Err(why) => return self.breach(&why),
+                Err(why) => return self.distrust(&why),
             }
             if self.machine.phase() == Phase::Closed {
                 return;
@@ -50,7 +56,8 @@ impl SessionTask {
         }
     }
 
-    /// What follows from a frame is done. False where the session is another supervisor's.
+    /// What follows from a frame is done. False where nothing more is to be heard now: the session is another supervisor's, or
+    /// session init does not have yet what this one would lose with its life.
     fn frame_is_done(&mut self) -> bool {
         if self.lingering.is_none() {
             return true;
@@ -59,10 +66,42 @@ impl SessionTask {
         if self.is_released() || !self.write_down() {
             return false;
         }
+        if !self.init_has_all() {
+            if let Some(lingering) = &mut self.lingering {
+                lingering.unconsumed = true;
+            }
+            return false;
+        }
+        self.consume_frame();
+        true
+    }
+
+    /// Whether what was written down is out of this process's hands.
+    fn init_has_all(&self) -> bool {
+        let is_unwritten = self.lingering.as_ref().is_some_and(|lingering| lingering.changed);
+        self.init.gone || !(is_unwritten || self.init.is_waiting())
+    }
+
+    fn consume_frame(&mut self) {
+        if let Some(lingering) = &mut self.lingering {
+            lingering.unconsumed = false;
+        }
         if let Err(error) = self.worker.control.written_down() {
             self.lost_touch(&error);
         }
-        true
+    }
+
+    /// Whether frames wait for session init.
+    pub(super) fn holds_frames(&self) -> bool {
+        self.lingering.as_ref().is_some_and(|lingering| lingering.unconsumed)
+    }
+
+    /// Goes on with the frames, once session init has what follows from the last.
+    pub(super) fn go_on_with_frames(&mut self) {
+        if self.holds_frames() && self.init_has_all() {
+            self.consume_frame();
+            self.frames_told();
+        }
     }
 
     /// A worker that has ended has said what is in its channel now, and no more: a process of the user's may have the
@@ -80,8 +119,12 @@ impl SessionTask {
                 Ok(Read::Bytes(count)) => {
                     left = left.saturating_sub(count);
                     self.frames_told();
+                    if self.holds_frames() {
+                        // It is the last that is heard, whatever session init is at.
+                        self.consume_frame();
+                    }
                 }
-                Err(why) => return self.breach(&why),
+                Err(why) => return self.distrust(&why),
             }
         }
         self.drain();

@@ -59,6 +59,7 @@ impl SessionTask {
             if lingering.changed {
                 _ = self.write_down();
             }
+            self.go_on_with_frames();
         }
     }
 

@@ -53,6 +53,7 @@ pub(crate) mod number {
     pub(crate) const EXIT_GROUP: usize = 231;
     pub(crate) const EPOLL_CTL: usize = 233;
     pub(crate) const TGKILL: usize = 234;
+    pub(crate) const WAITID: usize = 247;
     pub(crate) const OPENAT: usize = 257;
     pub(crate) const READLINKAT: usize = 267;
     pub(crate) const SET_ROBUST_LIST: usize = 273;
