@@ -127,6 +127,20 @@ fn session(trial: &Trial) -> Vec<String> {
             }
         }
     }
+    if trial.ok {
+        let snapshots = &trial.snapshots;
+        lines.push(match &snapshots.failure {
+            None => format!(
+                "snapshots: yes, with all threads: taken in {}, returned to in {}",
+                time(snapshots.take_seconds),
+                time(snapshots.return_seconds)
+            ),
+            Some(failure) => format!("snapshots: no: {}: {}", failure.what, failure.why),
+        });
+    }
+    if trial.free_threaded {
+        lines.push("free-threaded: this build of Python is not among those that are tested".to_owned());
+    }
     for package in &trial.packages {
         let state = match (&package.version, &package.why) {
             (Some(version), _) => version.clone(),

@@ -17,7 +17,20 @@ pub(crate) struct Trial {
     pub(crate) next_start_seconds: Option<f64>,
     /// Seconds for `1+1`, there and back.
     pub(crate) execute_seconds: Option<f64>,
+    pub(crate) snapshots: Snapshots,
+    /// Whether the interpreter runs without its global lock.
+    pub(crate) free_threaded: bool,
     pub(crate) packages: Vec<Package>,
+    pub(crate) failure: Option<Failure>,
+}
+
+/// Whether a snapshot can be taken and returned to, by doing so: that needs the native helper.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Snapshots {
+    pub(crate) ok: bool,
+    /// Seconds to take one, and to return to it.
+    pub(crate) take_seconds: Option<f64>,
+    pub(crate) return_seconds: Option<f64>,
     pub(crate) failure: Option<Failure>,
 }
 
@@ -51,6 +64,8 @@ pub(crate) async fn run(engine: &Engine, options: SessionOptions) -> Trial {
         start_seconds: None,
         next_start_seconds: None,
         execute_seconds: None,
+        snapshots: Snapshots::default(),
+        free_threaded: false,
         packages: Vec::new(),
         failure: None,
     };
@@ -79,6 +94,10 @@ impl Trial {
         self.next_start_seconds = Some(started.elapsed().as_secs_f64());
         another.shutdown().await;
         self.ok = true;
+        self.snapshots.failure = self.snapshots.fill(&session).await.err();
+        self.snapshots.ok = self.snapshots.failure.is_none();
+        let lock = value(&session, "import sysconfig; sysconfig.get_config_var('Py_GIL_DISABLED') == 1").await?;
+        self.free_threaded = lock.repr.as_deref() == Some("True");
         let packages = value(&session, PACKAGES).await?;
         if let Some(list) = packages.value {
             self.packages = serde_json::from_str(list.get()).unwrap_or_default();
@@ -88,6 +107,9 @@ impl Trial {
     }
 
     pub(crate) fn missing(&self, missing: &mut Vec<Missing>) {
+        if let (true, Some(failure)) = (self.ok, &self.snapshots.failure) {
+            missing.push(Missing::new("snapshots", &failure.why, &failure.how));
+        }
         let absent: Vec<_> =
             self.packages.iter().filter(|one| one.version.is_none()).map(|one| one.name.as_str()).collect();
         if let (Some(python), false) = (&self.python, absent.is_empty()) {
@@ -96,6 +118,32 @@ impl Trial {
                 format!("{} cannot import {}", python.executable, if absent.len() == 1 { "it" } else { "them" }),
                 format!("if your code needs it: {} -m pip install {}", python.executable, absent.join(" ")),
             ));
+        }
+    }
+}
+
+impl Snapshots {
+    /// A change, a return, and a thread that goes on over it.
+    async fn fill(&mut self, session: &Session) -> Result<(), Failure> {
+        const BEFORE: &str = "import threading\n_doctor, _go_on = [1], threading.Event()\n\
+                              _thread = threading.Thread(target=lambda: (_go_on.wait(), _doctor.append(2)))\n_thread.start()";
+        value(session, BEFORE).await?;
+        let began = Instant::now();
+        let made = session.snapshot(None).await?;
+        self.take_seconds = Some(began.elapsed().as_secs_f64());
+        value(session, "_go_on.set(); _thread.join(); _doctor.append(3)").await?;
+        let began = Instant::now();
+        session.rollback_to(&made.snapshot_id, None).await?;
+        self.return_seconds = Some(began.elapsed().as_secs_f64());
+        let found = value(session, "_go_on.set(); _thread.join(); _doctor").await?;
+        match found.repr.as_deref() {
+            Some("[1, 2]") => Ok(()),
+            other => Err(Failure::new(
+                Code::Internal,
+                "a snapshot did not bring the state back",
+                format!("a list and a thread were not as they had been: {other:?}"),
+                "please report it",
+            )),
         }
     }
 }
