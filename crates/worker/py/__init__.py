@@ -20,5 +20,13 @@ worker runs user code. Which module does what:
     present     exact values, bounded repr, MIME bundles
     display     display(), update_display(), figures
     introspect  variables, completion, inspection
-    system      what the standard library lacks: prctl, process tree, OpenMP
+    freeze      snapshots: before the fork, and after in whatever process this is then
+    native      the helper that forks, loaded and called
+    inventory   what it wrote down and could not put right, in words
+    children    processes that user code started, after a rollback too
+    pools       pools of processes, in a process that was woken
+    saver       the process that writes a state down
+    answerer    the process that answers questions while code runs
+    holdings    what a killed process has that others wait for
+    system      what the standard library lacks: prctl, the process tree
 """
