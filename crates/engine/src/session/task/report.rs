@@ -1,10 +1,11 @@
 //! What jobs tell the session's task.
 
+use super::answering::AnswererBorn;
 use crate::checkpoint::{SaveError, Saved};
 use crate::process::Process;
 use crate::session::durability::{RestoreRequest, SavingJob};
 use crate::session::life::Token;
-use crate::session::mailbox::{Attachment, Operation};
+use crate::session::mailbox::{Attachment, Operation, Query};
 use crate::session::tickets::PendingExecution;
 use pyrepl3_protocol::worker::Linger;
 use pyrepl3_protocol::{Failure, Message};
@@ -21,6 +22,10 @@ pub(super) enum Report {
     SaverBorn { saving: u64, pidfd: OwnedFd },
     /// A saver has done what it could.
     SaverEnded(Box<SaverEnd>),
+    /// A process that answers a question says who it is.
+    AnswererBorn(AnswererBorn),
+    /// It has answered, or the question could not be asked of it.
+    AnswererEnded { number: u64, unasked: Option<Query> },
     /// The checkpoint that a client wants back.
     Found(Result<Manifest, Failure>),
     /// The checkpoint that comes back by itself.
