@@ -20,5 +20,6 @@ worker runs user code. Which module does what:
     present     exact values, bounded repr, MIME bundles
     display     display(), update_display(), figures
     introspect  variables, completion, inspection
+    answerer    the same about the state before what runs: a process of its own
     system      what the standard library lacks: prctl, process tree, OpenMP
 """

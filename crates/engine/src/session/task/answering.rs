@@ -6,7 +6,7 @@
 //!
 //! No mark is held for it: what answers does not need the process that it was forked from.
 
-use super::report::Report;
+use super::report::{NewAnswerer, Report};
 use super::run::QUERY_LIMIT;
 use super::state::{SessionTask, Then};
 use crate::clock::Time;
@@ -17,18 +17,8 @@ use crate::session::snapshots::Awaited;
 use crate::session::tickets::Ticket;
 use crate::session::timeline::Mark;
 use pyrepl3_native::wake;
-use rustix::fd::OwnedFd;
 use std::io;
 use tokio::sync::oneshot;
-
-/// A process that answers says who it is.
-#[derive(Debug)]
-pub(super) struct AnswererBorn {
-    pub(super) number: u64,
-    pub(super) pidfd: OwnedFd,
-    /// That it is known, so that it can be asked.
-    pub(super) go_on: oneshot::Sender<()>,
-}
 
 impl SessionTask {
     pub(super) fn query(&mut self, query: Query) {
@@ -63,7 +53,7 @@ impl SessionTask {
         let job = tokio::spawn(async move {
             let born = |pidfd| {
                 let (go_on, known) = oneshot::channel();
-                _ = reporter.send(Report::AnswererBorn(AnswererBorn { number, pidfd, go_on }));
+                _ = reporter.send(Report::AnswererBorn(NewAnswerer { number, pidfd, go_on }));
                 known
             };
             let unasked = answerer.answer(query, as_of, born).await;
@@ -72,7 +62,7 @@ impl SessionTask {
         self.answerers.begun(number, job.abort_handle());
     }
 
-    pub(super) fn answerer_born(&mut self, born: AnswererBorn) {
+    pub(super) fn answerer_born(&mut self, born: NewAnswerer) {
         self.answerers.born(born.number, born.pidfd, born.go_on);
     }
 

@@ -1,6 +1,5 @@
 //! What jobs tell the session's task.
 
-use super::answering::AnswererBorn;
 use crate::checkpoint::{SaveError, Saved};
 use crate::process::Process;
 use crate::session::durability::{RestoreRequest, SavingJob};
@@ -12,6 +11,7 @@ use pyrepl3_protocol::{Failure, Message};
 use pyrepl3_store::Manifest;
 use rustix::fd::OwnedFd;
 use std::io;
+use tokio::sync::oneshot;
 
 /// What a job found, or came to.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) enum Report {
     /// A saver has done what it could.
     SaverEnded(Box<SaverEnd>),
     /// A process that answers a question says who it is.
-    AnswererBorn(AnswererBorn),
+    AnswererBorn(NewAnswerer),
     /// It has answered, or the question could not be asked of it.
     AnswererEnded { number: u64, unasked: Option<Query> },
     /// The checkpoint that a client wants back.
@@ -51,6 +51,16 @@ pub(super) struct NewMember {
     pub(super) number: u32,
     /// How it outlives its supervisor, and where it listens for another.
     pub(super) linger: Option<(Linger, OwnedFd)>,
+}
+
+/// A process that answers a question, and waits for that.
+#[derive(Debug)]
+pub(super) struct NewAnswerer {
+    /// Its place.
+    pub(super) number: u64,
+    pub(super) pidfd: OwnedFd,
+    /// Told that it can be asked.
+    pub(super) go_on: oneshot::Sender<()>,
 }
 
 #[derive(Debug)]
