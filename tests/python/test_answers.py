@@ -12,7 +12,11 @@ import pytest
 import pyrepl3
 from pyrepl3 import ResultMessage, Session, SessionPool, _answers, answers, sync
 
-CLASSES = [cls for _, cls in inspect.getmembers(answers, inspect.isclass) if cls.__module__ == answers.__name__]
+CLASSES = [
+    cls
+    for _, cls in inspect.getmembers(answers, inspect.isclass)
+    if cls.__module__ == answers.__name__ and cls is not answers.Variables
+]
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
@@ -28,6 +32,15 @@ def test_an_answer_is_a_frozen_dataclass_that_is_exported_and_explained(cls: typ
 
 def test_every_class_is_met() -> None:
     assert len(CLASSES) == 9
+
+
+def test_variables_are_a_list_that_says_of_which_state_they_are() -> None:
+    found = _answers.variables({"data": [{"name": "x"}], "as_of": 3})
+    assert found == [pyrepl3.VariableInfo(name="x")]
+    assert (type(found), found.as_of) == (pyrepl3.Variables, 3)
+    again = pickle.loads(pickle.dumps(found))
+    assert (again, again.as_of) == (found, 3)
+    assert _answers.variables({"data": []}).as_of is None
 
 
 # ---- the real engine ---------------------------------------------------------------------------------------
@@ -81,6 +94,75 @@ async def test_all_fields_of_the_other_answers() -> None:
                 asked = (prompt.id, prompt.prompt, prompt.password, prompt.execution_id)
                 assert asked == (message.id, "? ", False, execution.id)
                 await session.input_response(message.id, None)
+
+
+CODE = """
+import os
+class Counts:
+    mine, asked = os.getpid(), 0
+    def __repr__(self):
+        Counts.asked += 1
+        while os.getpid() != self.mine and Counts.hangs: pass
+        return f"asked {Counts.asked}"
+    hangs = False
+c, x = Counts(), 1
+def before(): pass
+"""
+
+
+async def running(session: Session, code: str, **options: Any) -> pyrepl3.Execution:
+    """An execution that has begun: it has printed something."""
+    execution = session.execute(f"print('on')\n{code}", **options)
+    async for message in execution:
+        if isinstance(message, pyrepl3.OutputMessage):
+            break
+    return execution
+
+
+async def test_the_state_before_what_runs_answers_while_it_runs() -> None:
+    async with Session() as session:
+        await session.execute(CODE)
+        execution = await running(
+            session, "x = 2; input()", transaction_policy=pyrepl3.TransactionPolicy.ROLLBACK_ON_FAILURE
+        )
+        for _ in range(2):
+            found = await session.variables()
+            assert found.as_of == 1
+            assert {each.name: each.repr for each in found if each.name in "cx"} == {"c": "asked 1", "x": "1"}
+        completed = await session.complete("befo")
+        assert (completed.as_of, [each.text for each in completed.matches]) == (1, ["before"])
+        inspected = await session.inspect("x")
+        assert (inspected.as_of, inspected.repr) == (1, "1")
+        assert (await session.is_complete("1 +* 1")).status == "invalid"
+        (prompt,) = (await session.status()).inputs
+        await session.input_response(prompt.id, "")
+        await execution
+        assert (await session.variables()).as_of is None
+        inspected = await session.inspect("c")
+        assert (inspected.as_of, inspected.repr) == (None, "asked 2")
+
+
+async def test_an_answer_that_does_not_come_while_code_runs_is_given_up() -> None:
+    async with Session(undo=1) as session:
+        await session.execute(CODE + "Counts.hangs = True")
+        execution = await running(session, "input()")
+        with pytest.raises(pyrepl3.Pyrepl3Error, match="within 5 s") as caught:
+            await session.variables()
+        assert caught.value.code == "interrupted"
+        assert (await session.inspect("x")).as_of == 1
+        await session.interrupt()
+        with pytest.raises(pyrepl3.ExecutionError):
+            await execution
+        assert (await session.inspect("c")).as_of is None
+
+
+async def test_without_a_snapshot_they_wait_until_the_code_has_ended() -> None:
+    async with Session() as session:
+        await session.execute(CODE)
+        execution = await running(session, "import time; time.sleep(0.3); x = 2")
+        inspected = await session.inspect("x")
+        assert (inspected.as_of, inspected.repr) == (None, "2")
+        await execution
 
 
 async def test_the_statistics_of_a_pool() -> None:

@@ -52,6 +52,6 @@ pub use pyrepl3_protocol::message::{Limits, PoolOptions, Reset, SessionOptions};
 pub use pyrepl3_protocol::{Code, Failure};
 pub use pyrepl3_worker::SearchPath;
 pub use session::{
-    CheckpointNote, Checkpointing, Events, ExecuteRequest, Execution, ExecutionError, Lineage, PendingInput, Script,
-    Session, Source, Status, StatusState, Submitted,
+    Answered, CheckpointNote, Checkpointing, Events, ExecuteRequest, Execution, ExecutionError, Lineage, PendingInput,
+    Script, Session, Source, Status, StatusState, Submitted,
 };

@@ -261,7 +261,7 @@ async fn variables_completions_and_inspection() {
     assert_eq!(names, ["math", "numbers", "C", "c"]);
     let texts = async |code: &str| {
         let found = session.complete(code, None).await.unwrap();
-        found.matches.into_iter().map(|completion| completion.text).collect::<Vec<_>>()
+        found.data.matches.into_iter().map(|completion| completion.text).collect::<Vec<_>>()
     };
     assert_eq!(texts("numb").await, ["numbers"]);
     assert_eq!(texts("x = math.isf").await, ["isfinite"]);

@@ -187,9 +187,10 @@ messages! {
     Interrupt = "interrupt" {}
     /// Cancels an execution: not started, it never runs; running, it is interrupted.
     Cancel = "cancel" {}
-    /// Asks for the variables of the session; waits its turn.
+    /// Asks for the variables of the session. It waits its turn, unless there is a snapshot of the state before
+    /// the code that runs: then that answers, and the reply has `as_of`.
     Variables = "variables" {}
-    /// Asks for completions; waits its turn.
+    /// Asks for completions; waits its turn as `variables`.
     Complete = "complete" {
         /// Source up to, or around, the cursor.
         #[cfg_attr(feature = "schema", schemars(with = "String"))]
@@ -198,12 +199,13 @@ messages! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cursor: Option<u32>,
     }
-    /// Asks what a name is; waits its turn.
+    /// Asks what a name is; waits its turn as `variables`.
     Inspect = "inspect" {
         /// A name, or a dotted path.
         name: String,
     }
-    /// Asks whether code is complete, so that a terminal knows when to go on; waits its turn.
+    /// Asks whether code is complete, so that a terminal knows when to go on; waits its turn as `variables`. The reply has no
+    /// `as_of`: it is the same whatever the state.
     IsComplete = "is_complete" {
         /// Source.
         #[cfg_attr(feature = "schema", schemars(with = "String"))]
@@ -646,6 +648,10 @@ messages! {
         #[cfg_attr(feature = "schema", schemars(with = "Option<serde_json::Value>"))]
         #[serde(default)]
         data: Option<Box<RawValue>>,
+        /// Of an answer that was given while code runs: the number of the last execution whose effects are in the state that
+        /// it shows, 0 for none. That is the state before the code that runs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        as_of: Option<u64>,
     }
     /// A request failed.
     Failed = "failure" {

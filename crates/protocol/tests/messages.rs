@@ -245,8 +245,8 @@ fn server() -> BoxedStrategy<Message> {
         (head(), text(), opt(exit()), any::<bool>()).prop_map(|(head, reason, exit, recovered)| {
             message!(SessionLost, head, { reason: reason, exit: exit, recovered: recovered })
         }),
-        (head(), text(), opt(raw())).prop_map(|(head, reply_to, data)| {
-            message!(Reply, head, { reply_to: reply_to, data: data.filter(|data| data.get() != "null") })
+        (head(), text(), opt(raw()), opt(any::<u64>())).prop_map(|(head, reply_to, data, as_of)| {
+            message!(Reply, head, { reply_to: reply_to, data: data.filter(|data| data.get() != "null"), as_of: as_of })
         }),
         (head(), opt(text()), codes, text()).prop_map(|(head, reply_to, code, text)| {
             message!(Failed, head, { reply_to: reply_to, code: code, what: text.clone(), why: text.clone(), how: text })

@@ -84,7 +84,7 @@ def run(keeping, present):
         sock = _socket(fileno=fd)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _IN_FLIGHT)
         system.set_name(b"pyrepl3-saver")
-        _die_first()
+        die_first()
         from .serializer import context, save, transport
 
         sock.sendall(transport.frame({"t": "hello"}))
@@ -210,8 +210,8 @@ def thaw_libraries(present):
         raise OSError(-back, os.strerror(-back))
 
 
-def _die_first():
-    """When memory runs out, a checkpoint is what can be done without."""
+def die_first():
+    """When memory runs out, a checkpoint, or an answer, is what can be done without."""
     system.set_oom_score(b"900")
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

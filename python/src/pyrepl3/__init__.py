@@ -23,6 +23,7 @@ from .answers import (
     Quantiles,
     SessionStatus,
     VariableInfo,
+    Variables,
 )
 from .errors import (
     BadRequest,
@@ -143,6 +144,7 @@ __all__ = [
     "WarningMessage",
     # answers, and what messages are made of
     "VariableInfo",
+    "Variables",
     "Completion",
     "Completions",
     "Inspection",

@@ -16,13 +16,16 @@ from .answers import (
     Quantiles,
     SessionStatus,
     VariableInfo,
+    Variables,
 )
 from .parts import Checkpoint, Difference, Snapshot
 
 
-def variables(m: Json) -> list[VariableInfo]:
+def variables(m: Json) -> Variables:
     """The answer to `variables`."""
-    return [_variable(each) for each in m["data"]]
+    found = Variables(_variable(each) for each in m["data"])
+    found.as_of = m.get("as_of")
+    return found
 
 
 def _variable(each: Json) -> VariableInfo:
@@ -41,7 +44,7 @@ def completions(m: Json) -> Completions:
     """The answer to `complete`."""
     data = m["data"]
     matches = [Completion(text=each["text"], type=each.get("type") or "") for each in data.get("matches") or ()]
-    return Completions(matches=matches, start=data["start"], end=data["end"])
+    return Completions(matches=matches, start=data["start"], end=data["end"], as_of=m.get("as_of"))
 
 
 def inspection(m: Json) -> Inspection:
@@ -58,6 +61,7 @@ def inspection(m: Json) -> Inspection:
         line=data.get("line"),
         source=data.get("source"),
         why=data.get("why"),
+        as_of=m.get("as_of"),
     )
 
 

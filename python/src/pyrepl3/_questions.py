@@ -1,21 +1,27 @@
-"""What can be asked of a session between executions: its variables, completions, what a name is, how it is."""
+"""What can be asked of a session: its variables, completions, what a name is, how it is."""
 
 from __future__ import annotations
 
 from . import _answers
 from ._channel import Channel
 from ._wire import Json
-from .answers import Completeness, Completions, Inspection, SessionStatus, VariableInfo
+from .answers import Completeness, Completions, Inspection, SessionStatus, Variables
 from .options import check_count, check_text
 
 
 class Questions:
-    """What a `Session` can be asked. All raise `SessionClosed` and `SessionLost` as `execute` does."""
+    """What a `Session` can be asked. All raise `SessionClosed` and `SessionLost` as `execute` does.
+
+    What is said to wait its turn is answered at once while code runs before which there is a snapshot (a policy that may
+    undo it, or steps of undo): with the state before that code, which `as_of` names. What such an answer does on the way
+    (a property, a `repr`) has no effect on the session; where it takes 5 seconds, it raises a `Pyrepl3Error` with the code
+    "interrupted".
+    """
 
     def _usable(self) -> Channel:
         raise NotImplementedError
 
-    async def variables(self) -> list[VariableInfo]:
+    async def variables(self) -> Variables:
         """The variables, in the order in which they were made. Waits its turn."""
         return await self._usable().ask("variables", _answers.variables)
 

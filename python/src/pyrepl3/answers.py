@@ -28,6 +28,16 @@ class VariableInfo:
     module: str | None = None
 
 
+class Variables(list[VariableInfo]):
+    """The variables of a session, for `Session.variables`: a list, in the order in which they were made.
+
+    `as_of` is set where the answer was given while code runs: the number of the last execution whose effects are in the
+    state that it shows, 0 for none. That is the state before the code that runs.
+    """
+
+    as_of: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Completion:
     """One completion: what would stand there, and what it is ("module", "class", "function", "keyword", "instance")."""
@@ -38,11 +48,12 @@ class Completion:
 
 @dataclass(frozen=True, kw_only=True)
 class Completions:
-    """Completions, for `Session.complete`: each of `matches` replaces `code[start:end]`."""
+    """Completions, for `Session.complete`: each of `matches` replaces `code[start:end]`. `as_of` is that of `Variables`."""
 
     matches: list[Completion] = field(default_factory=list)
     start: int
     end: int
+    as_of: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +61,8 @@ class Inspection:
     """What a name is, for `Session.inspect`.
 
     If it was not `found`, `why` says why, and the rest is empty. `type` is `module.name`, builtins without the module.
-    `signature`, `doc`, `file`, `line` (from 1) and `source` are None where the object has none.
+    `signature`, `doc`, `file`, `line` (from 1) and `source` are None where the object has none. `as_of` is that of
+    `Variables`.
     """
 
     found: bool
@@ -63,6 +75,7 @@ class Inspection:
     line: int | None = None
     source: str | None = None
     why: str | None = None
+    as_of: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

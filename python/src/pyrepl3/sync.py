@@ -28,7 +28,7 @@ from ._portal import Call, Make, Portal, like
 from ._prompts import Prompts
 from ._sync_transaction import Transaction
 from ._transaction import SnapshotRef
-from .answers import Completeness, Completions, Inspection, PoolStats, SessionStatus, VariableInfo
+from .answers import Completeness, Completions, Inspection, PoolStats, SessionStatus, Variables
 from .errors import Pyrepl3Error
 from .execution import Execution
 from .messages import (
@@ -209,7 +209,7 @@ class Session:
         """As `pyrepl3.Session.interrupt`, from another thread than the one in `execute`."""
         self._entered().run(self._inner.interrupt)
 
-    def variables(self) -> list[VariableInfo]:
+    def variables(self) -> Variables:
         """As `pyrepl3.Session.variables`."""
         return self._entered().run(self._inner.variables)
 

@@ -99,15 +99,15 @@ async fn take(peer: &Arc<Peer>, message: Message, tasks: &mut JoinSet<()>) {
         Message::Cancel(message) => peer.cancel(session, message.execution_id.unwrap_or_default(), message.id, tasks),
         Message::Variables(message) => {
             let asked = session.map(|session| session.variables());
-            peer.answer_later(tasks, message.id, async move { json(&asked?.await?) });
+            peer.answer_about_state_later(tasks, message.id, async move { asked?.await });
         }
         Message::Complete(message) => {
             let asked = session.map(|session| session.complete(message.code, message.cursor));
-            peer.answer_later(tasks, message.id, async move { json(&asked?.await?) });
+            peer.answer_about_state_later(tasks, message.id, async move { asked?.await });
         }
         Message::Inspect(message) => {
             let asked = session.map(|session| session.inspect(&message.name));
-            peer.answer_later(tasks, message.id, async move { json(&asked?.await?) });
+            peer.answer_about_state_later(tasks, message.id, async move { asked?.await });
         }
         Message::IsComplete(message) => {
             let asked = session.map(|session| session.is_complete(message.code));

@@ -2,10 +2,10 @@
 
 use super::cancellers::Cancellers;
 use super::held::Held;
-use super::wire::{failed, reply};
+use super::wire::{ReplyData, answered, failed, reply};
 use pyrepl3_engine::protocol::frame;
 use pyrepl3_engine::protocol::message::Message;
-use pyrepl3_engine::{Code, Engine, Failure};
+use pyrepl3_engine::{Answered, Code, Engine, Failure};
 use serde_json::value::RawValue;
 use std::future::Future;
 use std::pin::Pin;
@@ -57,7 +57,7 @@ impl Peer {
         self.send(&failed(reply_to, failure)).await;
     }
 
-    async fn answer(&self, reply_to: String, answer: Result<Option<Box<RawValue>>, Failure>) {
+    async fn answer(&self, reply_to: String, answer: Result<ReplyData, Failure>) {
         match answer {
             Ok(data) => _ = self.send(&reply(reply_to, data)).await,
             Err(failure) => self.refuse(Some(reply_to), &failure).await,
@@ -72,7 +72,20 @@ impl Peer {
         work: impl Future<Output = Result<Option<Box<RawValue>>, Failure>> + Send + 'static,
     ) {
         tasks.spawn(async move {
-            let answer = work.await;
+            let answer = work.await.map(ReplyData::from);
+            self.answer(request, answer).await;
+        });
+    }
+
+    /// The same for an answer about a session's state.
+    pub(super) fn answer_about_state_later<T: serde::Serialize>(
+        self: Arc<Self>,
+        tasks: &mut JoinSet<()>,
+        request: String,
+        work: impl Future<Output = Result<Answered<T>, Failure>> + Send + 'static,
+    ) {
+        tasks.spawn(async move {
+            let answer = work.await.and_then(|answer| answered(&answer));
             self.answer(request, answer).await;
         });
     }

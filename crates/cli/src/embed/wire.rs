@@ -3,7 +3,7 @@
 use pyrepl3_engine::protocol::id::{self, IdKind};
 use pyrepl3_engine::protocol::message::{Failed, Message, Ready, Reply};
 use pyrepl3_engine::protocol::{FrameError, PROTOCOL_VERSION};
-use pyrepl3_engine::{Code, Failure, Session};
+use pyrepl3_engine::{Answered, Code, Failure, Session};
 use serde_json::value::{RawValue, to_raw_value};
 use std::time::Duration;
 
@@ -45,7 +45,25 @@ pub(super) fn ready(reply_to: Option<String>, session: Option<&Session>) -> Mess
     })
 }
 
-pub(super) fn reply(reply_to: String, data: Option<Box<RawValue>>) -> Message {
+/// An answer, and where it was given while code runs, which state it shows.
+#[derive(Debug, Default)]
+pub(super) struct ReplyData {
+    data: Option<Box<RawValue>>,
+    as_of: Option<u64>,
+}
+
+impl From<Option<Box<RawValue>>> for ReplyData {
+    fn from(data: Option<Box<RawValue>>) -> Self {
+        ReplyData { data, as_of: None }
+    }
+}
+
+/// An answer about a session's state.
+pub(super) fn answered<T: serde::Serialize>(answer: &Answered<T>) -> Result<ReplyData, Failure> {
+    Ok(ReplyData { data: json(&answer.data)?, as_of: answer.as_of })
+}
+
+pub(super) fn reply(reply_to: String, ReplyData { data, as_of }: ReplyData) -> Message {
     Message::Reply(Reply {
         id: id::new(IdKind::Message),
         timestamp: crate::clock::now(),
@@ -54,6 +72,7 @@ pub(super) fn reply(reply_to: String, data: Option<Box<RawValue>>) -> Message {
         seq: None,
         reply_to,
         data,
+        as_of,
     })
 }
 

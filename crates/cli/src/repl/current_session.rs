@@ -32,7 +32,7 @@ impl CurrentSession {
     /// Completions at the end of some code; none in time is none. For the editor's thread only: it blocks.
     pub(crate) fn complete(&self, code: &str) -> Option<Completions> {
         let session = self.session();
-        self.ask(&session, session.complete(code, None))
+        self.ask(&session, session.complete(code, None)).map(|found| found.data)
     }
 
     /// Whether code is complete. For the editor's thread only: it blocks.

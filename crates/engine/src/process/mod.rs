@@ -84,6 +84,15 @@ impl Process {
         _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::CONT);
     }
 
+    /// SIGKILL to the process and those of its group.
+    pub(crate) fn kill_group(&self) {
+        // As above.
+        if self.is_alive() {
+            _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
+        }
+        self.kill();
+    }
+
     /// SIGKILL to this one process.
     pub(crate) fn kill(&self) {
         _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);

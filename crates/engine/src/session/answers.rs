@@ -11,6 +11,25 @@ use tokio::sync::oneshot;
 /// Where an answer goes.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Failure>>;
 
+/// An answer about a session's state, and which state that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answered<T> {
+    /// The answer.
+    pub data: T,
+    /// Where it was given while code runs: the number of the last execution whose effects are in the state that it shows,
+    /// 0 for none. That is the state before the code that runs. None: the answer has waited its turn, and shows the state then.
+    pub as_of: Option<u64>,
+}
+
+impl<T> std::ops::Deref for Answered<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.data
+    }
+}
+
 /// A request that was made. Awaited, it gives the answer. Cancel-safe in that dropping it withdraws nothing.
 #[derive(Debug)]
 pub struct Submitted<T> {

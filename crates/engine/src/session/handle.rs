@@ -1,6 +1,6 @@
 //! What a program holds of a session.
 
-use super::answers::{Reply, Status, Submitted};
+use super::answers::{Answered, Reply, Status, Submitted};
 use super::execution::Execution;
 use super::mailbox::{Attachment, Command, Mailbox, Query};
 use super::request::{ExecuteRequest, check_size};
@@ -155,19 +155,21 @@ impl Session {
         self.submit(|reply| Command::Cancel { execution_id: execution_id.to_owned(), reply })
     }
 
-    /// The variables; waits its turn.
+    /// The variables. It waits its turn; but while code runs before which there is a snapshot (a policy that may undo it, or
+    /// steps of undo), a fork of that answers at once, with [`Answered::as_of`]. What such an answer does on the way (a property,
+    /// a `repr`) has no effect on the session.
     ///
     /// # Errors
-    /// `session_lost`, `session_closed`, `interrupted`, `protocol_error`.
-    pub fn variables(&self) -> Submitted<Vec<VariableInfo>> {
+    /// `session_lost`, `session_closed`, `interrupted` (also when such an answer takes 5 seconds), `protocol_error`.
+    pub fn variables(&self) -> Submitted<Answered<Vec<VariableInfo>>> {
         self.submit(|reply| Command::Query(Query::Variables(reply)))
     }
 
-    /// Completions at a cursor, in code points; waits its turn.
+    /// Completions at a cursor, in code points; waits its turn as [`Session::variables`].
     ///
     /// # Errors
     /// As [`Session::variables`]; `bad_request` for code that is too large.
-    pub fn complete(&self, code: impl Into<JsonText>, cursor: Option<u32>) -> Submitted<Completions> {
+    pub fn complete(&self, code: impl Into<JsonText>, cursor: Option<u32>) -> Submitted<Answered<Completions>> {
         let code = code.into();
         if let Err(failure) = check_size("the code", code.literal().len()) {
             return self.refused(failure);
@@ -175,18 +177,18 @@ impl Session {
         self.submit(|reply| Command::Query(Query::Complete { code, cursor, reply }))
     }
 
-    /// What a name or a dotted path is; waits its turn.
+    /// What a name or a dotted path is; waits its turn as [`Session::variables`].
     ///
     /// # Errors
     /// As [`Session::complete`].
-    pub fn inspect(&self, name: &str) -> Submitted<Inspection> {
+    pub fn inspect(&self, name: &str) -> Submitted<Answered<Inspection>> {
         if let Err(failure) = check_size("the name", name.len().saturating_mul(6)) {
             return self.refused(failure);
         }
         self.submit(|reply| Command::Query(Query::Inspect { name: name.to_owned(), reply }))
     }
 
-    /// Whether code is complete; waits its turn.
+    /// Whether code is complete; waits its turn as [`Session::variables`].
     ///
     /// # Errors
     /// As [`Session::complete`].

@@ -1,15 +1,17 @@
 //! What a session can be asked, and the way in. A request is in the mailbox when the call that makes it returns: the order
 //! of calls is the order of effects.
 
-use super::answers::{Reply, Status};
+use super::answers::{Answered, Reply, Status};
 use super::durability::{CheckpointRequest, RestoreRequest, Stored};
 use super::failures::closed;
+use super::life::Token;
 use super::request::ExecuteRequest;
 use super::shared::Shared;
 use crate::log::ReaderId;
 use pyrepl3_protocol::message::{
     Completeness, Completions, Inspection, RandomState, Restored, RolledBack, Snapshot, SnapshotCreated, VariableInfo,
 };
+use pyrepl3_protocol::worker::Request;
 use pyrepl3_protocol::{Code, Failure, JsonText};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -75,12 +77,12 @@ pub(crate) enum Command {
     },
 }
 
-/// What can be asked of a worker beside execution. Each waits its turn.
+/// What can be asked of a worker beside execution. Each waits its turn, or is answered by a fork of a frozen process.
 #[derive(Debug)]
 pub(crate) enum Query {
-    Variables(Reply<Vec<VariableInfo>>),
-    Complete { code: JsonText, cursor: Option<u32>, reply: Reply<Completions> },
-    Inspect { name: String, reply: Reply<Inspection> },
+    Variables(Reply<Answered<Vec<VariableInfo>>>),
+    Complete { code: JsonText, cursor: Option<u32>, reply: Reply<Answered<Completions>> },
+    Inspect { name: String, reply: Reply<Answered<Inspection>> },
     IsComplete { code: JsonText, reply: Reply<Completeness> },
 }
 
@@ -112,24 +114,38 @@ impl Query {
         }
     }
 
-    /// Answers with what the worker says: data, or that the question could not be answered.
-    pub(crate) fn answer(self, data: &str) {
+    /// The question, as a worker is asked it.
+    pub(crate) fn request(&self, id: Token) -> Request<'_> {
+        match self {
+            Query::Variables(_) => Request::Variables { id },
+            Query::Complete { code, cursor, .. } => Request::Complete { id, code, cursor: *cursor },
+            Query::Inspect { name, .. } => Request::Inspect { id, name },
+            Query::IsComplete { code, .. } => Request::IsComplete { id, code },
+        }
+    }
+
+    /// Answers with what the worker says: data, or that the question could not be answered. `as_of`: the last execution in the
+    /// state that it shows, where that is not the present one.
+    pub(crate) fn answer(self, data: &str, as_of: Option<u64>) {
         #[derive(serde::Deserialize)]
         struct Failed {
             error: String,
         }
         if let Ok(failed) = serde_json::from_str::<Failed>(data) {
-            let how = "ask again";
-            let failure = Failure::new(Code::Interrupted, "the question could not be answered", failed.error, how);
-            return self.refuse(failure);
+            return self.refuse(unanswered(failed.error, "ask again"));
         }
         match self {
-            Query::Variables(reply) => _ = reply.send(read(data)),
-            Query::Complete { reply, .. } => _ = reply.send(read(data)),
-            Query::Inspect { reply, .. } => _ = reply.send(read(data)),
+            Query::Variables(reply) => _ = reply.send(read(data).map(|data| Answered { data, as_of })),
+            Query::Complete { reply, .. } => _ = reply.send(read(data).map(|data| Answered { data, as_of })),
+            Query::Inspect { reply, .. } => _ = reply.send(read(data).map(|data| Answered { data, as_of })),
             Query::IsComplete { reply, .. } => _ = reply.send(read(data)),
         }
     }
+}
+
+/// A question has no answer.
+pub(crate) fn unanswered(why: impl Into<String>, how: &str) -> Failure {
+    Failure::new(Code::Interrupted, "the question could not be answered", why, how)
 }
 
 fn read<T: serde::de::DeserializeOwned>(data: &str) -> Result<T, Failure> {

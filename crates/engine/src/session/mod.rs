@@ -11,6 +11,7 @@
 //! The parts do not know the task, nor each other. Everything that clients are told goes through the log.
 
 mod adopt;
+mod answerer;
 mod answers;
 mod applied;
 mod context;
@@ -39,7 +40,7 @@ mod timeline;
 mod whole_life_tests;
 
 pub(crate) use adopt::{adopt, is_orphan};
-pub use answers::{PendingInput, Status, StatusState, Submitted};
+pub use answers::{Answered, PendingInput, Status, StatusState, Submitted};
 pub(crate) use context::Origin;
 pub use execution::{Execution, ExecutionError};
 pub use handle::{Events, Session};

@@ -191,7 +191,7 @@ async fn perform(engine: &Engine, had: &mut Option<Session>, request: &Value) ->
         "checkpoint" => answer(session.checkpoint(None).await),
         "restore" => answer(session.restore(&text("id").unwrap(), false).await),
         "status" => answer(session.status().await),
-        "variables" => answer(session.variables().await),
+        "variables" => answer(session.variables().await.map(|found| found.data)),
         "branch" => {
             let branches = session.branch(request["count"].as_u64().unwrap() as u32, RandomState::default()).await;
             let ids = |branches: Vec<Session>| {

@@ -6,11 +6,13 @@
 //! in a pid namespace the numbers differ. A worker has a number that the engine chose, a process is handed over as a
 //! pidfd.
 
+mod answer;
 mod event;
 mod init;
 mod request;
 mod zygote;
 
+pub use answer::*;
 pub use event::*;
 pub use init::*;
 pub use request::*;

@@ -1,14 +1,11 @@
 //! What handles ask.
 
 use super::report::Report;
-use super::run::QUERY_LIMIT;
 use super::state::{Lookup, SessionTask};
-use crate::clock::Time;
 use crate::session::durability::RestoreRequest;
 use crate::session::failures;
-use crate::session::life::{Event, Phase, Refusal, Task, TaskKind, Why};
-use crate::session::mailbox::{Command, Operation, Query};
-use crate::session::tickets::Ticket;
+use crate::session::life::{Event, Phase, Refusal, Why};
+use crate::session::mailbox::{Command, Operation};
 use pyrepl3_protocol::message::Restored;
 use pyrepl3_protocol::worker::Request;
 use pyrepl3_protocol::{Code, Failure, JsonText};
@@ -117,18 +114,6 @@ impl SessionTask {
             Command::DropSnapshot { reply, .. } => _ = reply.send(Err(failure)),
             Command::MakeRoom | Command::Claim { .. } | Command::HandOver => {}
             Command::Close { reply, .. } => self.closers.extend(reply),
-        }
-    }
-
-    fn query(&mut self, query: Query) {
-        let token = self.tickets.token();
-        let task = Task { timeout: Some(QUERY_LIMIT), ..Task::new(token, TaskKind::Query) };
-        match self.machine.submit(task, Time::now()) {
-            Ok(actions) => {
-                self.tickets.insert(token, Ticket::Query(query));
-                self.perform(actions);
-            }
-            Err(refusal) => query.refuse(self.refusal(refusal)),
         }
     }
 

@@ -186,7 +186,7 @@ impl SessionTask {
                     match self.tickets.get_mut(answer.id) {
                         Some(Ticket::Query(_)) => {
                             if let Some(Ticket::Query(query)) = self.tickets.remove(answer.id) {
-                                query.answer(answer.data.get());
+                                query.answer(answer.data.get(), None);
                             }
                         }
                         Some(_) => self.note_reply(answer.id, &answer.data),

@@ -182,6 +182,7 @@ impl SessionTask {
     /// The session is to end: first the worker, where it may leave by itself, then all else.
     pub(super) fn tear_down(&mut self) {
         self.durability.give_up();
+        self.answerers.give_up();
         self.give_up_waiting();
         let idle = self.machine.current().is_none() && self.machine.reverting().is_none();
         let may_leave = idle && !self.init.gone && self.count > 0;

@@ -8,10 +8,11 @@
 //! ```
 //!
 //! `state` is what the task consists of, `run` waits for the next thing. `commands`, `executions`, `operations` take what
-//! handles ask; `frames`, `output` and `lifecycle` what processes say; `perform` does what the session's machine decides, with
-//! `ends`, `reverts`, `branches`, `saving`, `restoring` and `recovery` for one thing each. What takes long is a job: a task of
+//! handles ask; `frames`, `output` and `lifecycle` what processes say; `answering` has questions answered while code runs; `perform` does what
+//! the session's machine decides, with `ends`, `reverts`, `branches`, `saving`, `restoring` and `recovery` for one thing each. What takes long is a job: a task of
 //! its own, which sends a `Report`.
 
+mod answering;
 mod branches;
 mod commands;
 mod ends;

@@ -5,7 +5,7 @@ use crate::clock::Time;
 use crate::messages;
 use crate::session::applied::Applied;
 use crate::session::life::{Action, Token};
-use crate::session::mailbox::{Operation, Query};
+use crate::session::mailbox::Operation;
 use crate::session::tickets::Ticket;
 use crate::session::timeline::Mark;
 use pyrepl3_protocol::message::Message;
@@ -114,7 +114,7 @@ impl SessionTask {
         let sent = match self.tickets.get_mut(token) {
             None => return,
             Some(Ticket::Execute(_)) => self.send_execution(token, mark, wake),
-            Some(Ticket::Query(query)) => self.worker.control.send(&request_for(token, query), None, Vec::new()),
+            Some(Ticket::Query(query)) => self.worker.control.send(&query.request(token), None, Vec::new()),
             Some(Ticket::Operate(pending)) => match (&pending.operation, wake) {
                 (Operation::Restore { .. }, Some(wake)) => self.send_restore(token, mark, wake),
                 (operation, Some(wake)) => {
@@ -142,14 +142,5 @@ impl SessionTask {
         }
         self.snapshots.untold.clear();
         self.tickets.prompts.clear();
-    }
-}
-
-fn request_for(token: Token, query: &Query) -> Request<'_> {
-    match query {
-        Query::Variables(_) => Request::Variables { id: token },
-        Query::Complete { code, cursor, .. } => Request::Complete { id: token, code, cursor: *cursor },
-        Query::Inspect { name, .. } => Request::Inspect { id: token, name },
-        Query::IsComplete { code, .. } => Request::IsComplete { id: token, code },
     }
 }

@@ -4,13 +4,14 @@ use crate::checkpoint::{SaveError, Saved};
 use crate::process::Process;
 use crate::session::durability::{RestoreRequest, SavingJob};
 use crate::session::life::Token;
-use crate::session::mailbox::{Attachment, Operation};
+use crate::session::mailbox::{Attachment, Operation, Query};
 use crate::session::tickets::PendingExecution;
 use pyrepl3_protocol::worker::Linger;
 use pyrepl3_protocol::{Failure, Message};
 use pyrepl3_store::Manifest;
 use rustix::fd::OwnedFd;
 use std::io;
+use tokio::sync::oneshot;
 
 /// What a job found, or came to.
 #[derive(Debug)]
@@ -21,6 +22,10 @@ pub(super) enum Report {
     SaverBorn { saving: u64, pidfd: OwnedFd },
     /// A saver has done what it could.
     SaverEnded(Box<SaverEnd>),
+    /// A process that answers a question says who it is.
+    AnswererBorn(NewAnswerer),
+    /// It has answered, or the question could not be asked of it.
+    AnswererEnded { number: u64, unasked: Option<Query> },
     /// The checkpoint that a client wants back.
     Found(Result<Manifest, Failure>),
     /// The checkpoint that comes back by itself.
@@ -46,6 +51,16 @@ pub(super) struct NewMember {
     pub(super) number: u32,
     /// How it outlives its supervisor, and where it listens for another.
     pub(super) linger: Option<(Linger, OwnedFd)>,
+}
+
+/// A process that answers a question, and waits for that.
+#[derive(Debug)]
+pub(super) struct NewAnswerer {
+    /// Its place.
+    pub(super) number: u64,
+    pub(super) pidfd: OwnedFd,
+    /// Told that it can be asked.
+    pub(super) go_on: oneshot::Sender<()>,
 }
 
 #[derive(Debug)]

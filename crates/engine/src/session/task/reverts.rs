@@ -110,6 +110,7 @@ impl SessionTask {
                 Awaited::Sweep(pidfd) => self.sweep(pidfd),
                 Awaited::Confirm(_, Then::Answer(pending, paused)) => self.answer_snapshot(*pending, paused),
                 Awaited::Confirm(_, Then::Save(job)) => self.save_confirmed(*job),
+                Awaited::Confirm(mark, Then::Ask(number, query)) => self.ask_confirmed(mark, number, query),
                 Awaited::Confirm(_, Then::Split(_)) => {}
                 Awaited::Split(Then::Split(token)) => self.split_confirmed(token),
                 Awaited::Split(_) => {}
@@ -125,6 +126,7 @@ impl SessionTask {
             match awaited {
                 Awaited::Confirm(_, Then::Answer(pending, _)) => pending.operation.refuse(self.why_closed()),
                 Awaited::Confirm(_, Then::Save(job)) => _ = job.reply.send(Err(self.why_closed())),
+                Awaited::Confirm(_, Then::Ask(_, query)) => query.refuse(self.why_closed()),
                 // Their tasks end with the session.
                 Awaited::Confirm(_, Then::Split(_)) | Awaited::Split(_) | Awaited::Revert(_) | Awaited::Sweep(_) => {}
             }
@@ -205,10 +207,10 @@ impl SessionTask {
         self.tell_rolled(pidfds);
     }
 
-    /// Processes that a return leaves alone: frozen ones, and savers.
+    /// Processes that a return leaves alone: frozen ones, savers, and those that answer.
     fn staying(&self) -> Vec<OwnedFd> {
         let frozen = self.snapshots.all().filter_map(|frozen| frozen.process()?.pidfd().ok());
-        frozen.chain(self.durability.saver_pidfds()).collect()
+        frozen.chain(self.durability.saver_pidfds()).chain(self.answerers.pidfds()).collect()
     }
 
     fn tell_rolled(&mut self, pidfds: Vec<OwnedFd>) {

@@ -42,6 +42,7 @@ impl SessionTask {
                 self.note_that_something_happened();
             }
             self.take(turn);
+            self.go_on_with_answers();
             self.turn_is_over();
         }
         self.durability.close_journal().await;
@@ -130,6 +131,8 @@ impl SessionTask {
             }
             Report::SaverBorn { saving, pidfd } => self.durability.born(saving, pidfd),
             Report::SaverEnded(end) => self.saver_ended(*end),
+            Report::AnswererBorn(born) => self.answerer_born(born),
+            Report::AnswererEnded { number, unasked } => self.answerer_ended(number, unasked),
             Report::Found(found) => self.checkpoint_found(found),
             Report::RecoveryFound(found) => self.recovery_found(found),
             Report::NotRestored { request, operation, failure } => {

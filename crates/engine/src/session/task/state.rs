@@ -3,6 +3,7 @@
 use super::report::Report;
 use crate::clock::Time;
 use crate::log::EventLog;
+use crate::session::answerer::Answerers;
 use crate::session::answers::{Status, StatusState};
 use crate::session::applied::Applied;
 use crate::session::context::Context;
@@ -11,7 +12,7 @@ use crate::session::failures::closed;
 use crate::session::incarnation::{Incarnation, InitLink, WorkerLink};
 use crate::session::life::{Action, Event, Machine, Phase, Token};
 use crate::session::linger::Lingering;
-use crate::session::mailbox::Command;
+use crate::session::mailbox::{Command, Query};
 use crate::session::snapshots::{Snapshots, dismiss};
 use crate::session::tickets::{PendingExecution, PendingOperation, Tickets};
 use crate::session::timeline::{Bounds, Mark};
@@ -36,6 +37,8 @@ pub(super) enum Then {
     Save(Box<crate::session::durability::SavingJob>),
     /// Have it make branches.
     Split(Token),
+    /// Have a fork of it answer, in the place with this number.
+    Ask(u64, Query),
 }
 
 /// What clients were told, so that it is not told again or can be told once more.
@@ -83,6 +86,8 @@ pub(crate) struct SessionTask {
     // The state of the session, and how it comes back.
     pub(super) snapshots: Snapshots<Then>,
     pub(super) durability: Durability,
+    /// Questions that are answered while code runs.
+    pub(super) answerers: Answerers,
     /// Executions so far.
     pub(super) count: u64,
     /// The executions whose effects are in the session's state.
@@ -137,6 +142,7 @@ impl SessionTask {
             closers: Vec::new(),
             snapshots: Snapshots::default(),
             durability: Durability::new(options.autosave.as_ref()),
+            answerers: Answerers::default(),
             count: 0,
             applied: Applied::default(),
             unfrozen: None,
