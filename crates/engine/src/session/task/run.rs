@@ -73,12 +73,13 @@ impl SessionTask {
         let (worker, init, log) = (&self.worker, &self.init, &self.context.shared.log);
         let paced = self.pace;
         let reading = listening && paced.is_none();
+        let hearing = listening && !self.incarnation.is_sweeping();
         tokio::select! {
             biased;
             Some(command) = self.commands.recv() => Turn::Command(command),
             () = init.readable(), if !init.gone => Turn::Init,
             Some(report) = self.reports.recv() => Turn::Report(report),
-            _ = worker.control.readable(), if listening && !worker.control.closed => Turn::Frames,
+            _ = worker.control.readable(), if hearing && !worker.control.closed => Turn::Frames,
             () = worker.stdout.readable(), if reading && !worker.stdout.ended => Turn::Output { stdout: true },
             () = worker.stderr.readable(), if reading && !worker.stderr.ended => Turn::Output { stdout: false },
             () = sleep_until(paced), if paced.is_some() => Turn::Paced,
