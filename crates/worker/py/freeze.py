@@ -168,11 +168,12 @@ class Freezer:
             ("spare", "i", () if line is None else line.spare),
             ("pids", "Q", native.loop_pids()),
             ("kept", "Q", kept),
+            ("sentinels", "Q", [number for one in present.sentinels.items() if one[1] is not None for number in one]),
         ):
             if values:
                 numbers, (address, count) = _numbers(kind, values)
                 held.append(numbers)
-                setattr(request, name, (address, count // 2 if name in ("inherited", "kept") else count))
+                setattr(request, name, (address, count // 2 if name in ("inherited", "kept", "sentinels") else count))
 
     def _inherited(self):
         found = [*inventory.inherited, *(inventory.identity(fd) for fd in (0, 1, 2))]
@@ -212,7 +213,6 @@ class Freezer:
         found = present.inventory
         if branched:
             self.exits.begin_branch(self.executor.namespace)
-        pools.watch(present.sentinels)
         lost = found.lost(branched)
         lost += pools.mend(branched)
         pools.mend_processes(present.pid, branched)
