@@ -24,7 +24,8 @@ fn main() {
         .args(["-Cforce-unwind-tables=no", "-Cstrip=symbols", "-Coverflow-checks=off", "-Cdebug-assertions=off"])
         .args(["-Clink-arg=-nostartfiles", "-Clink-arg=-nostdlib", "-Clink-arg=-Wl,--build-id=none"])
         .args(["-Clink-arg=-Wl,--gc-sections", "-Clink-arg=-Wl,-z,now"])
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src/image.rs"))
+        // Of this checkout, whichever one this program was compiled in.
+        .arg(PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("Cargo sets it")).join("src/image.rs"))
         .arg("-o")
         .arg(&image);
     if let Some(linker) = env::var_os("RUSTC_LINKER") {

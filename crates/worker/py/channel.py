@@ -49,6 +49,9 @@ class Channel:
         self.on_request = None  # called when another thread read a request for the main thread
         self._send_lock = _allocate_lock()  # taken after the other one, where both are
         self._seq = 0
+        # In a process that was woken, until it has said what it is: a lock that its other threads wait for before they speak,
+        # and the prompts that are to be asked again then.
+        self._greeting, self._unanswered = None, []
         # Where the session is to outlive its supervisor:
         self.line = None
         self.mark = None  # of the frozen process that this one was
@@ -65,7 +68,7 @@ class Channel:
 
     def attach_again(self, fd):
         """In a process that was woken, with all locks held: this is the channel of a new incarnation. Threads that read, or
-        wait for an answer, still do; `ask_again` is to be called once the supervisor knows this process."""
+        wait for an answer, still do. What it says first is to be said by `introduce`."""
         if fd != self.fd:
             # User code has lowered the limit on descriptors below where the channel was.
             self._readable.unregister(self.fd)
@@ -78,12 +81,23 @@ class Channel:
             _close(one)
         self._requests, self._fds, self._last, self._kept = [], [], 0, []
         self._interrupts.clear()
+        # Those that were not sent yet are by their own threads.
+        self._unanswered = [
+            {**frame, "id": None} for number, frame in self._asked.items() if "seq" in frame and number not in self._answers
+        ]
+        self._greeting = _allocate_lock()
+        self._greeting.acquire()
 
-    def ask_again(self):
-        """Prompts of threads that wait: the supervisor of this incarnation has not seen them."""
-        for number, frame in list(self._asked.items()):
-            if number not in self._answers:
-                self.send({**frame, "id": None})
+    def introduce(self, message):
+        """In a process that was woken: the first that it says. Then its other threads may speak, and what those that wait
+        have asked is asked again: the supervisor of this incarnation has not seen it."""
+        self.send(message)
+        greeting, self._greeting = self._greeting, None
+        greeting.release()
+        for frame in self._unanswered:
+            if frame["input"] in self._asked:
+                self.send(frame)
+        self._unanswered = []
 
     def descriptors(self):
         """Descriptors that are the worker's own."""
@@ -93,9 +107,17 @@ class Channel:
 
     def send(self, message):
         """Sends one frame. On the main thread the caller has seen to it that no KeyboardInterrupt can come."""
+        while (greeting := self._say(message)) is not None:
+            with greeting:
+                pass  # the supervisor knows this process now
+
+    def _say(self, message):
+        """None, or what is to be waited for first."""
         with self._send_lock:
             if not self.open:
-                return
+                return None
+            if self._greeting is not None and _get_ident() != self.guard.main:
+                return self._greeting
             self._seq += 1
             message["seq"] = self._seq
             try:
@@ -107,16 +129,17 @@ class Channel:
             if self.line is not None and (self._kept or _len(body) > LARGE):
                 self._kept.append((self._seq, frame))
             if self._put(frame):
-                return
+                return None
             if self.line is not None and not (self._kept and self._kept[-1][0] == self._seq):
                 self._kept.append((self._seq, frame))
             ended = self._round
         if self.line is None:
             self.abandon()
-            return
+            return None
         with self._lock:
             if self._round == ended:
                 self._renew()
+        return None
 
     def _put(self, frame):
         """Writes a frame. False where the channel has ended."""
@@ -340,7 +363,7 @@ class Channel:
             self.open = False
             self._lock = _allocate_lock()
             self._send_lock = _allocate_lock()
-            self._reading = False
+            self._reading, self._greeting = False, None
             self._socket.close()
             if self.line is not None:
                 self.line.close()

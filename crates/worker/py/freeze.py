@@ -176,11 +176,12 @@ class Freezer:
             ("spare", "i", spare),
             ("pids", "Q", native.loop_pids()),
             ("kept", "Q", kept),
+            ("sentinels", "Q", [number for one in present.sentinels.items() if one[1] is not None for number in one]),
         ):
             if values:
                 numbers, (address, count) = _numbers(kind, values)
                 held.append(numbers)
-                setattr(request, name, (address, 1 if name == "kept" else count))
+                setattr(request, name, (address, count // 2 if name in ("kept", "sentinels") else count))
 
     def _freeze(self, present):
         """While this thread holds the locks of the channel, so that no other is in the middle of a frame. All that the
@@ -217,7 +218,6 @@ class Freezer:
         found = present.inventory
         if branched:
             self.exits.begin_branch(self.executor.namespace)
-        pools.watch(present.sentinels)
         lost = found.lost(branched)
         lost += pools.mend(branched)
         pools.mend_processes(present.pid, branched)

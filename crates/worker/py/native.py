@@ -38,6 +38,7 @@ class Request(ctypes.Structure):
         ("spare", _List),
         ("pids", _List),
         ("kept", _List),
+        ("sentinels", _List),
         ("before", ctypes.c_void_p),
         ("after_in_parent", ctypes.c_void_p),
         ("after_in_child", ctypes.c_void_p),

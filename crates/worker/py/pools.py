@@ -2,14 +2,12 @@
 it is gone, instead of waiting for what will never come.
 """
 
-import fcntl
 import gc
 import os
 import signal
 import sys
 
-_objects, _getpid, _kill, _close, _dup2 = gc.get_objects, os.getpid, os.kill, os.close, os.dup2
-_pidfd_open = getattr(os, "pidfd_open", None)
+_objects, _getpid, _kill = gc.get_objects, os.getpid, os.kill
 _GONE = "the session was rolled back or branched, and the processes of this pool are gone: make a new one"
 
 
@@ -34,7 +32,8 @@ def trackers():
 
 def sentinels():
     """Descriptors by which `multiprocessing` sees the end of a process, and pipes that tell a process of ours: pid by
-    descriptor, None for the latter."""
+    descriptor, None for the latter. The helper sees to it that the former see the end of the process itself: the pipe is the
+    other line's."""
     found = {}
     process = sys.modules.get("multiprocessing.process")
     for child in list(process._children) if process is not None else ():
@@ -47,19 +46,6 @@ def sentinels():
         if type(getattr(popen, "sentinel", None)) is int:
             found[popen.sentinel] = popen.pid
     return found
-
-
-def watch(sentinels):
-    """The end of a process is seen by a descriptor of the process itself: the pipe is the other line's."""
-    for fd, pid in sentinels.items():
-        if pid is None or _pidfd_open is None:
-            continue
-        try:
-            flags, new = fcntl.fcntl(fd, fcntl.F_GETFD), _pidfd_open(pid)
-        except OSError:
-            continue  # it is gone: the descriptor reads as ended; or nobody has that any more
-        _dup2(new, fd, inheritable=not flags & fcntl.FD_CLOEXEC)
-        _close(new)
 
 
 def mend_processes(pid_before, branched):
@@ -140,15 +126,28 @@ def _break_executor(executor, branched):
             item.future.set_exception(error)
     executor._pending_work_items.clear()
     _kill_all(list(executor._processes or ()), branched)
+    if branched:
+        # Its thread would wait for processes that are the parent's.
+        executor._processes.clear()
     return f"a {type(executor).__name__.strip('_')} is gone with its processes: make a new one"
 
 
 def _end_pool(pool, branched):
-    if pool._state not in ("RUN", "CLOSE") or not any(hasattr(one, "_popen") for one in pool._pool):
-        return None  # it has ended, or its workers are threads
-    pool._state = "TERMINATE"
-    # What ends it otherwise talks with its threads.
+    if pool._state not in ("RUN", "CLOSE"):
+        return None  # it has ended
+    if not any(hasattr(one, "_popen") for one in pool._pool):
+        # Its workers are threads, which a branch has, too: it ends them itself.
+        if branched:
+            pool._terminate._pid = _getpid()
+        return None
+    # What ends it otherwise talks with its processes. Its threads end by themselves: one waits for what changes, one for what
+    # it is to send, where nobody reads, and tells the last one.
     pool._terminate.cancel()
+    pool._state = "TERMINATE"
+    for handler in (pool._worker_handler, pool._task_handler, pool._result_handler):
+        handler._state = "TERMINATE"
+    pool._inqueue._reader.close()
+    pool._change_notifier.put(None)
     error = RuntimeError(_GONE)
     for result in list(pool._cache.values()):
         if hasattr(result, "ready"):
@@ -159,4 +158,6 @@ def _end_pool(pool, branched):
             result._set_length(result._index + 1)
     pool._cache.clear()
     _kill_all([one.pid for one in pool._pool if hasattr(one, "_popen")], branched)
+    if branched:
+        pool._pool.clear()
     return f"a {type(pool).__name__} is gone with its processes: make a new one"

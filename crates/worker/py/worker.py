@@ -183,8 +183,7 @@ def froze(request, channel, freezer):
         said = {"t": "awake", "python": _python_info(), "lost": outcome.lost}
         if outcome.salvaged is not None:
             said["salvaged"] = outcome.salvaged
-        channel.send(said)
-        channel.ask_again()
+        channel.introduce(said)
         return False
     if op not in ("execute", "restore"):
         channel.send({"t": "reply", "id": token, "data": {"warnings": outcome}})

@@ -1,4 +1,4 @@
-"""multiprocessing and its pools: threads and pipes that a rollback loses make them unusable, and they say so."""
+"""multiprocessing and its pools: those of processes do not survive a rollback, and say so; those of threads do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from pyrepl3 import Session
 
-from .tools import alive, comes_true, run
+from .tools import WAYS, alive, as_it_was, comes_true, first_words, run
 
 SETUP = "import multiprocessing, multiprocessing.pool\ncontext = multiprocessing.get_context('fork')\n"
 
@@ -32,20 +32,57 @@ async def test_a_pool_of_inside_ends_with_the_rollback(python: str) -> None:
         assert await run(session, SETUP + "with context.Pool(2) as pool: outcome = pool.map(abs, [-1])\noutcome") == [1]
 
 
-@pytest.mark.parametrize("kind", ["context.Pool(2)", "multiprocessing.pool.ThreadPool(2)"])
-async def test_a_pool_of_before_says_that_it_is_gone(python: str, kind: str) -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_pool_of_threads_goes_on(python: str, way: str) -> None:
+    """With one task at which a thread is, and one that waits."""
+    code = SETUP + dedent("""
+        import threading
+        pool = multiprocessing.pool.ThreadPool(1)
+        begun, go = threading.Event(), threading.Event()
+        running = pool.apply_async(lambda: begun.set() or go.wait())
+        queued = pool.map_async(abs, [-1, -2])
+        begun.wait()
+    """)
+    async with as_it_was(python, code, "go.set(); queued.get(); pool.terminate(); pool.join()", way) as session:
+        assert await run(session, "running.ready(), queued.ready(), len(pool._pool)") == "(False, False, 1)"
+        assert await run(session, "go.set(); running.get(30), queued.get(30)") == "(True, [1, 2])"
+        assert await run(session, "pool.map(abs, [-3, -4])") == [3, 4]
+        await run(session, "pool.close(); pool.join()")
+
+
+async def test_a_pool_of_before_says_that_it_is_gone(python: str) -> None:
+    kind = "context.Pool(2)"
     async with Session(python=python) as session:
         await run(session, SETUP + f"pool = {kind}; pool.map(abs, [-1, -2])")
-        pids = await run(session, "[p.pid for p in pool._pool if hasattr(p, 'sentinel')]")
+        pids = await run(session, "[p.pid for p in pool._pool]")
         made = await session.snapshot()
         assert any("a rollback loses" in text for text in made.warnings)
         back = await session.rollback_to(made)
-        assert "Pool is gone with its threads: make a new one" in back.report
+        assert "Pool is gone with its processes: make a new one" in back.report
         code = "try: outcome = pool.map(abs, [-1])\nexcept ValueError as error: outcome = str(error)\noutcome"
         assert await run(session, code) == "Pool not running"
         await comes_true(lambda: not any(alive(pid) for pid in pids))
         await run(session, "pool.terminate(); pool.join(); del pool")
         assert await run(session, f"with {kind} as pool: outcome = pool.map(abs, [-1, -2])\noutcome") == [1, 2]
+
+
+@pytest.mark.parametrize("kind", ["context.Pool(2)", "futures.ProcessPoolExecutor(2, mp_context=context)"])
+async def test_a_pool_in_a_branch_says_that_it_is_gone(python: str, kind: str) -> None:
+    """It can be ended there, and the parent's goes on."""
+    async with Session(python=python) as session:
+        await run(session, SETUP + f"import concurrent.futures as futures\npool = {kind}; list(pool.map(abs, [-1, -2]))")
+        (branch,) = await session.branch()
+        async with branch:
+            assert "is gone with its processes: make a new one" in await first_words(branch, "is gone")
+            code = "try: outcome = list(pool.map(abs, [-1]))\n"
+            code += "except Exception as error: outcome = type(error).__name__\noutcome"
+            assert await run(branch, code) in ("ValueError", "BrokenProcessPool")
+            end = "pool.terminate(); pool.join()" if "Executor" not in kind else "pool.shutdown()"
+            await run(branch, end)
+            assert await run(branch, f"pool = {kind}; list(pool.map(abs, [-1, -2]))") == [1, 2]
+            await run(branch, end)
+        assert await run(session, "list(pool.map(abs, [-3, -4]))") == [3, 4]
+        await run(session, end)
 
 
 async def test_an_executor_of_processes_says_that_it_is_broken(python: str) -> None:
@@ -57,10 +94,11 @@ async def test_an_executor_of_processes_says_that_it_is_broken(python: str) -> N
         )
         made = await session.snapshot()
         back = await session.rollback_to(made)
-        assert "ProcessPoolExecutor is gone with its threads: make a new one" in back.report
+        assert "ProcessPoolExecutor is gone with its processes: make a new one" in back.report
         code = "try: outcome = executor.submit(abs, -1).result(10)\n"
-        code += "except futures.process.BrokenProcessPool as error: outcome = str(error)\noutcome"
-        assert "rolled back" in await run(session, code)
+        # In words of ours, or of its own, once its thread has seen the end of its processes.
+        code += "except futures.process.BrokenProcessPool as error: outcome = type(error).__name__\noutcome"
+        assert await run(session, code) == "BrokenProcessPool"
         await run(session, "executor.shutdown(); del executor")
         code = "with futures.ProcessPoolExecutor(1, mp_context=context) as executor:\n"
         code += "    outcome = executor.submit(abs, -2).result()\noutcome"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import textwrap
 from pathlib import Path
-from typing import Any
 
 import pytest
 import support
 
 from pyrepl3 import ExecutionError, Session
 
-from .tools import alive, comes_true, run, until
+from .tools import WAYS, alive, as_it_was, comes_true, run, until
 
 MEMBER = """
 import os, subprocess, time
@@ -26,17 +25,6 @@ if os.fork() == 0:
 os.wait()
 print(child.pid, os.getpid(), flush=True)
 time.sleep(1000)
-"""
-ZOMBIE = """
-def has_zombie():
-    with open("/proc/thread-self/children") as children:
-        return any(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "Z" for pid in children.read().split())
-"""
-ZOMBIES = """
-def zombies():
-    with open("/proc/thread-self/children") as children:
-        pids = [int(pid) for pid in children.read().split()]
-    return [pid for pid in pids if open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "Z"]
 """
 FAMILY = f"""
 import subprocess, sys
@@ -186,153 +174,104 @@ async def test_signals_to_the_group_do_not_reach_the_frozen_process(python: str)
         assert await run(session, "x") == 1
 
 
+HANDLER = """
+import os, signal, sys, threading
+got = []
+signal.signal(signal.SIGCHLD, lambda *_: got.append(1))
+def run_one(): return os.spawnlp(os.P_NOWAIT, "true", "true")
+def children():
+    found = []
+    for thread in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{thread}/children") as file: found += map(int, file.read().split())
+    return found
+def pending():
+    with open("/proc/self/status") as file:
+        words = [int(line.split()[1], 16) for line in file if line.startswith(("SigPnd", "ShdPnd"))]
+    return any(word >> signal.SIGCHLD - 1 & 1 for word in words)
+"""
+
+
 async def test_the_end_of_a_frozen_process_is_no_signal(python: str) -> None:
     async with Session(python=python) as session:
-        await run(session, "import os, signal; got = []; signal.signal(signal.SIGCHLD, lambda *_: got.append(1))")
+        await run(session, HANDLER)
         for _ in range(3):
             async with session.transaction() as tx:
                 await run(tx, "x = 1")
         assert await run(session, "got") == []
-        await run(session, "os.waitpid(os.spawnlp(os.P_NOWAIT, 'true', 'true'), 0)")
+        await run(session, "os.waitpid(run_one(), 0)")
         await until(session, "got == [1]")
 
 
-async def test_one_signal_for_a_frozen_process_and_one_of_the_users(python: str) -> None:
-    """It comes when the user's child was waited for already, and before that is counted."""
-    async with Session(python=python) as session:
-        await run(session, "import os, signal, sys; got = []; signal.signal(signal.SIGCHLD, lambda *_: got.append(1))")
-        await run(session, "change = lambda how: signal.pthread_sigmask(how, [signal.SIGCHLD]); change(signal.SIG_BLOCK)")
-        async with session.transaction() as tx:
-            await run(tx, "x = 1")
-        await run(session, ZOMBIE)
-        await until(session, "has_zombie()")
-        code = """
-            children = sys.modules["_pyrepl3.children"]
-            waited = children._waitpid
-            def wait(*arguments):
-                found = waited(*arguments)
-                change(signal.SIG_UNBLOCK)
-                return found
-            children._waitpid = wait
-            try: os.waitpid(os.spawnlp(os.P_NOWAIT, "true", "true"), 0)
-            finally: children._waitpid = waited"""
-        await run(session, textwrap.dedent(code))
-        assert await run(session, "got") == [1]
-
-
-HANDLER = """
-import os, signal, sys
-got = []
-signal.signal(signal.SIGCHLD, lambda *_: got.append(1))
-def change(how): signal.pthread_sigmask(how, [signal.SIGCHLD])
-def run_one(): return os.spawnlp(os.P_NOWAIT, "true", "true")
-"""
-
-
-async def ends_unseen(session: Session, snapshot: Any) -> None:
-    """The frozen process of a snapshot ends, and its signal is pending."""
-    await run(session, "change(signal.SIG_BLOCK)")
-    await session.drop_snapshot(snapshot)
-    await until(session, "any(each not in mine for each in zombies())")
-
-
-async def test_a_signal_that_was_told_while_its_child_was_waited_for_is_not_told_again(python: str) -> None:
-    """It comes within the wait, before that can be counted; the next one of a frozen process is none of the user's."""
-    async with Session(python=python) as session:
-        made = await session.snapshot()
-        await run(session, HANDLER + ZOMBIES + "mine = []")
-        for wait in ("os.waitpid(run_one(), 0)", "run_one(); os.wait()", "os.waitid(os.P_PID, run_one(), os.WEXITED)"):
-            await run(session, f"got.clear(); {wait}")
-            assert await run(session, "got") == [1]
-            await ends_unseen(session, made)
-            await run(session, "change(signal.SIG_UNBLOCK)")
-            assert await run(session, "got") == [1]
-            made = await session.snapshot()
-
-
-async def test_a_zombie_of_the_users_is_told_once(python: str) -> None:
-    async with Session(python=python) as session:
-        made = await session.snapshot()
-        await run(session, HANDLER + ZOMBIES + "mine = [run_one()]")
-        await until(session, "got == [1] and zombies() == mine")
-        await ends_unseen(session, made)
-        await run(session, "change(signal.SIG_UNBLOCK)")
-        assert await run(session, "got") == [1]
-        # Another one is news, also where its signal and a frozen process's are one; waiting for them is none.
-        made = await session.snapshot()
-        await ends_unseen(session, made)
-        await run(session, "mine.append(run_one())")
-        await until(session, "set(mine) <= set(zombies())")
-        await run(session, "change(signal.SIG_UNBLOCK)")
-        assert await run(session, "got") == [1, 1]
-        assert await run(session, "[os.waitpid(pid, 0)[1] for pid in mine]") == [0, 0]
-        assert await run(session, "got") == [1, 1]
-
-
-async def test_a_signal_that_comes_while_another_is_looked_into(python: str) -> None:
-    """A second frozen process ends while the first one is reaped: its signal comes when it has been reaped, too."""
-    async with Session(python=python) as session:
-        made = await session.snapshot()
-        await run(session, HANDLER + ZOMBIES + "mine = []")
-        await ends_unseen(session, made)
-        code = """
-            children = sys.modules["_pyrepl3.children"]
-            waited = children._waitpid
-            def wait(*arguments):
-                found = waited(*arguments)
-                if found[0]:
-                    seen.append(found[0])
-                    signal.raise_signal(signal.SIGCHLD)
-                return found
-            seen = []
-            children._waitpid = wait
-            try: change(signal.SIG_UNBLOCK)
-            finally: children._waitpid = waited"""
-        await run(session, textwrap.dedent(code))
-        assert await run(session, "len(seen), got") == "(1, [])"
-        # What is nobody's end is the user's.
-        await run(session, "signal.raise_signal(signal.SIGCHLD)")
-        assert await run(session, "got") == [1]
-
-
-@pytest.mark.parametrize("where", ["quiet", "_is_about_to_begin", "heard", "reap", "zombies", "_let_signals_come"])
-async def test_a_signal_that_comes_before_another_is_looked_into(python: str, where: str) -> None:
-    """At a call of the handler's, which looks at both then."""
-    async with Session(python=python) as session:
-        made = await session.snapshot()
-        await run(session, HANDLER + ZOMBIES + "mine = []")
-        await ends_unseen(session, made)
-        code = f"""
-            def profile(frame, event, argument):
-                if event == "call" and frame.f_code.co_name == {where!r} and not came:
-                    came.append(1)
-                    signal.raise_signal(signal.SIGCHLD)
-            came = []
-            sys.setprofile(profile)
-            change(signal.SIG_UNBLOCK)
-            sys.setprofile(None)"""
-        await run(session, textwrap.dedent(code))
-        assert await run(session, "came, got") == "([1], [])"
-
-
-async def test_a_thread_that_waits_and_a_frozen_process_that_ends(python: str) -> None:
-    async with Session(python=python) as session:
-        made = await session.snapshot()
-        await run(session, HANDLER + ZOMBIES + "import threading\nread, write = os.pipe(); mine = []")
-        await run(session, "pid = os.fork()\nif pid == 0:\n    os.close(write); os.read(read, 1); os._exit(0)")
-        await run(session, "thread = threading.Thread(target=os.waitpid, args=(pid, 0)); thread.start()")
-        # Not with the signal blocked: another thread would get it.
-        alone = "open('/proc/thread-self/children').read().split() == [str(pid)]"
+async def test_a_frozen_process_is_no_child_and_sends_no_signal(python: str) -> None:
+    """Not when it begins, not while it waits, not when it is woken, and not when it ends. Blocked, a signal would stay."""
+    nothing = "(children(), pending(), got)"
+    async with Session(python=python, undo=3) as session:
+        await run(session, HANDLER + "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])")
         for _ in range(2):
-            await session.drop_snapshot(made)
-            await until(session, alone)
-            assert await run(session, "got") == []
             made = await session.snapshot()
-        await run(session, "os.close(write); thread.join()")
-        await until(session, "got == [1]")
-        await session.drop_snapshot(made)
-        await until(session, alone.replace("[str(pid)]", "[]"))
-        assert await run(session, "got") == [1]
+            assert await run(session, nothing) == "([], False, [])"
+            await session.rollback_to(made)
+            assert await run(session, nothing) == "([], False, [])"
+            (branch,) = await session.branch()
+            async with branch:
+                assert await run(branch, nothing) == "([], False, [])"
+            await session.drop_snapshot(made)
+            assert await run(session, nothing) == "([], False, [])"
+            await session.undo()
+            await session.redo()
+            assert await run(session, nothing) == "([], False, [])"
+        await run(session, "os.waitpid(run_one(), 0)")
+        assert await run(session, nothing) == "([], True, [])"
+
+
+async def test_a_childs_end_is_told_once(python: str) -> None:
+    """Whatever frozen processes begin and end meanwhile."""
+    async with Session(python=python) as session:
+        await run(session, HANDLER)
+        for number, wait in enumerate(
+            ("os.waitpid(run_one(), 0)", "run_one(); os.wait()", "os.waitid(os.P_PID, run_one(), os.WEXITED)"), 1
+        ):
+            made = await session.snapshot()
+            await run(session, wait)
+            assert await run(session, "len(got)") == number
+            await session.drop_snapshot(made)
+            assert await run(session, "len(got)") == number
+
+
+BLOCKED = {
+    "waitpid": "os.waitpid(child.pid, 0)[1] >> 8",
+    "wait": "child.wait()",
+    "wait with a limit": "child.wait(1000)",
+    "communicate": "child.communicate() and child.returncode",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("how", BLOCKED)
+async def test_a_thread_that_waits_for_a_child(python: str, how: str, way: str) -> None:
+    """After a rollback it is not the child of this process any more: the thread learns how it ended all the same. A branch's
+    thread is told that the child is another session's."""
+    code = f"""
+        import os, signal, subprocess, threading
+        got, begun = [], threading.Event()
+        child = subprocess.Popen(["sh", "-c", "trap 'exit 7' TERM; kill -STOP $$; exit 8"])
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+        def work():
+            global tid
+            tid = threading.get_native_id(); begun.set()
+            try: got.append({BLOCKED[how]})
+            except ChildProcessError: got.append("another's")
+        thread = threading.Thread(target=work, daemon=True); thread.start(); begun.wait()
+        def sleeps():
+            with open(f"/proc/self/task/{{tid}}/stat") as file: return file.read().rpartition(")")[2].split()[0] == "S"
+    """
+    # What is changed inside is not the child: its end could not be taken back.
+    says = "belongs to the session that this one was branched from"
+    async with as_it_was(python, textwrap.dedent(code), "got.append(1)", way, "sleeps()", says) as session:
+        assert await run(session, "got, thread.is_alive()") == "([], True)"
+        await run(session, "os.kill(child.pid, signal.SIGTERM); os.kill(child.pid, signal.SIGCONT); thread.join(30)")
+        expected = "another's" if way == "branch" and how == "waitpid" else 0 if way == "branch" else 7
+        assert await run(session, "got") == [expected]
 
 
 async def test_fork_hooks_of_user_code_run_for_its_own_forks_only(python: str) -> None:

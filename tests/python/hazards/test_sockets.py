@@ -1,9 +1,15 @@
-"""Sockets whose peer is this process: what is undone sends nothing, and closes nothing that the survivor uses."""
+"""Sockets. Of one whose peer is this process: what is undone sends nothing, and closes nothing that the survivor uses. One that
+listens does so again; a pair within the session comes back with what is in it."""
 
 from __future__ import annotations
 
+import asyncio
 import random
+import shutil
 import socket
+import tempfile
+import textwrap
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -96,23 +102,204 @@ async def test_a_listening_socket_that_is_closed_inside_is_closed(python: str) -
                 pass
 
 
-async def test_a_listening_socket_is_lost_and_named(python: str) -> None:
+def an_address() -> str:
+    """Where no other test listens, and no connection can meet itself."""
+    return f"127.{random.randint(1, 254)}.{random.randint(1, 254)}.{random.randint(2, 254)}"
+
+
+LISTENERS = {
+    "TCP": "socket.create_server((HOST, 0))",
+    "TCP that is not to block": "socket.create_server((HOST, 0)); server.setblocking(False)",
+    "TCP of IPv6": "socket.create_server(('::1', 0), family=socket.AF_INET6)",
+    "both": "socket.create_server(('', 0), family=socket.AF_INET6, dualstack_ipv6=True)",
+    "Unix": "socket.socket(socket.AF_UNIX); server.bind(FOLDER + '/name'); server.listen()",
+    "Unix, abstract": "socket.socket(socket.AF_UNIX); server.bind('\\0' + FOLDER); server.listen()",
+    "Unix, of packets": "socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); server.bind(FOLDER + '/name'); server.listen()",
+}
+INSIDE = {
+    "nothing": "x = 1",
+    "closed": "server.close()",
+    "rebound": "name = server.getsockname(); kind = server.type; family = server.family; server.close()\n"
+    "if isinstance(name, str) and os.path.exists(name): os.unlink(name)\n"
+    "server = socket.socket(family, kind); server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
+    "server.bind(name); server.listen()",
+}
+CONNECT = """
+def talk():
+    # Accepted by this very process.
+    with socket.socket(server.family, server.type) as client:
+        client.connect(server.getsockname() if server.getsockname() else path)
+        server.setblocking(True)
+        with server.accept()[0] as accepted:
+            client.sendall(b"ping")
+            return accepted.recv(4)
+def about():
+    options = [(socket.SOL_SOCKET, socket.SO_REUSEADDR), (socket.SOL_SOCKET, socket.SO_ACCEPTCONN)]
+    return (server.getsockname(), server.fileno(), server.getblocking(), os.get_blocking(server.fileno()),
+            os.get_inheritable(server.fileno()), [server.getsockopt(*one) for one in options])
+"""
+
+
+@pytest.mark.parametrize("inside", INSIDE)
+@pytest.mark.parametrize("kind", LISTENERS)
+async def test_a_listening_socket_listens_again(python: str, kind: str, inside: str) -> None:
     async with Session(python=python) as session:
-        # Where no other test listens, and no connection can meet itself.
-        host = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}.{random.randint(2, 254)}"
+        # The path of a Unix socket has not much room.
+        folder = tempfile.mkdtemp()
+        try:
+            make = LISTENERS[kind].replace("HOST", repr(an_address())).replace("FOLDER", repr(folder))
+            await run(session, f"import os, socket; server = {make}" + CONNECT)
+            before = await run(session, "repr(about())")
+            made = await session.snapshot()
+            assert made.warnings == []
+            for _ in range(2):
+                await run(session, INSIDE[inside])
+                back = await session.rollback_to(made)
+                assert back.exact, back.report
+                assert await run(session, "repr(about())") == before
+                assert await run(session, "talk()") == "b'ping'"
+        finally:
+            shutil.rmtree(folder)
+
+
+async def test_a_backlog_is_kept(python: str) -> None:
+    async with Session(python=python) as session:
+        await run(session, f"import socket; server = socket.create_server(({an_address()!r}, 0), backlog=17)")
+        # struct tcp_info has it in the place of what it does not need.
+        backlog = "int.from_bytes(server.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[28:32], 'little')"
+        assert await run(session, backlog) == 17
+        await session.rollback_to(await session.snapshot())
+        assert await run(session, backlog) == 17
+
+
+async def test_a_port_that_somebody_else_has_meanwhile_is_named(python: str) -> None:
+    async with Session(python=python) as session:
+        host = an_address()
         port = await run(
             session, f"import socket; server = socket.create_server(({host!r}, 0)); server.getsockname()[1]"
         )
         made = await session.snapshot()
-        assert any("listening socket" in text and "a rollback" in text for text in made.warnings)
-        back = await session.rollback_to(made)
-        assert "the listening socket" in back.report
-        assert "is closed: listen again" in back.report
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection((host, port))
+        await run(session, "server.close()")
+        with socket.create_server((host, port)):
+            back = await session.rollback_to(made)
+            assert not back.exact
+            assert "the listening socket at descriptor" in back.report
+            assert "is closed (Address already in use): listen again" in back.report
         await run(session, f"server = socket.create_server(({host!r}, {port}))")
         with socket.create_connection((host, port)):
             await run(session, "server.accept()[0].close()")
+
+
+async def test_a_listening_socket_is_the_parents(python: str) -> None:
+    async with Session(python=python) as session:
+        host = an_address()
+        port = await run(
+            session, f"import socket; server = socket.create_server(({host!r}, 0)); server.getsockname()[1]"
+        )
+        (branch,) = await session.branch()
+        async with branch:
+            assert "is closed: listen again" in await first_words(branch, "the listening socket")
+            with socket.create_connection((host, port)):
+                await run(session, "server.accept()[0].close()")
+            # It can have one of its own.
+            await run(branch, f"server = socket.create_server(({host!r}, 0)); server.getsockname()[1]")
+        with socket.create_connection((host, port)):
+            await run(session, "server.accept()[0].close()")
+
+
+SERVERS = {
+    "a thread for all": "http.server.HTTPServer",
+    "a thread for each": "http.server.ThreadingHTTPServer",
+}
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+async def test_a_server_in_a_thread_answers_again(python: str, kind: str) -> None:
+    async with Session(python=python, undo=5) as session:
+        code = f"""
+            import http.server, threading, urllib.request
+            visits = []
+            class Handler(http.server.BaseHTTPRequestHandler):
+                def do_GET(self):
+                    visits.append(self.path)
+                    self.send_response(200); self.end_headers(); self.wfile.write(str(len(visits)).encode())
+                def log_message(self, *_): pass
+            server = {SERVERS[kind]}(({an_address()!r}, 0), Handler)
+            thread = threading.Thread(target=server.serve_forever, daemon=True); thread.start()
+            "http://%s:%d/" % server.server_address
+        """
+        url = await run(session, textwrap.dedent(code))
+
+        def visit() -> bytes:
+            with urllib.request.urlopen(url, timeout=30) as answer:
+                return bytes(answer.read())
+
+        assert await asyncio.to_thread(visit) == b"1"
+        made = await session.snapshot()
+        assert made.warnings == []
+        for _ in range(2):
+            assert await asyncio.to_thread(visit) == b"2"
+            back = await session.rollback_to(made)
+            assert back.exact, back.report
+            # From within, too.
+            assert await run(session, f"urllib.request.urlopen({url!r}, timeout=30).read()") == "b'2'"
+            assert await asyncio.to_thread(visit) == b"3"
+            await session.rollback_to(made)
+        await run(session, "server.shutdown(); server.server_close(); thread.join()")
+        await session.undo()
+        assert await asyncio.to_thread(visit) == b"2"
+        await run(session, "server.shutdown(); server.server_close(); thread.join()")
+
+
+# ---- pairs -------------------------------------------------------------------------------------------------
+
+
+PAIRS = {
+    "what is in it": ("far.sendall(b'one'); far.sendall(b'two')", "near.recv(100)", "b'onetwo'"),
+    "both ways": ("far.sendall(b'one'); near.sendall(b'two')", "near.recv(100), far.recv(100)", "(b'one', b'two')"),
+    "much": (
+        "far.setblocking(False); sent = 0\ntry:\n    while True: sent += far.send(bytes(1000))\n"
+        "except BlockingIOError: pass\nnear.setblocking(False)\ndef drain():\n    found = 0\n    try:\n"
+        "        while True: found += len(near.recv(4096))\n    except BlockingIOError: return found",
+        "drain() == sent",
+        "True",
+    ),
+    "one direction shut": ("far.sendall(b'x'); far.shutdown(socket.SHUT_WR)", "near.recv(9), near.recv(9)", "(b'x', b'')"),
+    "the other direction shut": (
+        "near.shutdown(socket.SHUT_RD)",
+        "near.recv(9), type(sends()).__name__",
+        "(b'', 'BrokenPipeError')",
+    ),
+    "sizes": (
+        "near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 10_000); far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 20_000)",
+        "[one.getsockopt(socket.SOL_SOCKET, which) for one in (near, far) for which in (socket.SO_SNDBUF, socket.SO_RCVBUF)]"
+        " == sizes",
+        "True",
+    ),
+    "a limit": ("near.settimeout(0.5)", "near.gettimeout(), near.getblocking(), far.getblocking()", "(0.5, True, True)"),
+    "duplicates": ("also = far.dup(); also.send(b'x'); far.close()", "near.recv(9), also.send(b'y'), near.recv(9)", "(b'x', 1, b'y')"),
+}
+
+
+@pytest.mark.parametrize("what", PAIRS)
+async def test_a_pair_within_the_session(python: str, what: str) -> None:
+    make, look, expected = PAIRS[what]
+    code = "import socket; near, far = socket.socketpair()\n"
+    code += "def sends():\n    try: return far.send(b'x')\n    except OSError as error: return error\n" + make + "\n"
+    code += "sizes = [one.getsockopt(socket.SOL_SOCKET, which) for one in (near, far) for which in (socket.SO_SNDBUF, socket.SO_RCVBUF)"
+    code += " if one.fileno() >= 0]"
+    async with Session(python=python) as session:
+        await run(session, code)
+        made = await session.snapshot()
+        assert made.warnings == []
+        for _ in range(2):
+            assert await run(session, f"repr(({look}))") == expected
+            back = await session.rollback_to(made)
+            assert back.exact, back.report
+        (branch,) = await session.branch()
+        async with branch:
+            assert await run(branch, f"repr(({look}))") == expected
+        assert await run(session, f"repr(({look}))") == expected
 
 
 async def test_branches_share_a_connection_and_say_so(python: str, server: socket.socket) -> None:

@@ -1,15 +1,16 @@
-"""Threads: a commit keeps them, a rollback names those that are gone and the locks that they held."""
+"""Threads: a commit, a rollback and a branch keep them, each where it was, with the locks that it held."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from pyrepl3 import Session
+from pyrepl3 import InputMessage, Session
 
-from .tools import run, until
+from .tools import WAYS, as_it_was, run, until
 
 COUNTER = dedent("""
     import threading, time
@@ -32,29 +33,29 @@ async def test_a_commit_keeps_threads(python: str) -> None:
         await until(session, f"count > {before} and thread.is_alive()")
 
 
-async def test_what_is_undone_inside_is_named_before_and_after(python: str) -> None:
-    async with Session(python=python) as session:
-        await run(session, COUNTER + "import os; x = 1; started = os.getpid()")
-        made = await session.snapshot()
-        assert made.warnings == ["the thread the counter runs: a rollback loses it"]
-        await run(session, "x = 2")
-        back = await session.rollback_to(made)
-        assert not back.exact
-        assert "the thread the counter is gone" in back.report
-        assert await run(session, "(x, thread.is_alive(), threading.active_count(), os.getpid() != started)") == (
-            "(1, False, 1, True)"
-        )
-        # What waits for it does not wait for ever, and another one can be started.
-        await run(session, "thread.join(); thread = threading.Thread(target=work); thread.start(); before = count")
-        await until(session, "count > before")
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_thread_goes_on(python: str, way: str) -> None:
+    async with as_it_was(python, COUNTER, "stopped = True; thread.join(); del thread", way, "count") as session:
+        assert await run(
+            session,
+            "(thread.is_alive(), threading.active_count(), stopped, thread.name,"
+            " thread in threading.enumerate(), thread.ident in __import__('sys')._current_frames())",
+        ) == "(True, 2, False, 'the counter', True, True)"
+        seen = await run(session, "count")
+        await until(session, f"count > {seen}")
+        # It ends when it is told to, and is seen to end; and another one can be started.
+        await run(session, "stopped = True; thread.join(); ended = count")
+        assert await run(session, "(thread.is_alive(), threading.active_count())") == "(False, 1)"
+        await run(session, "stopped = False; thread = threading.Thread(target=work); thread.start()")
+        await until(session, "count > ended")
         await run(session, "stopped = True; thread.join()")
 
 
-async def test_an_execution_says_so_before_it_runs(python: str) -> None:
+async def test_nothing_is_said_of_threads(python: str) -> None:
     async with Session(python=python) as session:
         await run(session, COUNTER)
         result = await session.execute("1", transaction_policy="rollback_on_failure")
-        assert result.warnings == ["the thread the counter runs: a rollback loses it"]
+        assert result.warnings == []
 
 
 async def test_a_thread_that_began_inside_ends_with_the_rollback(python: str) -> None:
@@ -67,9 +68,28 @@ async def test_a_thread_that_began_inside_ends_with_the_rollback(python: str) ->
         assert await run(session, "import threading; (threading.active_count(), 'count' in globals())") == "(1, False)"
 
 
+async def test_a_thread_without_a_name(python: str) -> None:
+    """Python's own list of threads does not have it."""
+    code = dedent("""
+        import _thread, threading
+        begun, go, ended = threading.Event(), threading.Event(), threading.Event()
+        def work():
+            begun.set(); go.wait(); ended.set()
+        _thread.start_new_thread(work, ())
+        begun.wait()
+    """)
+    async with as_it_was(python, code, "go.set(); ended.wait()", "twice") as session:
+        assert await run(session, "(go.is_set(), ended.is_set(), _thread._count())") == "(False, False, 1)"
+        assert await run(session, "go.set(); ended.wait(30)") is True
+        await until(session, "_thread._count() == 0")
+
+
+# ---- locks -------------------------------------------------------------------------------------------------
+
+
 HOLDERS = {
     "a global": ("lock = threading.Lock()", "with lock: hold()", "lock"),
-    "acquired by hand": ("lock = threading.Lock()", "lock.acquire(); hold()", "lock"),
+    "acquired by hand": ("lock = threading.Lock()", "lock.acquire(); hold(); lock.release()", "lock"),
     "in a frame below": ("lock = threading.Lock()\ndef deep():\n    hold()", "with lock: deep()", "lock"),
     "reentrant": ("lock = threading.RLock()", "with lock:\n    with lock: hold()", "lock"),
     "of a condition": ("lock = threading.Condition()", "with lock: hold()", "lock"),
@@ -79,90 +99,153 @@ HOLDERS = {
         "with account.guard: hold()",
         "account.guard",
     ),
-    "in a dict": ("locks = {'a': threading.Lock()}", "with locks['a']: hold()", "locks['a']"),
-    "while it waits for another": (
-        "lock, other = threading.Lock(), threading.Lock()\nother.acquire()",
-        "with lock:\n    held.set(); other.acquire()",
-        "lock",
+}
+
+
+def each_alone(parts: dict[str, tuple[str, str]]) -> str:
+    """Code that makes a namespace of its own for each part, runs that part's first code there, and starts a thread that runs
+    the second. `on` runs code in all of them and returns its values, by the name of the part."""
+    code = dedent("""
+        import threading
+        places = {}
+        def begin(name, make, work):
+            place = places[name] = {"threading": threading, "got": [], "tid": None}
+            exec(make, place)
+            def body():
+                place["tid"] = threading.get_native_id()
+                exec(work, place)
+                place["got"].append(1)
+            place["thread"] = threading.Thread(target=body, name=name, daemon=True)
+            place["thread"].start()
+        def on(codes):
+            found = {}
+            for name, place in places.items():
+                code = codes if type(codes) is str else codes[name]
+                *before, last = code.split("; ")
+                exec("; ".join(before), place)
+                found[name] = eval(last, place)
+            return found
+        def sleeps(tid):
+            # Where it waits is a system call; that it sleeps says that it is there.
+            return tid and open(f"/proc/self/task/{tid}/stat").read().rpartition(")")[2].split()[0] == "S"
+    """)
+    return code + "".join(f"begin({name!r}, {make!r}, {work!r})\n" for name, (make, work) in parts.items())
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_lock_stays_the_threads_that_holds_it(python: str, way: str) -> None:
+    held = "held, go = threading.Event(), threading.Event()\ndef hold():\n    held.set(); go.wait()\n"
+    code = each_alone({name: (held + make, body) for name, (make, body, _) in HOLDERS.items()})
+    code += "assert all(place['held'].wait(30) for place in places.values())\n"
+    take = {name: f"go.set(); {lock}.acquire(timeout=30)" for name, (_, _, lock) in HOLDERS.items()}
+    tried = {name: f"({lock}.acquire(False), thread.is_alive())" for name, (_, _, lock) in HOLDERS.items()}
+    # It lets go of it itself, which it could not do with a lock that it does not hold.
+    end = {name: f"{lock}.release(); thread.join(); (got, thread.is_alive())" for name, (_, _, lock) in HOLDERS.items()}
+    async with as_it_was(python, code, f"on({take})", way) as session:
+        assert await found(session, tried) == dict.fromkeys(HOLDERS, "(False, True)")
+        assert await found(session, take) == dict.fromkeys(HOLDERS, "True")
+        assert await found(session, end) == dict.fromkeys(HOLDERS, "([1], False)")
+
+
+async def found(session: Session, codes: str | dict[str, str]) -> dict[str, str]:
+    """What `on` returns, as texts."""
+    texts: dict[str, str] = await run(session, f"{{name: repr(value) for name, value in on({codes!r}).items()}}")
+    return texts
+
+
+WAITERS = {
+    "a signal": (
+        # Nobody else is to take it: threads that are started later have the same mask.
+        "import os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])",
+        "signal.sigwait([signal.SIGUSR1])",
+        "os.kill(os.getpid(), signal.SIGUSR1)",
+    ),
+    "a lock": ("lock = threading.Lock(); lock.acquire()", "lock.acquire()", "lock.release()"),
+    "a lock with a limit": ("lock = threading.Lock(); lock.acquire()", "lock.acquire(timeout=1000)", "lock.release()"),
+    "a reentrant lock": ("lock = threading.RLock(); lock.acquire()", "lock.acquire()", "lock.release()"),
+    "an event": ("event = threading.Event()", "event.wait()", "event.set()"),
+    "an event with a limit": ("event = threading.Event()", "event.wait(1000)", "event.set()"),
+    "a condition": (
+        "condition = threading.Condition()",
+        "with condition: condition.wait()",
+        "with condition: condition.notify()",
+    ),
+    "a semaphore": ("semaphore = threading.Semaphore(0)", "semaphore.acquire()", "semaphore.release()"),
+    "a barrier": ("barrier = threading.Barrier(2)", "barrier.wait()", "barrier.wait()"),
+    "a queue": ("import queue; tasks = queue.Queue()", "tasks.get()", "tasks.put(1)"),
+    "a queue with a limit": ("import queue; tasks = queue.Queue()", "tasks.get(timeout=1000)", "tasks.put(1)"),
+    "a full queue": ("import queue; tasks = queue.Queue(1); tasks.put(1)", "tasks.put(2)", "tasks.get()"),
+    "a simple queue": ("import queue; tasks = queue.SimpleQueue()", "tasks.get()", "tasks.put(1)"),
+    "a thread": (
+        "gate = threading.Event(); other = threading.Thread(target=gate.wait, daemon=True); other.start()",
+        "other.join()",
+        "gate.set()",
+    ),
+    "a future": ("from concurrent.futures import Future; future = Future()", "future.result()", "future.set_result(1)"),
+    "a pipe": ("import os; r, w = os.pipe()", "os.read(r, 1)", "os.write(w, b'x')"),
+    "a full pipe": (
+        "import os; r, w = os.pipe(); os.set_blocking(w, False); filled = 0\n"
+        "try:\n    while True: filled += os.write(w, bytes(4096))\nexcept BlockingIOError: os.set_blocking(w, True)",
+        "os.write(w, b'x')",
+        "os.read(r, 8192)",
+    ),
+    "a socket": ("import socket; near, far = socket.socketpair()", "near.recv(1)", "far.send(b'x')"),
+    "a socket with a limit": (
+        "import socket; near, far = socket.socketpair(); near.settimeout(1000)",
+        "near.recv(1)",
+        "far.send(b'x')",
+    ),
+    "select": ("import os, select; r, w = os.pipe()", "select.select([r], [], [])", "os.write(w, b'x')"),
+    "poll": (
+        "import os, select; r, w = os.pipe(); poll = select.poll(); poll.register(r, select.POLLIN)",
+        "poll.poll()",
+        "os.write(w, b'x')",
+    ),
+    "epoll": (
+        "import os, select; r, w = os.pipe(); epoll = select.epoll(); epoll.register(r, select.EPOLLIN)",
+        "epoll.poll()",
+        "os.write(w, b'x')",
+    ),
+    "a connection": (
+        "import socket; server = socket.create_server(('127.0.0.1', 0))",
+        "server.accept()[0].close()",
+        "socket.create_connection(server.getsockname()).close()",
     ),
 }
 
 
-@pytest.mark.parametrize("kind", HOLDERS)
-async def test_a_lock_of_a_lost_thread_is_not_waited_for(python: str, kind: str) -> None:
-    make, body, lock = HOLDERS[kind]
-    code = f"import threading\nheld, never = threading.Event(), threading.Event()\n{make}\n"
-    code += "def hold():\n    held.set(); never.wait()\n"
-    code += "def work():\n" + "\n".join("    " + line for line in body.split("\n")) + "\n"
-    code += "thread = threading.Thread(target=work, name='the holder', daemon=True); thread.start(); held.wait()"
-    async with Session(python=python) as session:
-        await run(session, code)
-        if kind == "while it waits for another":
-            # It has told of the first one before it waits for the second.
-            await until(session, "import sys; sys._current_frames()[thread.ident].f_code.co_name == 'work'")
-        made = await session.snapshot()
-        assert any("the thread the holder holds the lock" in text for text in made.warnings)
-        back = await session.rollback_to(made)
-        assert "was held by the thread the holder, which is gone: it is released" in back.report
-        assert await run(session, f"{lock}.acquire(timeout=10)") is True
-        if kind == "while it waits for another":
-            assert await run(session, "other.locked()") is True
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_thread_that_waits_goes_on_waiting(python: str, way: str) -> None:
+    # A port is one line's only.
+    wanted = {what: parts for what, parts in WAITERS.items() if what != "a connection" or way not in ("branch", "parent")}
+    code = each_alone({what: (make, wait) for what, (make, wait, _) in wanted.items()})
+    end = {what: f"exec({last!r}); None" for what, (_, _, last) in wanted.items()}
+    change = f"on({end!r})\nfor place in places.values(): place['thread'].join()"
+    ready = "all(sleeps(place['tid']) for place in places.values())"
+    async with as_it_was(python, code, change, way, ready) as session:
+        assert await found(session, "(got, thread.is_alive())") == dict.fromkeys(wanted, "([], True)")
+        await run(session, f"on({end!r}); None")
+        assert await found(session, "thread.join(30); got") == dict.fromkeys(wanted, "[1]")
 
 
-async def test_a_thread_that_waits_at_a_condition_holds_no_lock_of_its_own(python: str) -> None:
-    # At the moment between: the condition has made the lock by which this thread is woken, and has not let go of its own.
+@pytest.mark.parametrize("way", ["twice", "branch"])
+async def test_a_thread_between_the_locks_of_a_condition(python: str, way: str) -> None:
+    """The condition has made the lock by which this thread is woken, and has not let go of its own."""
     code = dedent("""
         import threading
         class Slow:
             acquire = release = __enter__ = __exit__ = lambda *_: True
             _is_owned = lambda self: True
             def _release_save(self):
-                inside.set(); never.wait()
-        inside, never, condition = threading.Event(), threading.Event(), threading.Condition(Slow())
-        thread = threading.Thread(target=condition.wait, name="the waiter", daemon=True)
+                inside.set(); go.wait()
+            def _acquire_restore(self, _): pass
+        inside, go, condition = threading.Event(), threading.Event(), threading.Condition(Slow())
+        thread = threading.Thread(target=condition.wait, daemon=True)
         thread.start(); inside.wait()
     """)
-    async with Session(python=python) as session:
-        await run(session, code)
-        await until(session, "import sys; sys._current_frames()[thread.ident].f_code.co_name == 'wait'")
-        made = await session.snapshot()
-        assert made.warnings == ["the thread the waiter runs: a rollback loses it"]
-
-
-WAITERS = {
-    "in a with statement": "with lock: pass",
-    "by hand": "lock.acquire()",
-    "with a limit": "lock.acquire(timeout=1000)",
-    "of an object": "self = holder\nwith self.lock: pass",
-}
-
-
-@pytest.mark.parametrize("kind", WAITERS)
-async def test_a_lock_that_a_lost_thread_waited_for_stays_its_owners(python: str, kind: str) -> None:
-    body = "\n".join("    " + line for line in WAITERS[kind].split("\n"))
-    async with Session(python=python) as session:
-        await run(
-            session,
-            "import sys, threading, types\nlock = threading.Lock(); lock.acquire()\n"
-            f"holder = types.SimpleNamespace(lock=lock)\nbegun = threading.Event()\n"
-            f"def wait():\n    begun.set()\n{body}\n"
-            "thread = threading.Thread(target=wait, daemon=True); thread.start(); begun.wait()",
-        )
-        await until(session, "sys._current_frames()[thread.ident].f_code.co_name == 'wait'")
-        made = await session.snapshot()
-        back = await session.rollback_to(made)
-        assert await run(session, "lock.locked()") is True
-        assert "the lock" not in back.report
-
-
-async def test_a_thread_without_a_name_is_named_so(python: str) -> None:
-    async with Session(python=python) as session:
-        await run(session, "import _thread, time; begun = []\ndef work(): begun.append(1); time.sleep(1000)")
-        await run(session, "_thread.start_new_thread(work, ())")
-        await until(session, "begun")
-        async with session.transaction() as tx:
-            back = await tx.rollback()
-        assert "the thread without a name is gone" in back.report
+    async with as_it_was(python, code, "go.set(); condition.notify(); thread.join()", way) as session:
+        assert await run(session, "thread.is_alive(), len(condition._waiters)") == "(True, 1)"
+        assert await run(session, "go.set(); condition.notify(); thread.join(30); thread.is_alive()") is False
 
 
 async def test_objects_that_answer_for_others_are_let_be(python: str, tmp_path: Path) -> None:
@@ -171,7 +254,7 @@ async def test_objects_that_answer_for_others_are_let_be(python: str, tmp_path: 
         await run(
             session,
             dedent(f"""
-                import _thread, asyncio, concurrent.futures, random, time, weakref
+                import _thread, asyncio, concurrent.futures.process, multiprocessing.pool, random, time, weakref
                 class Target: pass
                 class Strange:
                     @property
@@ -189,51 +272,28 @@ async def test_objects_that_answer_for_others_are_let_be(python: str, tmp_path: 
             assert await run(branch, "len(proxies)") == 2
 
 
-async def test_queues_events_and_executors_go_on(python: str) -> None:
-    async with Session(python=python) as session:
-        await run(
-            session,
-            dedent("""
-                import concurrent.futures, queue, threading
-                tasks, simple, event = queue.Queue(), queue.SimpleQueue(), threading.Event()
-                for waits in (tasks.get, simple.get, event.wait):
-                    threading.Thread(target=waits, daemon=True).start()
-                executor = concurrent.futures.ThreadPoolExecutor(2)
-                first = executor.submit(pow, 2, 3).result()
-                done = executor.submit(int, "7")
-                concurrent.futures.wait([done])
-            """),
-        )
-        made = await session.snapshot()
-        back = await session.rollback_to(made)
-        assert "ThreadPoolExecutor" in back.report
-        assert await run(session, "(done.result(), list(executor.map(str, range(5))))") == (
-            "(7, ['0', '1', '2', '3', '4'])"
-        )
-        assert await run(session, "tasks.put(1); tasks.get(timeout=10)") == 1
-        assert await run(session, "simple.put(2); simple.get(timeout=10)") == 2
-        assert await run(session, "event.set(); event.wait(10)") is True
-        await run(session, "executor.shutdown()")
+# ---- executors, timers, output -----------------------------------------------------------------------------
 
 
-async def test_a_task_that_a_lost_thread_was_at_says_so(python: str) -> None:
-    """Who waits for it would wait for ever. Tasks that nobody had begun run."""
-    async with Session(python=python) as session:
-        await run(
-            session,
-            dedent("""
-                import concurrent.futures, threading
-                begun, never = threading.Event(), threading.Event()
-                executor = concurrent.futures.ThreadPoolExecutor(1)
-                running = executor.submit(lambda: begun.set() or never.wait())
-                queued = executor.submit(pow, 2, 3)
-                begun.wait()
-            """),
-        )
-        made = await session.snapshot()
-        await session.rollback_to(made)
-        assert await run(session, "type(running.exception(10)).__name__") == "BrokenThreadPool"
-        assert await run(session, "executor.submit(pow, 3, 2).result(10), queued.result(10)") == "(9, 8)"
+@pytest.mark.parametrize("way", WAYS)
+async def test_the_tasks_of_an_executor_go_on(python: str, way: str) -> None:
+    """One that is done, one at which a thread is, one that waits in the queue."""
+    code = dedent("""
+        import concurrent.futures, threading
+        begun, go = threading.Event(), threading.Event()
+        executor = concurrent.futures.ThreadPoolExecutor(1)
+        done = executor.submit(pow, 2, 3)
+        running = executor.submit(lambda: begun.set() or go.wait())
+        queued = executor.submit(pow, 2, 4)
+        told = []
+        queued.add_done_callback(lambda future: told.append(future.result()))
+        begun.wait()
+    """)
+    async with as_it_was(python, code, "go.set(); queued.result(); executor.shutdown()", way) as session:
+        assert await run(session, "done.result(), running.running(), queued.done(), told") == "(8, True, False, [])"
+        assert await run(session, "go.set(); running.result(30), queued.result(30)") == "(True, 16)"
+        await until(session, "told == [16]")
+        assert await run(session, "list(executor.map(str, range(3)))") == ["0", "1", "2"]
         await run(session, "executor.shutdown()")
 
 
@@ -242,47 +302,67 @@ async def test_threads_that_print_at_the_moment_of_the_fork(python: str, writes:
     async with Session(python=python) as session:
         await run(
             session,
-            "import logging, sys, threading\ndef work():\n    while True: " + writes + "\n"
-            "for _ in range(3): threading.Thread(target=work, name='the printer', daemon=True).start()",
+            "import logging, sys, threading\ndef work():\n    while not stopped: " + writes + "\n"
+            "stopped, threads = False, [threading.Thread(target=work, daemon=True) for _ in range(3)]\n"
+            "for each in threads: each.start()",
         )
         for number in range(10):
             made = await session.snapshot()
             if number % 3 == 0:
                 back = await session.rollback_to(made)
-                assert ("the printer is gone" in back.report) == (number == 0)
-                await run(session, "for _ in range(3): threading.Thread(target=work, daemon=True).start()")
+                assert back.exact
             await session.drop_snapshot(made)
         back = await session.rollback_to(await session.snapshot())
+        assert await run(session, "[each.is_alive() for each in threads]") == [True] * 3
+        await run(session, "stopped = True\nfor each in threads: each.join()")
         result = await session.execute(f"{writes}; print('still here', flush=True)", timeout=30)
         assert "still here" in result.stdout
 
 
-async def test_a_stream_that_a_lost_thread_was_writing(python: str) -> None:
-    """The thread is in the middle of a write, which holds the lock of the file's buffer."""
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_a_thread_is_writing_arrives_once(python: str, way: str) -> None:
+    """It is stuck in the kernel, in the middle of a write: all comes, in order, nothing of it twice."""
+    code = dedent("""
+        import select, socket, threading
+        near, far = socket.socketpair()
+        stream = near.makefile("wb")
+        whole = b"".join(b"%07d\\n" % number for number in range(100_000))
+        def work():
+            stream.write(whole); stream.flush(); near.shutdown(socket.SHUT_WR)
+        thread = threading.Thread(target=work, daemon=True); thread.start()
+        def read():
+            with far.makefile("rb") as file: return file.read()
+    """)
+    full = "not select.select([], [near], [], 0.05)[1]"
+    async with as_it_was(python, code, "read()", way, full) as session:
+        assert await run(session, "read() == whole") is True
+        assert await run(session, "thread.join(); thread.is_alive()") is False
+
+
+async def test_a_thread_that_asks_for_input_asks_again(python: str) -> None:
+    """The question was answered in the line that is undone; in the other one nobody has answered it."""
     async with Session(python=python) as session:
+        events = session.events()
+
+        async def question() -> str:
+            async for message in events:
+                if isinstance(message, InputMessage):
+                    return message.id
+            raise AssertionError
+
         await run(
             session,
-            dedent("""
-                import os, socket, threading
-                near, far = socket.socketpair()
-                stream = near.makefile("wb")
-                text = near.makefile("w")
-                def work():
-                    while True: stream.write(b"x" * 100_000)
-                def work_too():
-                    while True: text.write("x" * 100_000)
-                for each in (work, work_too):
-                    threading.Thread(target=each, name="the writer", daemon=True).start()
-            """),
+            "import threading; got, go = [], threading.Event()\ndef work(): go.wait(); got.append(input('name? '))\n"
+            "thread = threading.Thread(target=work); thread.start()",
         )
-        # Both are stuck in the kernel when the socket is full.
-        await until(session, "import select; not select.select([], [near], [], 0.05)[1]")
+        # When no execution runs, so that the question is the session's.
+        await run(session, "threading.Timer(0.2, go.set).start()")
+        asked = await asyncio.wait_for(question(), 30)
         made = await session.snapshot()
-        back = await session.rollback_to(made)
-        assert "the thread the writer is gone" in back.report
-        assert "was writing" in back.report
-        await run(session, "far.setblocking(False)\ntry:\n while far.recv(1 << 20): pass\nexcept BlockingIOError: pass")
-        await run(session, "stream.write(b'after'); stream.flush()")
-        assert await run(session, "far.recv(1 << 20)") == "b'after'"
-        await run(session, "text.write('after'); text.flush()")
-        assert await run(session, "far.recv(1 << 20)") == "b'after'"
+        await session.input_response(asked, "first")
+        assert await run(session, "thread.join(); got") == ["first"]
+        await session.rollback_to(made)
+        assert await run(session, "got") == []
+        asked = await asyncio.wait_for(question(), 30)
+        await session.input_response(asked, "second")
+        assert await run(session, "thread.join(); got") == ["second"]

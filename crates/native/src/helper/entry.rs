@@ -73,6 +73,7 @@ pub struct Freeze {
     spare: [usize; 2],
     pids: [usize; 2],
     kept: [usize; 2],
+    sentinels: [usize; 2],
     before: Option<Hook>,
     after_in_parent: Option<Hook>,
     after_in_child: Option<Hook>,
@@ -122,6 +123,7 @@ impl Freeze {
         spare => spare: i32,
         pids => pids: usize,
         kept => kept: [usize; 2],
+        sentinels => sentinels: [u64; 2],
     }
 }
 

@@ -243,7 +243,7 @@ impl<'a> Frozen<'a> {
         if mend::copy_own(self.all).is_ok() {
             mend::keep_own(self.all);
         }
-        mend::mend(self.all, branch.is_some(), predecessor);
+        mend::mend(self.all, branch.is_some(), predecessor, request.sentinels());
         if let Some(process) = predecessor {
             sys::close(process);
         }

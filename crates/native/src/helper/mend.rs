@@ -51,8 +51,9 @@ pub(crate) fn give_up(all: &Inventory, null: i32) {
     sockets::give_up(all, null);
 }
 
-/// All of it. `predecessor`: a descriptor of the process that was killed.
-pub(crate) fn mend(all: &mut Inventory, is_branch: bool, predecessor: Option<i32>) {
+/// All of it. `predecessor`: a descriptor of the process that was killed. `sentinels`: descriptors by which the end of a process is
+/// seen, and their processes.
+pub(crate) fn mend(all: &mut Inventory, is_branch: bool, predecessor: Option<i32>, sentinels: &[[u64; 2]]) {
     let needs_it_gone = all.has(Kind::Listener) || all.has(Kind::Lock);
     if let (Some(process), true, false) = (predecessor, needs_it_gone, is_branch) {
         // It has ports, and locks, until it is gone.
@@ -67,7 +68,7 @@ pub(crate) fn mend(all: &mut Inventory, is_branch: bool, predecessor: Option<i32
     }
     shared::mend(&mut line);
     files::mend(&mut line);
-    pipes::mend(&mut line);
+    pipes::mend(&mut line, sentinels);
     sockets::mend(&mut line);
     special::mend(&mut line);
     special::watch_again(&mut line);

@@ -108,10 +108,20 @@ pub(crate) fn give_up(all: &Inventory, null: i32) {
     }
 }
 
-pub(crate) fn mend(line: &mut Line<'_>) {
+pub(crate) fn mend(line: &mut Line<'_>, sentinels: &[[u64; 2]]) {
     let end = line.all.records.count();
     let mut at = 0;
     while let Some((_, pipe)) = line.all.records.next_of(Kind::ForeignPipe, &mut at, end) {
+        let process = sentinels.iter().find(|one| one[0] == pipe.fd as u64).map(|one| one[1]);
+        if let Some(process) = process {
+            // The end of the process itself, before a thread that waits for it sees the end of the pipe. Where it is gone, what is
+            // there now reads as ended.
+            if let Ok(new) = sys::process(process as i32) {
+                _ = sys::replace(new, pipe.fd);
+                sys::close(new);
+            }
+            continue;
+        }
         line.lost(Kind::LostPipe, pipe.fd, pipe.b, &[]);
     }
     let mut at = 0;

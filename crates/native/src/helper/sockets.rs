@@ -9,9 +9,13 @@ use crate::helper::sys::{self, Stat};
 const SOL_SOCKET: usize = 1;
 const SO_REUSEADDR: usize = 2;
 const SO_TYPE: usize = 3;
+const SO_SNDBUF: usize = 7;
+const SO_RCVBUF: usize = 8;
 const SO_KEEPALIVE: usize = 9;
 const SO_REUSEPORT: usize = 15;
 const SO_PASSCRED: usize = 16;
+const SO_RCVTIMEO: usize = 20;
+const SO_SNDTIMEO: usize = 21;
 const SO_ACCEPTCONN: usize = 30;
 const SO_PROTOCOL: usize = 38;
 const SO_DOMAIN: usize = 39;
@@ -122,16 +126,16 @@ pub(crate) fn pair_up(all: &mut Inventory) {
         if !is_pairable(&one) {
             continue;
         }
-        let Some(peer) = peer_of(netlink, one.a as u32, all.scratch()) else { continue };
+        let Some((peer, shut)) = peer_of(netlink, one.a as u32, all.scratch()) else { continue };
         if all.records.of(Kind::Socket).any(|other| other.a == u64::from(peer)) {
-            all.records.set(index, Record { b: u64::from(peer), ..one });
+            all.records.set(index, Record { b: u64::from(peer), d: one.d | u64::from(shut) << 32, ..one });
         }
     }
     sys::close(netlink);
 }
 
-/// The inode of a Unix socket's peer: man 7 sock_diag.
-fn peer_of(netlink: i32, inode: u32, buffer: &mut [u8]) -> Option<u32> {
+/// The inode of a Unix socket's peer, and what was shut down of it, 1 for receiving and 2 for sending: man 7 sock_diag.
+fn peer_of(netlink: i32, inode: u32, buffer: &mut [u8]) -> Option<(u32, u8)> {
     // nlmsghdr: length, type SOCK_DIAG_BY_FAMILY and flags NLM_F_REQUEST, sequence, port; then unix_diag_req: family, states, inode,
     // UDIAG_SHOW_PEER, no cookie.
     let request = [40u32, 20 | 1 << 16, inode, 0, AF_UNIX, !0, inode, 4, !0, !0];
@@ -147,18 +151,20 @@ fn peer_of(netlink: i32, inode: u32, buffer: &mut [u8]) -> Option<u32> {
     if word(4)? as u16 != 20 || word(20)? != inode {
         return None;
     }
-    let mut at = 32;
+    let (mut at, mut peer, mut shut) = (32, None, 0);
     while let Some(head) = word(at) {
         let length = (head & 0xffff) as usize;
-        if head >> 16 == 2 {
-            return word(at + 4);
+        match head >> 16 {
+            2 => peer = word(at + 4),
+            6 => shut = answer.get(at + 4).copied().unwrap_or(0) & 3,
+            _ => {}
         }
         if length < 4 {
             break;
         }
         at += length.next_multiple_of(4);
     }
-    None
+    Some((peer?, shut))
 }
 
 /// Copies of all own pairs, with what is in them. Before the fork; both processes have them.
@@ -172,13 +178,42 @@ pub(crate) fn copy(all: &mut Inventory) -> sys::Result<()> {
         }
         let Some(other) = all.records.of(Kind::Socket).find(|other| other.a == one.b) else { continue };
         let pair = sys::socket_pair(sys::AF_UNIX, sys::SOCK_STREAM)?;
+        // What is in it has to find room, whatever it was sent in.
+        for new in pair {
+            _ = sys::set_option(new, SOL_SOCKET, SO_SNDBUF, &i32::MAX.to_le_bytes());
+        }
         let is_whole = copy_content(one.fd, pair[1]) && copy_content(other.fd, pair[0]);
+        for (old, new) in [(one, pair[0]), (other, pair[1])] {
+            copy_settings(&old, new);
+        }
         all.records.push(Kind::PairCopy, one.fd, [one.a, one.b, pair[0] as u64, pair[1] as u64], &[]);
         if !is_whole {
             all.records.push(Kind::LostContent, one.fd, [0; 4], &[]);
         }
     }
     Ok(())
+}
+
+fn copy_settings(old: &Record, new: i32) {
+    for name in [SO_SNDBUF, SO_RCVBUF] {
+        // The kernel doubles what it is told.
+        if let Some(size) = option(old.fd, SOL_SOCKET, name) {
+            _ = sys::set_option(new, SOL_SOCKET, name, &(size / 2).to_le_bytes());
+        }
+    }
+    for name in [SO_RCVTIMEO, SO_SNDTIMEO] {
+        let mut time = [0; 16];
+        if sys::option(old.fd, SOL_SOCKET, name, &mut time).is_ok() && time != [0; 16] {
+            _ = sys::set_option(new, SOL_SOCKET, name, &time);
+        }
+    }
+    if let Some(passes) = option(old.fd, SOL_SOCKET, SO_PASSCRED) {
+        _ = sys::set_option(new, SOL_SOCKET, SO_PASSCRED, &passes.to_le_bytes());
+    }
+    let shut = old.d >> 32 & 3;
+    if shut != 0 {
+        _ = sys::shutdown(new, shut as usize - 1);
+    }
 }
 
 /// What waits to be read at `from` is sent into `to`. Whether that is all of it.
@@ -215,7 +250,7 @@ pub(crate) fn keep_copies(all: &mut Inventory) {
         for one in all.records.of(Kind::Socket).filter(|one| one.a == copy.a || one.a == copy.b) {
             let new = if one.a == copy.a { copy.c } else { copy.d };
             _ = sys::replace(new as i32, one.fd);
-            _ = sys::set_flags(one.fd, one.d as usize);
+            _ = sys::set_flags(one.fd, one.d as u32 as usize);
         }
         sys::close(copy.c as i32);
         sys::close(copy.d as i32);

@@ -412,6 +412,16 @@ pub(crate) fn set_option(fd: i32, level: usize, name: usize, value: &[u8]) -> Re
     call!(SETSOCKOPT, fd, level, name, value.as_ptr(), value.len())
 }
 
+/// 0: nothing can be received any more, 1: nothing can be sent, 2: both.
+pub(crate) fn shutdown(fd: i32, how: usize) -> Result {
+    call!(SHUTDOWN, fd, how)
+}
+
+/// A descriptor of a process.
+pub(crate) fn process(pid: i32) -> Result<i32> {
+    call!(PIDFD_OPEN, pid, 0).map(|fd| fd as i32)
+}
+
 pub(crate) fn socket_name(fd: i32, address: &mut [u8]) -> Result {
     let mut length = address.len() as u32;
     call!(GETSOCKNAME, fd, address.as_mut_ptr(), &raw mut length).map(|_| (length as usize).min(address.len()))

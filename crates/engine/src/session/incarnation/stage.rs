@@ -145,6 +145,11 @@ impl Incarnation {
         matches!(self.stage, Stage::Waking { .. })
     }
 
+    /// It is awake, and what the one before started is not gone yet: what it says more is heard then.
+    pub(crate) fn is_sweeping(&self) -> bool {
+        matches!(self.stage, Stage::Waking { awake: true, swept: false, .. })
+    }
+
     pub(crate) fn is_closing(&self) -> bool {
         matches!(self.stage, Stage::Leaving { .. } | Stage::Burying { .. } | Stage::Ended)
     }
@@ -406,7 +411,9 @@ mod tests {
         for order in [[Seen::Awake, Seen::Swept], [Seen::Swept, Seen::Awake]] {
             let mut incarnation = up();
             incarnation.wake(START);
+            assert!(!incarnation.is_sweeping());
             assert_eq!(incarnation.see(order[0], START), []);
+            assert_eq!(incarnation.is_sweeping(), order[0] == Seen::Awake);
             assert_eq!(incarnation.see(order[1], START), [Step::Reverted]);
             assert_eq!(incarnation.number(), 2);
         }

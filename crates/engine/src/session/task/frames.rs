@@ -33,6 +33,10 @@ impl SessionTask {
     /// Takes the frames that have come whole. All output that was written before a frame is told before it.
     pub(super) fn frames_told(&mut self) {
         loop {
+            if self.incarnation.is_sweeping() {
+                // A thread of it asks how a child ended, say, which is nobody's child yet.
+                return;
+            }
             match self.worker.control.next_event() {
                 Ok(Some(event)) => {
                     self.drain();

@@ -122,7 +122,11 @@ impl SessionTask {
                 if let Some((_, reverting)) = &mut self.snapshots.reverting {
                     reverting.ended = ended;
                 }
+                let is_held_back = self.incarnation.is_sweeping();
                 self.see(Seen::Swept);
+                if is_held_back {
+                    self.frames_told();
+                }
             }
             // What waits for an answer has a limit of its own.
             InitEvent::Refused { op, why } => tracing::warn!(%op, %why, "session init refused a request"),

@@ -74,6 +74,7 @@ impl SessionTask {
         let (worker, init, log) = (&self.worker, &self.init, &self.context.shared.log);
         let (paced, hearing) = (self.pace, listening && !self.holds_frames());
         let reading = listening && paced.is_none();
+        let hearing = listening && !self.incarnation.is_sweeping();
         tokio::select! {
             biased;
             Some(command) = self.commands.recv() => Turn::Command(command),

@@ -35,6 +35,8 @@ pub(crate) mod number {
     pub(crate) const GETSOCKNAME: usize = 51;
     pub(crate) const SOCKETPAIR: usize = 53;
     pub(crate) const SETSOCKOPT: usize = 54;
+    pub(crate) const SHUTDOWN: usize = 48;
+    pub(crate) const PIDFD_OPEN: usize = 434;
     pub(crate) const GETSOCKOPT: usize = 55;
     pub(crate) const CLONE: usize = 56;
     pub(crate) const KILL: usize = 62;
