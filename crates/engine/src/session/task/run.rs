@@ -72,9 +72,9 @@ impl SessionTask {
             self.worker.stderr.watch();
         }
         let (worker, init, log) = (&self.worker, &self.init, &self.context.shared.log);
-        let (paced, hearing) = (self.pace, listening && !self.holds_frames());
+        let paced = self.pace;
         let reading = listening && paced.is_none();
-        let hearing = listening && !self.incarnation.is_sweeping();
+        let hearing = listening && !self.incarnation.is_sweeping() && !self.holds_frames();
         tokio::select! {
             biased;
             Some(command) = self.commands.recv() => Turn::Command(command),
