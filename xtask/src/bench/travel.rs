@@ -13,6 +13,8 @@ fn why(error: impl std::fmt::Display) -> String {
 
 const IMPORTS: &str = "import numpy as np, pandas as pd";
 const GIB: &str = "big = np.ones(2**27)";
+const THREADS: &str = "import threading; go_on = threading.Event()\n\
+                       for _ in range(100): threading.Thread(target=go_on.wait, daemon=True).start()";
 const DICTS: &str = "dicts = [{i: str(i)} for i in range(1_000_000)]";
 
 pub(super) async fn measure(table: &mut Table, interpreter: &Path) -> Done {
@@ -42,12 +44,18 @@ async fn snapshots(table: &mut Table, engine: &Engine) -> Done {
         ("pause_pandas", "back_pandas", &[IMPORTS][..]),
         ("pause_gib", "back_gib", &[IMPORTS, GIB][..]),
         ("pause_dicts", "back_dicts", &[IMPORTS, DICTS][..]),
+        ("threads_pause", "threads_back", &[THREADS][..]),
     ] {
         let session = session(engine, setup).await?;
         let (mut pauses, mut backs) = (Vec::new(), Vec::new());
         for i in 0..table.times(200) + 3 {
             let taken = session.snapshot(Some("bench")).await.map_err(why)?;
             session.execute("x = 1").map_err(why)?.result().await.map_err(why)?;
+            if pause == "pause_bare" {
+                let listed = session.snapshots().await.map_err(why)?;
+                let held = listed.first().and_then(|one| one.memory).ok_or("a snapshot's memory is not told")?;
+                table.add("snapshot_memory", vec![held as f64 / 1e6]);
+            }
             let begin = Instant::now();
             session.rollback_to(&taken.snapshot_id, None).await.map_err(why)?;
             if i >= 3 {
