@@ -177,7 +177,8 @@ async def test_the_statistics_of_a_pool() -> None:
 def test_without_await() -> None:
     with sync.SessionPool(min_idle=1) as pool, pool.session() as session:
         session.execute("x = 1")
-        assert [each.name for each in session.variables()] == ["x"]
+        found = session.variables()
+        assert ([each.name for each in found], found.as_of) == (["x"], None)
         assert session.complete("impor").matches[0].type == "keyword"
         assert session.inspect("x").repr == "1"
         assert session.is_complete("1 +* 1").status == "invalid"

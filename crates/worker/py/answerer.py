@@ -38,6 +38,8 @@ def run(keeping, present):
         except BaseException as error:
             data = {"error": f"{type(error).__name__}: {_message(error)}"}
         _say(channel, {"data": data})
+        # The supervisor ends its process group, by a number that is no other's while this process lives.
+        channel.recv(1)
         _exit(0)
     except BaseException:
         _exit(1)  # its channel closes, which the supervisor sees

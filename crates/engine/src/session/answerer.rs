@@ -97,10 +97,10 @@ impl Answerers {
 /// A channel to a process that is about to answer.
 #[derive(Debug)]
 pub(crate) struct Answerer {
+    /// Who said the first word. It ends with this, and before its channel does: then it would leave what it has started.
+    process: Option<Doomed>,
     stream: UnixStream,
     decoder: Decoder,
-    /// Who said the first word. It ends with this.
-    process: Option<Doomed>,
 }
 
 /// A process that ends when this is dropped, with what it has started.
@@ -125,7 +125,7 @@ impl Answerer {
     /// A channel, and the end to hand to the process.
     pub(crate) fn new() -> io::Result<(Answerer, OwnedFd)> {
         let (stream, theirs) = connected_pair()?;
-        Ok((Answerer { stream, decoder: Decoder::new(MAX_WORKER_FRAME), process: None }, theirs))
+        Ok((Answerer { process: None, stream, decoder: Decoder::new(MAX_WORKER_FRAME) }, theirs))
     }
 
     /// Has the question answered, from a state after the execution `as_of`. `born` is told the process, and says when that is
