@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use pyrepl3_native::wake;
 use pyrepl3_protocol::Message;
 use pyrepl3_protocol::frame::Decoder;
 use pyrepl3_protocol::saver::{LoaderRequest, SaverEvent};
@@ -12,7 +13,7 @@ use pyrepl3_store::{Store, StoreConfig, Untrusted, fuzzing};
 pub type Named = (&'static str, fn(&[u8]), u64);
 
 /// All of them. Each has valid inputs in `seeds/`.
-pub const ALL: [Named; 7] = [
+pub const ALL: [Named; 8] = [
     ("frames", frames, 20_000),
     ("messages", messages, 20_000),
     ("pack", pack, 20_000),
@@ -20,6 +21,7 @@ pub const ALL: [Named; 7] = [
     ("import", import, 1_500),
     ("sessions", sessions, 20_000),
     ("journal", journal, 20_000),
+    ("wake", wake, 20_000),
 ];
 
 /// The valid inputs of a target.
@@ -35,6 +37,22 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         .collect();
     paths.sort();
     paths.iter().map(|path| std::fs::read(path).expect("a seed can be read")).collect()
+}
+
+/// Frames of a frozen process's channel, from either side: of one size, and with one meaning each.
+///
+/// # Panics
+/// What was understood is not written the same again.
+pub fn wake(bytes: &[u8]) {
+    for frame in bytes.as_chunks::<{ wake::SIZE }>().0 {
+        if let Some(request) = wake::Request::decode(frame) {
+            assert_eq!(request.encode(), *frame);
+            assert!(request.descriptors() <= wake::FDS);
+        }
+        if let Some(event) = wake::Event::decode(frame) {
+            assert_eq!(event.encode(), *frame);
+        }
+    }
 }
 
 /// Frames that come in pieces, whose size the first byte says.

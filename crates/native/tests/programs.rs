@@ -53,6 +53,18 @@ fn threads_go_on_in_every_kind_of_wait() {
 }
 
 #[test]
+fn without_new_privileges_and_as_an_ordinary_user() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let built = Built::new("waits", "ordinary");
+    std::fs::set_permissions(&built.folder, PermissionsExt::from_mode(0o755)).unwrap();
+    let mut starter = vec!["setpriv", "--no-new-privs"];
+    if std::fs::metadata(&built.folder).unwrap().uid() == 0 {
+        starter.extend(["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all"]);
+    }
+    built.run_under(&starter, &["2"]);
+}
+
+#[test]
 fn a_process_that_was_woken_is_frozen_again() {
     Built::new("waits", "deep").run(&["10"]);
 }
