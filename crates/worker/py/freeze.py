@@ -24,7 +24,7 @@ from . import answerer, inventory, native, pools, restorer, saver, system, write
 from .codec import encode
 from .libraries import Libraries
 
-_close, _getpid, _strerror, _byref = os.close, os.getpid, os.strerror, ctypes.byref
+_close, _getpid, _strerror, _byref, _listdir = os.close, os.getpid, os.strerror, ctypes.byref, os.listdir
 _enumerate = threading.enumerate
 _frames, _numbers, _helper = sys._current_frames, native.numbers, native.helper
 
@@ -55,8 +55,9 @@ class Present:
         self.pid = _getpid()
         self.children = freezer.children.visible()
         self.sentinels = pools.sentinels()
-        # Whose threads the interpreter knows: by their thread pointers.
-        self.threads = tuple(_frames()) if _count_threads() else (_get_ident(),)
+        # For a saver: the threads that there are, and those that the interpreter knows, by their thread pointers.
+        self.elder = tuple(map(int, _listdir("/proc/self/task"))) if _count_threads() else ()
+        self.threads = tuple(_frames()) if self.elder else (_get_ident(),)
         self.names = [str(one.name) for one in _enumerate() if one.ident not in (None, _get_ident())]
         self.request = self.mark = self.held = self.inventory = None
 
@@ -68,6 +69,7 @@ class Freezer:
         self.guard, self.channel, self.prompts, self.output = guard, channel, prompts, output
         self.children, self.exits, self.keeping = children, exits, keeping
         self.libraries = Libraries()
+        self.numexpr = native.Numexpr()
         self.writers = writers.Writers()
         self.told = set()
         self.executor = None
@@ -86,6 +88,8 @@ class Freezer:
             if track:
                 self.keeping.track()
             present = Present(self)
+            if present.children or present.elder:
+                self.children.keep_notes()
             self._prepare(present, wake, others, mark)
             self.output.flush()
             outcome = self._freeze(present)
@@ -110,7 +114,6 @@ class Freezer:
             _helper.release(_byref(request))
             _close(wake)
             return warnings
-        present.inventory = inventory.Inventory(native.records(request), present.sentinels)
         if outcome == native.SAVER:
             saver.run(self.keeping, present)
         if outcome == native.ANSWER:
@@ -166,8 +169,9 @@ class Freezer:
             ("elsewhere", "Q", elsewhere),
             ("said", "B", said),
             ("spare", "i", () if line is None else line.spare),
-            ("pids", "Q", native.loop_pids()),
+            ("pids", "Q", (*native.loop_pids(), *self.numexpr.pids())),
             ("kept", "Q", kept),
+            ("walk", "Q", native.walk()),
             ("sentinels", "Q", [number for one in present.sentinels.items() if one[1] is not None for number in one]),
         ):
             if values:
@@ -187,6 +191,9 @@ class Freezer:
             self.children.home, self.children.ours = _getpid(), _get_ident()
             outcome = _helper.freeze(_byref(request))
             self.children.ours = None
+            if outcome > 0:
+                present.inventory = inventory.Inventory(native.records(request), present.sentinels)
+                present.children = [*dict.fromkeys([*present.children, *present.inventory.children()])]
             if outcome in (native.WOKEN, native.BRANCH):
                 self.children.move(present.children, outcome == native.BRANCH)
                 channel.attach_again(request.control)
