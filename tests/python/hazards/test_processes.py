@@ -274,6 +274,19 @@ async def test_a_thread_that_waits_for_a_child(python: str, how: str, way: str) 
         assert await run(session, "got") == [expected]
 
 
+@pytest.mark.parametrize("how", ["child.wait()", "os.waitpid(child.pid, 0)[1] >> 8"])
+async def test_a_child_that_an_undone_line_has_waited_for(python: str, how: str) -> None:
+    """It can be waited for once; the line before has not done so yet."""
+    async with Session(python=python) as session:
+        await run(session, "import os, subprocess; child = subprocess.Popen(['sh', '-c', 'read x; exit 7'], stdin=-1)")
+        for _ in range(2):
+            made = await session.snapshot()
+            await run(session, "child.stdin.close()")
+            assert await run(session, how) == 7
+            await session.rollback_to(made)
+        assert await run(session, how) == 7
+
+
 async def test_fork_hooks_of_user_code_run_for_its_own_forks_only(python: str) -> None:
     async with Session(python=python, undo=2) as session:
         await run(
