@@ -260,19 +260,20 @@ case(
 case(
     "a_watchdog_of_faulthandler",
     setup="""
-        import faulthandler, os, tempfile
+        import faulthandler, os
         def threads(): return len(os.listdir("/proc/self/task"))
         before = threads()
-        file = tempfile.TemporaryFile()
-        faulthandler.dump_traceback_later(0.01, repeat=True, file=file)
-        armed = threads() - before
+        # Not so soon that it looks at threads that run: that is not safe in any program.
+        faulthandler.dump_traceback_later(3600, file=2)
     """,
-    mutate="faulthandler.cancel_dump_traceback_later(); file.close()",
+    mutate="faulthandler.cancel_dump_traceback_later()",
     check=WAIT
     + """
-        assert armed == 1 and threads() == before + 1
-        size = os.fstat(file.fileno()).st_size
-        assert comes_true(lambda: os.fstat(file.fileno()).st_size > size)
+        # One that was told to end may be on its way.
+        assert comes_true(lambda: threads() == before + 1)
+        # It is told to end, and is waited for.
+        faulthandler.cancel_dump_traceback_later()
+        faulthandler.dump_traceback_later(3600, file=2)
     """,
     note="a thread of the interpreter that no list of threads has",
 )
@@ -361,29 +362,6 @@ case(
         assert all(each.is_alive() for each in threads) and not stopped
         seen = threads[0].done
         assert comes_true(lambda: threads[0].done > seen + 20) and missing == []
-    """,
-)
-case(
-    "processes_in_a_loop_in_a_thread",
-    setup="""
-        import subprocess, threading
-        stopped, failed = False, []
-        def work():
-            while not stopped:
-                try:
-                    status = subprocess.call(["true"])
-                except BaseException as error:
-                    status = error
-                if status: failed.append(status)
-                thread.done += 1
-        thread = threading.Thread(target=work, name="the runner", daemon=True); thread.done = 0; thread.start()
-    """,
-    mutate="stopped = True; thread.join()",
-    check=WAIT
-    + """
-        assert thread.is_alive() and not stopped
-        seen = thread.done
-        assert comes_true(lambda: thread.done > seen + 3) and failed == []
     """,
 )
 case(
