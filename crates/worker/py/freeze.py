@@ -26,7 +26,7 @@ from .libraries import Libraries
 
 _close, _getpid, _strerror, _byref, _listdir = os.close, os.getpid, os.strerror, ctypes.byref, os.listdir
 _enumerate = threading.enumerate
-_frames, _numbers, _helper = sys._current_frames, native.numbers, native.helper
+_numbers, _helper = native.numbers, native.helper
 
 TOO_MANY_OPEN = (
     "the session has as many files open as it may",
@@ -55,10 +55,12 @@ class Present:
         self.pid = _getpid()
         self.children = freezer.children.visible()
         self.sentinels = pools.sentinels()
-        # For a saver: the threads that there are, and those that the interpreter knows, by their thread pointers.
+        # For a saver: the threads that there are, and those that the interpreter knows, by their thread pointers. Not by
+        # `sys._current_frames`: it makes frames of threads of other interpreters, who free them in a wrong place.
         self.elder = tuple(map(int, _listdir("/proc/self/task"))) if _count_threads() else ()
-        self.threads = tuple(_frames()) if self.elder else (_get_ident(),)
-        self.names = [str(one.name) for one in _enumerate() if one.ident not in (None, _get_ident())]
+        known = _enumerate()
+        self.threads = tuple(one.ident for one in known if one.ident is not None)
+        self.names = [str(one.name) for one in known if one.ident not in (None, _get_ident())]
         self.request = self.mark = self.held = self.inventory = None
 
 
