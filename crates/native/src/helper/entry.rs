@@ -229,9 +229,7 @@ pub unsafe extern "C" fn pyrepl3_thaw_unknown(
     let threads = &mut present.threads;
     threads.leave(|pointer, _| known.contains(&pointer));
     threads.leave_youngest(request.unbound);
-    threads.leave(|pointer, tid| {
-        before.contains(&pointer) || !elder.is_empty() && !elder.contains(&(tid as usize))
-    });
+    threads.leave(|pointer, tid| before.contains(&pointer) || !elder.is_empty() && !elder.contains(&(tid as usize)));
     threads.thaw().map_or_else(|error| -(error as isize), |count| count as isize)
 }
 

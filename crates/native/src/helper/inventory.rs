@@ -80,7 +80,9 @@ impl Inventory {
     /// Whose parent this process is: at this very moment, where other threads could have started one before.
     pub(crate) fn look_at_children(&mut self) {
         _ = each_entry(c"/proc/self/task", |thread, _| {
-            let Ok(list) = sys::open(Path::new("/proc/self/task/", thread, "/children").as_c(), 0) else { return Ok(()) };
+            let Ok(list) = sys::open(Path::new("/proc/self/task/", thread, "/children").as_c(), 0) else {
+                return Ok(());
+            };
             let scratch = self.scratch();
             let mut length = 0;
             while let Ok(count) = sys::read(list, &mut scratch[length..]) {
