@@ -26,6 +26,14 @@ const PACKAGES: &[&str] = &[
     "dill>=0.3.9,<0.5",
     "cloudpickle>=3.1,<4",
     "trio>=0.27,<1",
+    // Libraries that have threads of their own.
+    "duckdb>=1.4,<3",
+    "pyarrow>=18,<27",
+    "numexpr>=2.10,<3",
+    "lightgbm>=4.5,<5",
+    "xgboost-cpu>=3,<4",
+    "grpcio>=1.68,<2",
+    "tqdm>=4.67,<5",
 ];
 
 /// A peer of the benchmarks, and what its twenty steps need.

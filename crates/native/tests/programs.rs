@@ -29,11 +29,21 @@ impl Built {
     }
 
     fn run(&self, arguments: &[&str]) {
-        let ended = Command::new(self.folder.join("program"))
-            .arg(self.folder.join("helper.so"))
-            .args(arguments)
-            .output()
-            .unwrap();
+        self.run_under(&[], arguments);
+    }
+
+    /// The same by another program that starts it.
+    fn run_under(&self, starter: &[&str], arguments: &[&str]) {
+        let program = self.folder.join("program");
+        let mut command = match starter {
+            [] => Command::new(program),
+            [starter, options @ ..] => {
+                let mut command = Command::new(starter);
+                command.args(options).arg(program);
+                command
+            }
+        };
+        let ended = command.arg(self.folder.join("helper.so")).args(arguments).output().unwrap();
         assert!(ended.status.success(), "{}: {}", ended.status, String::from_utf8_lossy(&ended.stderr));
     }
 }

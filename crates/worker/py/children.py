@@ -3,9 +3,11 @@ how they ended. Hooks that user code registered for its own forks do not run at 
 """
 
 import _thread
+import fcntl
 import functools
 import os
 import select
+import struct
 import sys
 import time
 
@@ -18,6 +20,8 @@ _WNOHANG, _poll, _sleep, _close = os.WNOHANG, select.poll, time.sleep, os.close
 _frame, _get_ident = sys._getframe, _thread.get_ident
 _Error = ChildProcessError
 _ECHILD = 10
+_fstat, _pread, _pwrite, _dup_high = os.fstat, os.pread, os.pwrite, fcntl.fcntl
+_NOTE, _NOTES, _HIGH = struct.Struct("=ii"), 4096, 512
 
 # Modules whose hooks make their locks usable in a child. Everything else would see a fork that nobody asked for.
 _LOCK_HOOKS = ("logging", "threading", "concurrent.futures.thread")
@@ -31,6 +35,9 @@ class Children:
         self.ours = None  # the thread that forks for us at this moment
         self.reseeds = False  # whether the module `random` seeds itself anew in our forks, too
         self.ask = None  # asks session init how an estranged child ended
+        # A file that all lines of the session share, and what it is: how children ended that a line has waited for. Where that
+        # line is undone, the one before has not waited yet, and nobody else knows.
+        self.notes, self.identity = None, None
 
     def visible(self):
         """Pids of the children of this process."""
@@ -51,11 +58,49 @@ class Children:
             _sleep(0.001)
         return self.moves > 0
 
+    def descriptors(self):
+        return () if self.notes is None else (self.notes,)
+
+    def keep_notes(self):
+        """Before a fork that may be returned to."""
+        if self.notes is None:
+            try:
+                fd = os.memfd_create("pyrepl3-children", os.MFD_CLOEXEC)
+            except (OSError, AttributeError):
+                return
+            try:
+                # Not among those that user code counts on.
+                self.notes = _dup_high(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+                self.identity = _identity(self.notes)
+            except OSError:
+                pass
+            finally:
+                _close(fd)
+
+    def note(self, pid, status):
+        try:
+            # User code may have closed it, and another one may have its number.
+            if self.notes is not None and status is not None and pid and _identity(self.notes) == self.identity:
+                _pwrite(self.notes, _NOTE.pack(pid, status), pid % _NOTES * _NOTE.size)
+        except OSError:
+            pass
+
+    def noted(self, pid):
+        """How it ended, where another line has waited for it."""
+        try:
+            if self.notes is not None and _identity(self.notes) == self.identity:
+                found = _pread(self.notes, _NOTE.size, pid % _NOTES * _NOTE.size)
+                if len(found) == _NOTE.size and _NOTE.unpack(found)[0] == pid:
+                    return _NOTE.unpack(found)[1]
+        except OSError:
+            pass
+        return None
+
     def forget_all(self):
         """In a process that user code forked: none of them is its child."""
         self.estranged.clear()
         self.foreign.clear()
-        self.home = _getpid()
+        self.home, self.notes = _getpid(), None
 
     # ---- what user code calls ----
 
@@ -69,13 +114,18 @@ class Children:
                 if pid in children.estranged or pid in children.foreign:
                     return children.status(pid, options & _WNOHANG)
                 try:
+                    if children.notes is not None and not options & ~_WNOHANG:
+                        # Noted before nobody else can ask: this line may be undone at any moment.
+                        children.note(pid, _status_of(pid, options))
                     return _waitpid(pid, options)
                 except _Error:
                     # A thread that waited when the session was rolled back goes on in another process.
                     if not children.has_moved() or not (pid in children.estranged or pid in children.foreign):
                         raise
                 return children.status(pid, options & _WNOHANG)
-            return _waitpid(pid, options)
+            found = _waitpid(pid, options)
+            children.note(*found)
+            return found
 
         os.waitpid = waitpid
         _rebind_subprocess(waitpid)
@@ -92,10 +142,14 @@ class Children:
         answer = self.ask(pid, bool(nohang)) if self.ask is not None else None
         if answer is None or answer == "unknown":
             self.estranged.discard(pid)
-            raise _Error(_ECHILD, "No child processes")
+            status = self.noted(pid)
+            if status is None:
+                raise _Error(_ECHILD, "No child processes")
+            return pid, status
         if answer == "running":
             return 0, 0
         self.estranged.discard(pid)
+        self.note(pid, int(answer))
         return pid, int(answer)
 
     def _install_hooks(self):
@@ -120,6 +174,21 @@ class Children:
             original(**hooks)
 
         os.register_at_fork = register_at_fork
+
+
+def _status_of(pid, options):
+    """How a child ended, as `waitpid` tells it, and leaves it to be waited for. None while it lives."""
+    found = _waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | options)
+    if found is None:
+        return None
+    if found.si_code == os.CLD_EXITED:
+        return found.si_status << 8
+    return found.si_status | (0x80 if found.si_code == os.CLD_DUMPED else 0)
+
+
+def _identity(fd):
+    about = _fstat(fd)
+    return about.st_dev, about.st_ino
 
 
 def _rebind_subprocess(waitpid):

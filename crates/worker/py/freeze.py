@@ -24,9 +24,9 @@ from . import answerer, inventory, native, pools, restorer, saver, system, write
 from .codec import encode
 from .libraries import Libraries
 
-_close, _getpid, _strerror, _byref = os.close, os.getpid, os.strerror, ctypes.byref
+_close, _getpid, _strerror, _byref, _listdir = os.close, os.getpid, os.strerror, ctypes.byref, os.listdir
 _enumerate = threading.enumerate
-_frames, _numbers, _helper = sys._current_frames, native.numbers, native.helper
+_numbers, _helper = native.numbers, native.helper
 
 TOO_MANY_OPEN = (
     "the session has as many files open as it may",
@@ -55,11 +55,14 @@ class Present:
         self.pid = _getpid()
         self.children = freezer.children.visible()
         self.sentinels = pools.sentinels()
-        # Whose threads the interpreter knows: by their thread pointers.
-        self.threads, self.names = (_get_ident(),), ()
+        # For a saver: the threads that there are, and those that the interpreter knows, by their thread pointers. Not by
+        # `sys._current_frames`: it makes frames of threads of other interpreters, who free them in a wrong place.
+        self.elder, self.threads, self.names = (), (_get_ident(),), ()
         if _count_threads():
-            self.threads = tuple(_frames())
-            self.names = [str(one.name) for one in _enumerate() if one.ident not in (None, _get_ident())]
+            self.elder = tuple(map(int, _listdir("/proc/self/task")))
+            known = _enumerate()
+            self.threads = tuple(one.ident for one in known if one.ident is not None)
+            self.names = [str(one.name) for one in known if one.ident not in (None, _get_ident())]
         self.request = self.mark = self.held = self.inventory = self.gauss = None
 
 
@@ -70,6 +73,7 @@ class Freezer:
         self.guard, self.channel, self.prompts, self.output = guard, channel, prompts, output
         self.children, self.exits, self.keeping = children, exits, keeping
         self.libraries = Libraries()
+        self.numexpr = native.Numexpr()
         self.writers = writers.Writers()
         self.told = set()
         self.executor = None
@@ -89,6 +93,8 @@ class Freezer:
             if track:
                 self.keeping.track()
             present = Present(self)
+            if present.children or present.elder:
+                self.children.keep_notes()
             self._prepare(present, wake, others, mark)
             self.output.flush()
             outcome = self._freeze(present)
@@ -113,7 +119,6 @@ class Freezer:
             _helper.release(_byref(request))
             _close(wake)
             return warnings
-        present.inventory = inventory.Inventory(native.records(request), present.sentinels)
         if outcome == native.SAVER:
             saver.run(self.keeping, present)
         if outcome == native.ANSWER:
@@ -174,8 +179,9 @@ class Freezer:
             ("elsewhere", "Q", elsewhere),
             ("said", "B", said),
             ("spare", "i", spare),
-            ("pids", "Q", native.loop_pids()),
+            ("pids", "Q", (*native.loop_pids(), *self.numexpr.pids())),
             ("kept", "Q", kept),
+            ("walk", "Q", native.walk()),
             ("sentinels", "Q", [number for one in present.sentinels.items() if one[1] is not None for number in one]),
         ):
             if values:
@@ -191,6 +197,9 @@ class Freezer:
             self.children.home, self.children.ours = _getpid(), _get_ident()
             outcome = _helper.freeze(_byref(request))
             self.children.ours = None
+            if outcome > 0:
+                present.inventory = inventory.Inventory(native.records(request), present.sentinels)
+                present.children = [*dict.fromkeys([*present.children, *present.inventory.children()])]
             if outcome in (native.WOKEN, native.BRANCH):
                 self.children.move(present.children, outcome == native.BRANCH)
                 channel.attach_again(request.control)

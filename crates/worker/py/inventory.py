@@ -13,6 +13,7 @@ _fstat, _listdir, _readlink = os.fstat, os.listdir, os.readlink
 
 FILE, LOCK, DATABASE, FOREIGN_PIPE, OWN_PIPE, PIPE_COPY, SHARED_PIPE, LISTENER, SOCKET = range(1, 10)
 EPOLL, WATCHED, EVENTFD, TIMERFD, OTHER, TIMER, SHARED, UNCOPIED, POSIX_TIMERS = range(10, 19)
+CHILD = 20
 (LOST_POSITION, LOST_LOCK, LOST_DATABASE, LOST_WATCH, LOST_OTHER, LOST_TIMER, LOST_PIPE, LOST_SHARING, LOST_LISTENER,
  LOST_SHARED, LOST_CONTENT, LOST_TO_PARENT, LOST_OWN_POSITION, LOST_DESCRIPTOR, LOST_SOCKET) = range(101, 116)  # fmt: skip
 _FLOCK = 1
@@ -58,6 +59,10 @@ class Inventory:
         """Those that are only appended to: descriptor -> identity of the file."""
         found = self._of(FILE)
         return {fd: (a, b) for _kind, fd, a, b, _c, d, _text in found if d & os.O_ACCMODE and d & os.O_APPEND}
+
+    def children(self):
+        """Pids, where there are threads that could have started one meanwhile."""
+        return [record[1] for record in self._of(CHILD)]
 
     def sockets(self):
         return [record[1] for record in self._of(SOCKET, LISTENER)]

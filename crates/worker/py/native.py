@@ -9,6 +9,7 @@ import functools
 import os
 import struct
 import sys
+from _thread import get_ident as _get_ident
 
 INTERFACE = 1
 LIVE, WOKEN, BRANCH, SAVER, ANSWER = range(5)
@@ -39,6 +40,7 @@ class Request(ctypes.Structure):
         ("pids", _List),
         ("kept", _List),
         ("sentinels", _List),
+        ("walk", _List),
         ("before", ctypes.c_void_p),
         ("after_in_parent", ctypes.c_void_p),
         ("after_in_child", ctypes.c_void_p),
@@ -60,6 +62,8 @@ class Request(ctypes.Structure):
         ("arena", _WORD),
         ("arena_length", _WORD),
         ("present", _WORD),
+        ("known", _List),
+        ("unbound", _WORD),
     ]
 
 
@@ -105,7 +109,7 @@ class Helper:
             os.close(fd)
         library.pyrepl3_freeze.argtypes = library.pyrepl3_release.argtypes = (ctypes.c_void_p,)
         library.pyrepl3_release.restype = None
-        library.pyrepl3_thaw_unknown.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+        library.pyrepl3_thaw_unknown.argtypes = (ctypes.c_void_p, *(ctypes.c_void_p, ctypes.c_size_t) * 2)
         library.pyrepl3_thaw_unknown.restype = ctypes.c_ssize_t
         library.pyrepl3_loads.argtypes = (ctypes.c_void_p,)
         library.pyrepl3_loads.restype = ctypes.c_uint64
@@ -152,6 +156,22 @@ def has_subinterpreters():
     return bool(_python.PyInterpreterState_Next(ctypes.c_void_p(head)))
 
 
+_WALK = ("PyInterpreterState_Head", "PyInterpreterState_Next", "PyInterpreterState_ThreadHead", "PyThreadState_Next")
+_walk = []
+
+
+def walk():
+    """By which the helper finds the interpreter's threads: functions, and where each thread's state has its thread pointer."""
+    if not _walk:
+        words = _cast(_python.PyThreadState_Get(), ctypes.POINTER(ctypes.c_size_t))
+        place = next((at for at in range(8, 64) if words[at] == _get_ident()), None)
+        if place is None:
+            return ()
+        _walk[:] = [_cast(getattr(_python, name), ctypes.c_void_p).value for name in _WALK]
+        _walk.append(place * ctypes.sizeof(ctypes.c_size_t))
+    return _walk
+
+
 def loop_pids():
     """Addresses of pids that running event loops remember, on Pythons where they do."""
     if sys.version_info >= (3, 12) or "_asyncio" not in sys.modules:
@@ -179,6 +199,44 @@ def _holders():
             if holder is not None:
                 yield holder
         one = _python.PyThreadState_Next(ctypes.c_void_p(one))
+
+
+class Numexpr:
+    """numexpr makes its threads anew, beside those that are there, where the pid is not the one that it remembers."""
+
+    def __init__(self):
+        self.module, self.state = None, None
+        self.place = 0
+
+    def pids(self):
+        """The address of the pid, where there is one."""
+        module = sys.modules.get("numexpr.interpreter")
+        if module is None:
+            return ()
+        if module is not self.module:
+            self.module, self.state = module, _variable(module, "gs")
+        if self.state is None:
+            return ()
+        address, length = self.state
+        word = os.getpid().to_bytes(4, sys.byteorder)
+        if not self.place or _string_at(self.place, 4) != word:
+            # Where in its state the pid is, is another place in each version.
+            data = _string_at(address, length)
+            found = [at for at in range(0, length, 4) if data[at : at + 4] == word] if word in data else []
+            self.place = address + found[0] if len(found) == 1 else 0
+        return (self.place,) if self.place else ()
+
+
+def _variable(module, name):
+    """Where a library has a variable, and how much there is from there on; None where it has none of that name."""
+    try:
+        start = _address(ctypes.c_char.in_dll(ctypes.PyDLL(module.__file__), name))
+        with open("/proc/self/maps", "rb") as maps:
+            ranges = [[int(one, 16) for one in line.split(None, 1)[0].split(b"-")] for line in maps]
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None
+    end = next((end for first, end in ranges if first <= start < end), start)
+    return start, min(end - start, 1 << 18)
 
 
 def numbers(kind, values):

@@ -28,7 +28,7 @@ class Keeping:
 
     def __init__(self, namespace, sources, output, exits):
         self.namespace, self.sources, self.output, self.exits = namespace, sources, output, exits
-        self.executor = self.tracker = None
+        self.executor = self.tracker = self.children = None
         self.initial = frozenset()
         self.baseline = None
         self.was_tracked = False  # whether this session has been saved
@@ -44,7 +44,8 @@ class Keeping:
         self.baseline.session_started()
 
     def descriptors(self):
-        return () if self.tracker is None or self.tracker.fd < 0 else (self.tracker.fd,)
+        own = () if self.tracker is None or self.tracker.fd < 0 else (self.tracker.fd,)
+        return (*own, *self.children.descriptors())
 
     def track(self):
         """In the live process, just before the fork for a checkpoint: what was written since the one before."""
@@ -203,9 +204,8 @@ def restore_random(present):
 def thaw_libraries(present):
     """Threads that Python does not know, those of a library's pool, go on: the library waits for them. User code's do not run
     twice. When nothing that they could reach is the session's any more."""
-    known = present.threads
-    numbers = (ctypes.c_size_t * len(known))(*known)
-    back = helper.thaw_unknown(ctypes.byref(present.request), numbers, len(known))
+    lists = [argument for one in (present.threads, present.elder) for argument in ((ctypes.c_size_t * len(one))(*one), len(one))]
+    back = helper.thaw_unknown(ctypes.byref(present.request), *lists)
     if back < 0:
         raise OSError(-back, os.strerror(-back))
 

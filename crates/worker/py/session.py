@@ -20,7 +20,7 @@ from .codec import encode
 # that would be work for nothing at every signal, and pages that every session had to copy.
 _signal, _set_wakeup_fd, _SIGCHLD = _native.signal, _native.set_wakeup_fd, _native.SIGCHLD
 
-# Exit statuses remembered of children that nobody has asked for yet.
+# Exit statuses remembered of children.
 STATUSES = 1000
 # Seconds to wait for what a rollback ended, whose memory may be large.
 GONE_LIMIT = 1.0
@@ -144,7 +144,7 @@ class Member:
 class Init:
     def __init__(self, member, adoption):
         self.members = []
-        self.statuses = {}  # how children ended that nobody has asked for yet
+        self.statuses = {}  # how children ended
         self.adoption = adoption  # where a session of the family may linger
         self.wake, self.wake_end = os.pipe()
         os.set_blocking(self.wake_end, False)
@@ -194,6 +194,7 @@ class Init:
             if member is not None:
                 member.tell_exit(status)
                 continue
+            self.statuses.pop(pid, None)  # of another that had its number: this one is the newest
             self.statuses[pid] = status
             if len(self.statuses) > STATUSES:
                 del self.statuses[next(iter(self.statuses))]
@@ -201,7 +202,7 @@ class Init:
                 for number, awaited in list(one.waits):
                     if awaited == pid:
                         one.waits.remove((number, awaited))
-                        one.send({"t": "status", "number": number, "status": str(self.statuses.pop(pid, status))})
+                        one.send({"t": "status", "number": number, "status": str(status)})
 
     def belongings(self, member):
         """Pids of the children of this process that are a member's, its worker included."""
@@ -289,10 +290,9 @@ class Init:
     def status(self, member, request):
         """How a child ended that a worker had before it was rolled back."""
         number, pid = request["number"], request["pid"]
-        if pid in self.statuses:
-            answer = str(self.statuses.pop(pid))
-        elif pid not in system.children(os.getpid()) and not system.is_below(pid, os.getpid()):
-            answer = "unknown"
+        if pid not in system.children(os.getpid()) and not system.is_below(pid, os.getpid()):
+            # It stays known: the line that asks may be undone before it has heard.
+            answer = str(self.statuses.get(pid, "unknown"))
         elif request["nohang"]:
             answer = "running"
         else:

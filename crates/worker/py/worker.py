@@ -37,6 +37,7 @@ class Worker:
             self.guard, self.channel, self.prompts, children, exits, self.keeping, self.output
         )
         self.freezer.executor = self.keeping.executor = self.executor
+        self.keeping.children = children
         self.install_input = streams.make_input(self.prompts)
         self.displays.install()
         source.install(source.known)

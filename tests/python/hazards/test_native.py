@@ -1,4 +1,4 @@
-"""Native libraries: pools of threads that a fork does not keep, and what no fork can copy."""
+"""Native libraries: pools of threads, which go on, and what no fork can copy."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_a_pool_works_before_and_after_a_rollback_and_in_branches(name: st
         made = await session.snapshot()
         first = await run(session, "work()")
         back = await session.rollback_to(made)
-        # Pools of threads are ended before the fork and begin again; processes are lost, and named.
+        # Pools of threads go on; processes are lost, and named.
         assert back.exact or name == "joblib"
         assert await run(session, "work()") == first
         branches = await session.branch(2)

@@ -274,6 +274,47 @@ async def test_a_thread_that_waits_for_a_child(python: str, how: str, way: str) 
         assert await run(session, "got") == [expected]
 
 
+async def test_a_thread_that_runs_one_process_after_another(python: str) -> None:
+    """At each moment of it: before one is started, while it runs, when it has ended and was not waited for."""
+    async with Session(python=python) as session:
+        code = """
+            import subprocess, threading
+            done, stopped, failed = 0, False, []
+            def work():
+                global done
+                while not stopped:
+                    try:
+                        found = subprocess.run(["sh", "-c", "echo x"], stdout=subprocess.DEVNULL).returncode
+                    except BaseException as error:
+                        found = error
+                    if found: failed.append(found)
+                    done += 1
+            thread = threading.Thread(target=work, daemon=True); thread.start()
+        """
+        await run(session, textwrap.dedent(code))
+        for _ in range(20):
+            made = await session.snapshot()
+            await session.rollback_to(made)
+            await session.drop_snapshot(made)
+            seen = await run(session, "done")
+            await until(session, f"done > {seen} + 1")
+            assert await run(session, "failed, thread.is_alive()") == "([], True)"
+        await run(session, "stopped = True; thread.join()")
+
+
+@pytest.mark.parametrize("how", ["child.wait()", "os.waitpid(child.pid, 0)[1] >> 8"])
+async def test_a_child_that_an_undone_line_has_waited_for(python: str, how: str) -> None:
+    """It can be waited for once; the line before has not done so yet."""
+    async with Session(python=python) as session:
+        await run(session, "import os, subprocess; child = subprocess.Popen(['sh', '-c', 'read x; exit 7'], stdin=-1)")
+        for _ in range(2):
+            made = await session.snapshot()
+            await run(session, "child.stdin.close()")
+            assert await run(session, how) == 7
+            await session.rollback_to(made)
+        assert await run(session, how) == 7
+
+
 async def test_fork_hooks_of_user_code_run_for_its_own_forks_only(python: str) -> None:
     async with Session(python=python, undo=2) as session:
         await run(

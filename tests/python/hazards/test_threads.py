@@ -366,3 +366,67 @@ async def test_a_thread_that_asks_for_input_asks_again(python: str) -> None:
         asked = await asyncio.wait_for(question(), 30)
         await session.input_response(asked, "second")
         assert await run(session, "thread.join(); got") == ["second"]
+
+
+# ---- what differs from version to version -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_loop_in_a_thread_goes_on(python: str, way: str) -> None:
+    """Before Python 3.12 a running loop is the one of a pid."""
+    code = dedent("""
+        import asyncio, threading
+        loop, ticks = asyncio.new_event_loop(), []
+        async def tick():
+            while True:
+                ticks.append(asyncio.get_running_loop() is loop)
+                await asyncio.sleep(0.001)
+        def inside():
+            # In a callback that began before, too.
+            begun.set(); go.wait()
+            answers.append(asyncio.get_running_loop() is loop)
+        begun, go, answers = threading.Event(), threading.Event(), []
+        def work():
+            asyncio.set_event_loop(loop)
+            loop.create_task(tick())
+            loop.run_forever()
+        thread = threading.Thread(target=work, daemon=True); thread.start()
+    """)
+    block = "loop.call_soon_threadsafe(inside); begun.wait()"
+    stop = "go.set(); loop.call_soon_threadsafe(loop.stop); thread.join()"
+    async with as_it_was(python, code + block, stop, way) as session:
+        assert await run(session, "thread.is_alive(), answers, loop.is_running()") == "(True, [], True)"
+        await run(session, "seen = len(ticks); go.set()")
+        await until(session, "len(ticks) > seen + 3 and answers == [True] and all(ticks)")
+        look = "async def look(): return asyncio.get_running_loop() is loop\n"
+        assert await run(session, look + "asyncio.run_coroutine_threadsafe(look(), loop).result(30)") is True
+        await run(session, stop)
+
+
+@pytest.mark.parametrize("way", ["twice", "kill", "redo"])
+async def test_subinterpreters_and_their_threads_go_on(python: str, way: str) -> None:
+    code = dedent("""
+        import os, threading
+        try:
+            import _interpreters
+        except ImportError:
+            _interpreters = None
+        else:
+            r, w = os.pipe(); back, tell = os.pipe()
+            one = _interpreters.create()
+            _interpreters.exec(one, "value = [1]")
+            inside = f"import os; os.write({tell}, b'b'); value.append(os.read({r}, 1)); os.write({tell}, b'e')"
+            thread = threading.Thread(target=_interpreters.exec, args=(one, inside), daemon=True); thread.start()
+            os.read(back, 1)
+    """)
+    async with Session(python=python) as session:
+        if not await run(session, "try: import _interpreters\nexcept ImportError: there = False\nelse: there = True\nthere"):
+            pytest.skip("this version has no subinterpreters of this kind")
+    change = "os.write(w, b'x'); os.read(back, 1); thread.join()"
+    async with as_it_was(python, code, change, way) as session:
+        assert await run(session, "thread.is_alive(), _interpreters.is_running(one)") == "(True, True)"
+        assert await run(session, "os.write(w, b'y'); os.read(back, 1)") == "b'e'"
+        await run(session, "thread.join()")
+        await run(session, "_interpreters.exec(one, f\"import os; os.write({tell}, repr(value).encode())\")")
+        assert await run(session, "os.read(back, 100)") == "b\"[1, b'y']\""
+        await run(session, "_interpreters.destroy(one)")

@@ -407,6 +407,180 @@ LOST: dict[str, dict[str, str]] = {
         'it': 'a generator is a function in the middle of its',
         'primes': 'a generator is a function in the middle of its',
     },
+    'polars_settings_and_threads': {
+        'fd (eventpoll)': 'only regular files are opened again: open it',
+        'fd (eventfd)': 'only regular files are opened again: open it',
+    },
+    'duckdb_in_the_middle_of_a_transaction': {
+        'db': "TypeError: cannot pickle 'DuckDBPyConnection'",
+        'half': "TypeError: cannot pickle 'DuckDBPyConnection'",
+    },
+    'a_query_of_duckdb_in_a_thread': {
+        'db': "TypeError: cannot pickle 'DuckDBPyConnection'",
+        'thread': 'a thread ends with its process: start it again',
+        'thread the query': 'a thread ends with the process: start it again',
+    },
+    'xgboost_and_openmp': {
+        'data': 'ValueError: ctypes objects containing pointers',
+    },
+    'a_query_of_polars_in_a_thread': {
+        'threads': 'a thread ends with its process: start it again',
+        'fd (eventpoll)': 'only regular files are opened again: open it',
+        'fd (eventfd)': 'only regular files are opened again: open it',
+        'thread the query': 'a thread ends with the process: start it again',
+    },
+    'a_server_of_grpc': {
+        'server': 'a lock belongs to the threads of this process:',
+        'fd (eventpoll)': 'only regular files are opened again: open it',
+        'fd (eventfd)': 'only regular files are opened again: open it',
+        'fd (/dev/null)': 'only regular files are opened again: open it',
+        'thread Thread-1 (_serve)': 'a thread ends with the process: start it again',
+    },
+    'a_thread_that_counts': {
+        'thread': 'a thread ends with its process: start it again',
+        'thread the counter': 'a thread ends with the process: start it again',
+    },
+    'a_thread_that_is_no_daemon': {
+        'gate': 'a lock belongs to the threads of this process:',
+        'thread': 'a thread ends with its process: start it again',
+        'thread the waiter': 'a thread ends with the process: start it again',
+    },
+    'threads_that_wait': {
+        'near': 'a socket belongs to this process and to what is',
+        'far': 'a socket belongs to this process and to what is',
+        'lock': 'a lock belongs to the threads of this process:',
+        'rlock': 'a lock belongs to the threads of this process:',
+        'event': 'a lock belongs to the threads of this process:',
+        'condition': 'a lock belongs to the threads of this process:',
+        'semaphore': 'a lock belongs to the threads of this process:',
+        'barrier': 'a lock belongs to the threads of this process:',
+        'tasks': 'a lock belongs to the threads of this process:',
+        'simple': 'a queue between threads belongs to this process',
+        'threads': 'a thread ends with its process: start it again',
+        'thread': 'a thread ends with its process: start it again',
+        'fd (pipe)': 'a pipe ends with the processes at its ends: make',
+        'fd (/dev/null)': 'only regular files are opened again: open it',
+        'thread pipe': 'a thread ends with the process: start it again',
+        'thread socket': 'a thread ends with the process: start it again',
+        'thread lock': 'a thread ends with the process: start it again',
+        'thread rlock': 'a thread ends with the process: start it again',
+        'thread event': 'a thread ends with the process: start it again',
+        'thread event, with a limit': 'a thread ends with the process: start it again',
+        'thread condition': 'a thread ends with the process: start it again',
+        'thread semaphore': 'a thread ends with the process: start it again',
+        'thread barrier': 'a thread ends with the process: start it again',
+        'thread queue': 'a thread ends with the process: start it again',
+        'thread simple': 'a thread ends with the process: start it again',
+        'thread queue, with a limit': 'a thread ends with the process: start it again',
+        'thread sleep': 'a thread ends with the process: start it again',
+        'thread Thread-1 (work)': 'a thread ends with the process: start it again',
+        "waits['lock']": 'a lock belongs to the threads of this process:',
+        "waits['event']": 'a lock belongs to the threads of this process:',
+        "waits['semaphore']": 'a lock belongs to the threads of this process:',
+        "waits['barrier']": 'a lock belongs to the threads of this process:',
+        "waits['queue']": 'a lock belongs to the threads of this process:',
+        "waits['simple']": 'a queue between threads belongs to this process',
+        "waits['join']": 'a thread ends with its process: start it again',
+    },
+    'an_executor_with_tasks_in_flight': {
+        'begun': 'a lock belongs to the threads of this process:',
+        'go': 'a lock belongs to the threads of this process:',
+        'executor': 'a pool of threads belongs to this process and to',
+        'done': 'a future belongs to this process and to what is',
+        'running': 'a future belongs to this process and to what is',
+        'queued': 'a future belongs to this process and to what is',
+        'thread pool_0': 'a thread ends with the process: start it again',
+        'thread pool_1': 'a thread ends with the process: start it again',
+    },
+    'a_timer': {
+        'timer': 'a thread ends with its process: start it again',
+        'other': 'a thread ends with its process: start it again',
+        'thread Thread-1': 'a thread ends with the process: start it again',
+        'thread Thread-2': 'a thread ends with the process: start it again',
+    },
+    'a_loop_in_a_thread': {
+        'loop': 'an event loop belongs to this process: a new one',
+        'thread': 'a thread ends with its process: start it again',
+        'gate': 'a future belongs to an event loop of this process',
+        'ticking': 'a task is a function in the middle of its run,',
+        'waiting': 'a future belongs to this process and to what is',
+        'fd (eventpoll)': 'only regular files are opened again: open it',
+        'fd (/dev/null)': 'only regular files are opened again: open it',
+        'thread the loop': 'a thread ends with the process: start it again',
+        'asyncio task Task-': 'what waits in an event loop ends with the',
+    },
+    'a_loop_in_a_thread_that_is_inside_a_callback': {
+        'loop': 'an event loop belongs to this process: a new one',
+        'inside': 'a lock belongs to the threads of this process:',
+        'go': 'a lock belongs to the threads of this process:',
+        'result': 'a future belongs to an event loop of this process',
+        'thread': 'a thread ends with its process: start it again',
+        'fd (eventpoll)': 'only regular files are opened again: open it',
+        'fd (/dev/null)': 'only regular files are opened again: open it',
+        'thread the loop': 'a thread ends with the process: start it again',
+    },
+    'a_listener_of_logs': {
+        'line': 'a lock belongs to the threads of this process:',
+        'listener': 'a lock belongs to the threads of this process:',
+        'logger case.listener': 'its handler, a QueueHandler: a lock belongs to',
+        'thread Thread-1 (_monitor)': 'a thread ends with the process: start it again',
+    },
+    'bars_of_tqdm_and_their_monitor': {
+        'monitor': 'a thread ends with its process: start it again',
+        'bar': 'it needs',
+        'thread tqdm_monitor': 'a thread ends with the process: start it again',
+    },
+    'names_and_data_of_a_thread': {
+        'asked': 'a queue between threads belongs to this process',
+        'told': 'a queue between threads belongs to this process',
+        'thread': 'a thread ends with its process: start it again',
+        'local': 'a thread-local object has other values in each',
+        'me': 'a thread ends with its process: start it again',
+        'thread the asker': 'a thread ends with the process: start it again',
+    },
+    'signal_mask_of_a_thread': {
+        'asked': 'a queue between threads belongs to this process',
+        'told': 'a queue between threads belongs to this process',
+        'thread': 'a thread ends with its process: start it again',
+        'thread the asker': 'a thread ends with the process: start it again',
+    },
+    'affinity_and_niceness_of_a_thread': {
+        'asked': 'a queue between threads belongs to this process',
+        'told': 'a queue between threads belongs to this process',
+        'thread': 'a thread ends with its process: start it again',
+        'thread the asker': 'a thread ends with the process: start it again',
+    },
+    'threads_that_begin_and_end': {
+        'threads': 'a thread ends with its process: start it again',
+        'thread the starter': 'a thread ends with the process: start it again',
+    },
+    'a_database_of_a_thread': {
+        'asked': 'a queue between threads belongs to this process',
+        'told': 'a queue between threads belongs to this process',
+        'thread': 'a thread ends with its process: start it again',
+        'db': 'ProgrammingError: SQLite objects created in a',
+        'thread the asker': 'a thread ends with the process: start it again',
+    },
+    'reentrant_locks_of_a_thread': {
+        'asked': 'a queue between threads belongs to this process',
+        'told': 'a queue between threads belongs to this process',
+        'thread': 'a thread ends with its process: start it again',
+        'lock': 'a lock belongs to the threads of this process:',
+        'condition': 'a lock belongs to the threads of this process:',
+        'thread the asker': 'a thread ends with the process: start it again',
+    },
+    'threads_inside_of_c': {
+        'threads': 'a thread ends with its process: start it again',
+        'thread work 0': 'a thread ends with the process: start it again',
+        'thread work 1': 'a thread ends with the process: start it again',
+        'thread work 2': 'a thread ends with the process: start it again',
+    },
+    'an_exception_on_its_way_in_a_thread': {
+        'inside': 'a lock belongs to the threads of this process:',
+        'go': 'a lock belongs to the threads of this process:',
+        'thread': 'a thread ends with its process: start it again',
+        'thread the raiser': 'a thread ends with the process: start it again',
+    },
 }
 
 VALUE = "equal strings, numbers and other values that cannot change may be one object or two"
@@ -414,6 +588,7 @@ ADDRESS = "a number made of an address: objects are at others"
 FOLLOWS = "follows from what is lost and named: it was to do this, or to be asked for it"
 OWN = "the library's own way of pickling leaves it out"
 ALIAS = "it comes back twice: as the variable, and as the state of the interpreter or of a library"
+INSIDE = "a setting that a library written in C has for itself"
 
 APART: dict[str, dict[str, str]] = {
     'itertools_finite': {
@@ -575,9 +750,45 @@ APART: dict[str, dict[str, str]] = {
         "assert re.compile('a+(?P<x>b)?', re.I) is p": VALUE,
         'assert re._cache == cached': VALUE,
     },
+    'pyarrow_and_its_threads': {
+        'assert pa.cpu_count() == 4': INSIDE,
+    },
+    'numexpr_and_its_threads': {
+        'assert ne.set_num_threads(4) == 4': INSIDE,
+    },
+    'a_server_of_grpc': {
+        "assert call(b'abc') == b'cba'": FOLLOWS,
+        "assert calls == [b'abc']": FOLLOWS,
+    },
+    'a_thread_that_is_no_daemon': {
+        'assert got == [1]': FOLLOWS,
+    },
+    'threads_that_wait': {
+        'let_go()': FOLLOWS,
+        "assert sorted(got) == sorted(set(waits) - {'sleep'})": FOLLOWS,
+    },
+    'an_executor_with_tasks_in_flight': {
+        'assert told == [16]': FOLLOWS,
+    },
+    'a_loop_in_a_thread_that_is_inside_a_callback': {
+        'assert answers == [True]': FOLLOWS,
+    },
+    'a_listener_of_logs': {
+        "assert seen == ['one 1']": FOLLOWS,
+        'assert len(log.handlers) == 1': FOLLOWS,
+        "assert seen == ['one 1', 'again']": FOLLOWS,
+        'seen.pop()': FOLLOWS,
+    },
+    'a_watchdog_of_faulthandler': {
+        'assert comes_true(lambda: threads() == before + 1)': "a thread of the interpreter's own, which nobody can be asked of",
+    },
+    'an_exception_on_its_way_in_a_thread': {
+        'assert log == [\'finally\', (\'second\', "KeyError(\'first\')")]': FOLLOWS,
+    },
 }
 
 STRUCTURE: dict[str, str] = {
+    'threads_that_wait': 'a placeholder stands where what is lost and named was',
     'itertools_finite': 'a placeholder stands where what is lost and named was',
     'single_dispatch': 'a cache of singledispatch, which fills itself again',
     'accessors_and_subclasses': 'pandas gives each instance a list of its own when it is loaded',

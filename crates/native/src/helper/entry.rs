@@ -74,6 +74,7 @@ pub struct Freeze {
     pids: [usize; 2],
     kept: [usize; 2],
     sentinels: [usize; 2],
+    walk: [usize; 2],
     before: Option<Hook>,
     after_in_parent: Option<Hook>,
     after_in_child: Option<Hook>,
@@ -96,6 +97,8 @@ pub struct Freeze {
     pub(crate) arena: usize,
     pub(crate) arena_length: usize,
     pub(crate) present: usize,
+    known: [usize; 2],
+    unbound: usize,
 }
 
 macro_rules! lists {
@@ -124,6 +127,7 @@ impl Freeze {
         pids => pids: usize,
         kept => kept: [usize; 2],
         sentinels => sentinels: [u64; 2],
+        walk => walk: usize,
     }
 }
 
@@ -221,21 +225,41 @@ pub unsafe extern "C" fn pyrepl3_release(request: *mut Freeze) {
     freeze::release(unsafe { &mut *request });
 }
 
-/// In a saver: the threads that the interpreter does not know go on; its own are told by their thread pointers. How many are back, or a
-/// negative error number.
+/// In a saver: the threads that the interpreter did not know go on. `before`: thread pointers of those that it knew shortly before the
+/// fork; one that has ended since is on its way out of the interpreter. `elder`: the ids of all that there were then, if that was looked
+/// at: others have begun since, and may have ended. How many are back, or a negative error number.
 ///
 /// # Safety
-/// The first pointer is to the [`Freeze`] that made this process a saver, the other to so many numbers.
+/// The first pointer is to the [`Freeze`] that made this process a saver, the others to so many numbers.
 #[cfg_attr(pyrepl3_image, unsafe(no_mangle))]
-pub unsafe extern "C" fn pyrepl3_thaw_unknown(request: *mut Freeze, known: *const usize, count: usize) -> isize {
+pub unsafe extern "C" fn pyrepl3_thaw_unknown(
+    request: *mut Freeze,
+    before: *const usize,
+    before_count: usize,
+    elder: *const usize,
+    elder_count: usize,
+) -> isize {
     // SAFETY: see above.
-    let (request, known) = unsafe { (&mut *request, core::slice::from_raw_parts(known, count)) };
-    if request.present == 0 {
+    let (request, before, elder) = unsafe {
+        (
+            &mut *request,
+            core::slice::from_raw_parts(before, before_count),
+            core::slice::from_raw_parts(elder, elder_count),
+        )
+    };
+    let [first, count] = request.known;
+    if request.present == 0 || first == 0 {
         return 0;
     }
+    // SAFETY: `know_threads` has written so many.
+    let known = unsafe { core::slice::from_raw_parts(first as *const usize, count) };
     // SAFETY: the freeze has put it there, and nobody has released it.
     let present = unsafe { &mut *(request.present as *mut freeze::Present) };
-    present.threads.thaw(Some(known)).map_or_else(|error| -(error as isize), |count| count as isize)
+    let threads = &mut present.threads;
+    threads.leave(|pointer, _| known.contains(&pointer));
+    threads.leave_youngest(request.unbound);
+    threads.leave(|pointer, tid| before.contains(&pointer) || !elder.is_empty() && !elder.contains(&(tid as usize)));
+    threads.thaw().map_or_else(|error| -(error as isize), |count| count as isize)
 }
 
 fn call(hook: Option<Hook>) {
@@ -245,9 +269,50 @@ fn call(hook: Option<Hook>) {
     }
 }
 
+/// Which threads are the interpreter's, by their thread pointers: at the very moment of the fork, which no list can tell that was made
+/// before it. `walk`: functions that give the first and the next interpreter, and the first and the next of its threads, and where a
+/// thread's pointer is. One that has just been made has none there yet, or that of the thread that has made it.
+fn know_threads(request: &mut Freeze) {
+    type First = unsafe extern "C" fn() -> usize;
+    type Next = unsafe extern "C" fn(usize) -> usize;
+    let &[head, next, thread_head, thread_next, place] = request.walk() else { return };
+    // SAFETY: the worker vouches for them; the interpreter's lock is held, and no other thread exists.
+    let (head, [next, thread_head, thread_next]) = unsafe {
+        (
+            core::mem::transmute::<usize, First>(head),
+            [next, thread_head, thread_next].map(|one| core::mem::transmute::<usize, Next>(one)),
+        )
+    };
+    const MOST: usize = crate::helper::park::MOST;
+    let Ok(room) = sys::mmap(0, MOST * 8, sys::READ_WRITE, sys::PRIVATE_ANONYMOUS | sys::NORESERVE) else { return };
+    let (mut count, mut unbound) = (0, 0);
+    // SAFETY: as above; the room is for so many.
+    unsafe {
+        let mut interpreter = head();
+        while interpreter != 0 {
+            let mut thread = thread_head(interpreter);
+            let before = count;
+            while thread != 0 && count < MOST {
+                let pointer = *((thread + place) as *const usize);
+                let is_there = (before..count).any(|at| *(room as *const usize).add(at) == pointer);
+                if pointer == 0 || is_there {
+                    unbound += 1;
+                } else {
+                    *(room as *mut usize).add(count) = pointer;
+                    count += 1;
+                }
+                thread = thread_next(thread);
+            }
+            interpreter = next(interpreter);
+        }
+    }
+    (request.known, request.unbound) = ([room, count], unbound);
+}
+
 /// The interpreter forgets its other threads; what is to stay as it is, does.
 fn forget_threads(request: &mut Freeze) {
     tell_records(request);
+    know_threads(request);
     let size: usize = request.kept().iter().map(|part| part[1]).sum();
     let room = sys::mmap(0, size.max(1), sys::READ_WRITE, sys::PRIVATE_ANONYMOUS).unwrap_or(0);
     let copy = |back: bool| {

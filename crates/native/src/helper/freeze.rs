@@ -173,6 +173,9 @@ fn look(request: &mut Freeze, all: &mut Inventory, threads: &Threads) -> Result<
     if all.appends && request.is_flushed == 0 {
         return Err(Refusal::NeedsFlush);
     }
+    if threads.count() > 0 {
+        all.look_at_children();
+    }
     for one in all.records.of(Kind::Database) {
         all.warns |= crate::helper::files::is_unsafe(all, &one);
     }

@@ -251,7 +251,7 @@ impl<'a> Frozen<'a> {
             // SAFETY: the worker says that these are places of a pid, in memory that stays.
             unsafe { (*word as *mut i32).write(sys::getpid()) };
         }
-        if self.threads.thaw(None).is_err() {
+        if self.threads.thaw().is_err() {
             // A process without all of its threads is none that anybody was promised.
             sys::exit(72);
         }

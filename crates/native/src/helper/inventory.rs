@@ -4,6 +4,7 @@ use crate::helper::arena::Arena;
 use crate::helper::park::each_entry;
 use crate::helper::records::{Kind, Records};
 use crate::helper::sys::{self, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, Stat};
+use crate::helper::text::{self, Path};
 use crate::helper::{files, pipes, shared, sockets, special, timers};
 
 /// What the worker knows of its own descriptors.
@@ -74,6 +75,28 @@ impl Inventory {
         sockets::pair_up(self);
         shared::look(self);
         Ok(())
+    }
+
+    /// Whose parent this process is: at this very moment, where other threads could have started one before.
+    pub(crate) fn look_at_children(&mut self) {
+        _ = each_entry(c"/proc/self/task", |thread, _| {
+            let Ok(list) = sys::open(Path::new("/proc/self/task/", thread, "/children").as_c(), 0) else {
+                return Ok(());
+            };
+            let scratch = self.scratch();
+            let mut length = 0;
+            while let Ok(count) = sys::read(list, &mut scratch[length..]) {
+                length += count;
+                if count == 0 {
+                    break;
+                }
+            }
+            sys::close(list);
+            for pid in text::words(&scratch[..length]).filter_map(|word| text::number(word, 10)) {
+                self.records.push(Kind::Child, pid as i32, [0; 4], &[]);
+            }
+            Ok::<_, ()>(())
+        });
     }
 
     fn descriptor(&mut self, fd: i32, stat: &Stat, known: &Known<'_>) -> Result<(), Obstacle> {

@@ -284,16 +284,33 @@ impl Threads {
         }
     }
 
-    /// In a copy of that process: makes them anew, each where it was. `unknown_to`: only those whose thread pointer is not among
-    /// these. How many are back.
-    pub(crate) fn thaw(&mut self, unknown_to: Option<&[usize]>) -> sys::Result<usize> {
+    /// In a copy of that process: some are not to come back, by thread pointer and id.
+    pub(crate) fn leave(&mut self, is_left: impl Fn(usize, i32) -> bool) {
+        for at in 0..self.count {
+            // SAFETY: within the count, and the threads that could write to it do not exist here.
+            let slot = unsafe { &mut *self.slots.add(at) };
+            slot.is_back |= is_left(slot.pointer, slot.tid);
+        }
+    }
+
+    /// So many of the others neither: the youngest.
+    pub(crate) fn leave_youngest(&mut self, count: usize) {
+        for _ in 0..count {
+            let others = (0..self.count).map(|at| self.slot(at)).filter(|slot| !slot.is_back);
+            let Some(youngest) = others.map(|slot| slot.tid).max() else { return };
+            self.leave(|_, tid| tid == youngest);
+        }
+    }
+
+    /// In a copy of that process: makes them anew, each where it was. How many are back.
+    pub(crate) fn thaw(&mut self) -> sys::Result<usize> {
         let mut back = 0;
         GENERATION.fetch_add(1, SeqCst);
         GONE_ON.store(0, SeqCst);
         for at in 0..self.count {
             // SAFETY: within the count, and the threads that could write to it do not exist here.
             let slot = unsafe { &mut *self.slots.add(at) };
-            if slot.is_back || unknown_to.is_some_and(|known| known.contains(&slot.pointer)) {
+            if slot.is_back {
                 continue;
             }
             slot.is_back = true;

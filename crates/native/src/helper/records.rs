@@ -45,6 +45,8 @@ pub(crate) enum Kind {
     Uncopied = 17,
     /// a: how many timers there are that `timer_create` made.
     PosixTimers = 18,
+    /// A child of the process: its pid in place of a descriptor.
+    Child = 20,
 
     // What could not be put right.
     /// The position in a file.

@@ -176,7 +176,6 @@ case(
 case(
     "polars_frames",
     needs=POLARS,
-    refused="the threads of polars run",
     setup="""
         import polars as pl
         df = pl.DataFrame({"a": [3, 1, 2], "s": ["x", None, "z"]}); same = df; lazy = df.lazy().filter(pl.col("a") > 1)
@@ -194,7 +193,6 @@ case(
 case(
     "polars_settings_and_threads",
     needs=POLARS,
-    refused="the threads of polars run",
     setup="""
         import polars as pl
         pl.Config.set_tbl_rows(3); cfg = pl.Config(tbl_cols=2)

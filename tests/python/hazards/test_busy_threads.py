@@ -1,0 +1,122 @@
+"""Freezing and waking, again and again, a session whose threads are all at work: none is lost, none is stuck.
+
+`--long`: ten thousand times, all versions taken together.
+"""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+import pytest
+
+from pyrepl3 import Session
+
+from .tools import LIMIT, run
+
+BUSY = dedent("""
+    import ctypes, hashlib, os, sys, threading, time, zlib
+
+    # Else who wants the interpreter waits for five milliseconds each time, and the whole for minutes.
+    sys.setswitchinterval(0.0002)
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    libc.malloc.argtypes, libc.free.argtypes = (ctypes.c_size_t,), (ctypes.c_void_p,)
+    data = bytes(range(256)) * 1024
+    digest, checksum, packed = hashlib.sha256(data).digest(), zlib.crc32(data), zlib.compress(data)
+    wrong, stopped = [], False
+
+    def python(number):
+        total = sum({n: str(n) for n in range(200)})
+        return total == 19900
+
+    def hashes(number):
+        return hashlib.sha256(data).digest() == digest and zlib.crc32(data) == checksum
+
+    def packs(number):
+        return zlib.decompress(zlib.compress(data)) == data
+
+    def allocates(number):
+        blocks = [libc.malloc(size) for size in (10, 1000, 100_000, 1_000_000)]
+        for block in blocks: ctypes.memset(block, number, 10)
+        fine = all(ctypes.string_at(block, 10) == bytes([number]) * 10 for block in blocks)
+        for block in blocks: libc.free(block)
+        return fine
+
+    def begins(number):
+        box = []
+        few = [threading.Thread(target=box.append, args=(n,)) for n in range(3)]
+        for each in few: each.start()
+        for each in few: each.join()
+        return sorted(box) == [0, 1, 2]
+
+    lock, shared = threading.RLock(), [0, 0]
+    def locks(number):
+        with lock:
+            shared[0] += 1
+            with lock: shared[1] += 1
+            return shared[0] == shared[1]
+
+    def sleeps(number):
+        time.sleep(0.001)
+        return True
+
+    pipes = {}
+    def pipes_of(number):
+        r, w = pipes.setdefault(number, os.pipe()) if number not in pipes else pipes[number]
+        os.write(w, b"abc")
+        return os.read(r, 3) == b"abc"
+
+    def spawns(number):
+        pid = os.posix_spawnp("true", ["true"], os.environ)
+        return os.waitpid(pid, 0) == (pid, 0)
+
+    # One each of those that start processes: they are slow. The others share what is left.
+    works = [spawns, begins, begins] + [python, hashes, packs, allocates, locks, sleeps, pipes_of] * 4
+    works = works[:30]
+    done = [0] * len(works)
+    def work(number):
+        while not stopped:
+            try:
+                if not works[number](number): wrong.append((works[number].__name__, done[number]))
+            except BaseException as error:
+                wrong.append((works[number].__name__, repr(error)))
+            done[number] += 1
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(len(works))]
+    for each in threads: each.start()
+
+    def all_go_on():
+        # Who is stuck, or gone: nobody. The limit is that of the execution.
+        seen = list(done)
+        while any(now == then for now, then in zip(done, seen)):
+            if not all(each.is_alive() for each in threads): break
+            time.sleep(0.001)
+        return wrong, [each.name for each in threads if not each.is_alive()]
+""")
+
+
+async def cycles(python: str, count: int) -> None:
+    async with Session(python=python) as session:
+        await run(session, BUSY)
+        for number in range(count):
+            made = await session.snapshot()
+            back = await session.rollback_to(made)
+            assert "thread" not in back.report, back.report
+            await session.drop_snapshot(made)
+            # To look at each takes longer than all the rest.
+            if number % 10 == 9:
+                assert await run(session, "all_go_on()") == "([], [])", number
+        (branch,) = await session.branch()
+        async with branch:
+            # The child that a thread waits for is the other's.
+            await run(branch, "wrong.clear()")
+        result = await session.execute("stopped = True\nfor each in threads: each.join()\nwrong", timeout=LIMIT)
+        assert result.value == []
+
+
+PARTS = [*range(3), *(pytest.param(part, marks=pytest.mark.long) for part in range(3, 25))]
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_no_thread_is_lost_or_stuck(python: str, part: int) -> None:
+    """In parts, each of which has a limit."""
+    await cycles(python, 100)
