@@ -9,7 +9,7 @@ use crate::helper::arch;
 use crate::helper::arena::Arena;
 use crate::helper::sys::{self, Action};
 use crate::helper::text;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering::SeqCst};
 
 /// SIGSETXID of glibc, which `pthread_sigmask` cannot block; its own handler is put back after each freeze.
 const SIGNAL: usize = 33;
@@ -66,7 +66,7 @@ pub struct Platform {
 pub(crate) struct Threads {
     slots: *mut Slot,
     asked: *mut i32,
-    declined: *mut i32,
+    declined: *const AtomicI32,
     capacity: usize,
     count: usize,
 }
@@ -123,7 +123,7 @@ impl Threads {
         Threads {
             slots: arena.take(capacity),
             asked: arena.take(capacity),
-            declined: arena.take(DECLINE_ROOM),
+            declined: arena.take::<AtomicI32>(DECLINE_ROOM),
             capacity,
             count: 0,
         }
@@ -244,10 +244,13 @@ impl Threads {
                 // For what it is in the middle of.
                 sys::sleep(30);
                 while answered < declines {
-                    // SAFETY: the handler has written so many, within the room.
-                    let tid = unsafe { self.declined.add(answered).read_volatile() };
+                    // SAFETY: within the room; the handler writes there after it has counted itself.
+                    let tid = unsafe { (*self.declined.add(answered)).load(SeqCst) };
+                    if tid == 0 {
+                        break; // it is about to
+                    }
                     answered += 1;
-                    if tid != 0 && sys::queue_signal(pid, tid, SIGNAL, word()).is_ok() {
+                    if sys::queue_signal(pid, tid, SIGNAL, word()).is_ok() {
                         *sent += 1;
                     }
                 }
@@ -410,7 +413,7 @@ unsafe extern "C" fn park_here(signal: i32, info: usize, context: usize) {
         let at = DECLINES.fetch_add(1, SeqCst) as usize;
         if at < DECLINE_ROOM {
             // SAFETY: within the room that the freeze has made.
-            unsafe { (DECLINED.load(SeqCst) as *mut i32).add(at).write_volatile(sys::gettid()) };
+            unsafe { (*(DECLINED.load(SeqCst) as *const AtomicI32).add(at)).store(sys::gettid(), SeqCst) };
             sys::futex_wake(PARKED.as_ptr(), 1);
             return;
         }
