@@ -14,7 +14,7 @@ import time
 from . import system
 from .native import helper
 
-_waitpid = os.waitpid
+_waitpid, _waitid = os.waitpid, os.waitid
 _getpid, _pidfd_open = os.getpid, getattr(os, "pidfd_open", None)
 _WNOHANG, _poll, _sleep, _close = os.WNOHANG, select.poll, time.sleep, os.close
 _frame, _get_ident = sys._getframe, _thread.get_ident

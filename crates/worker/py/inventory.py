@@ -7,8 +7,6 @@ import _signal as _native
 import os
 import struct
 
-from . import pools
-
 _fstat, _listdir, _readlink = os.fstat, os.listdir, os.readlink
 
 FILE, LOCK, DATABASE, FOREIGN_PIPE, OWN_PIPE, PIPE_COPY, SHARED_PIPE, LISTENER, SOCKET = range(1, 10)

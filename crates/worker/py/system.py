@@ -4,7 +4,6 @@ import ctypes
 import os
 import resource
 import select
-import sys
 import time
 from os import close as _close
 from os import kill as _kill

@@ -192,7 +192,7 @@ pub(crate) fn mend(line: &mut Line<'_>) {
 fn lock_again(line: &Line<'_>, lock: &Record, end: usize) -> bool {
     if lock.a != FLOCK {
         // struct flock: type (F_RDLCK, F_WRLCK), whence, start, length, pid.
-        let what = [1 - lock.d, lock.b, lock.c, 0];
+        let what = [lock.d, lock.b, lock.c, 0];
         let command = if lock.a == POSIX { F_SETLK } else { F_OFD_SETLK };
         return sys::fcntl(lock.fd, command, what.as_ptr() as usize).is_ok();
     }
