@@ -26,6 +26,8 @@ STATUSES = 1000
 GONE_LIMIT = 1.0
 # Seconds to wait for the end of a branch's processes.
 BURY_LIMIT = 8.0
+# Seconds that a branch may take until it joins: another session of the family must not take it for its own.
+JOINING = 60.0
 # Descriptors that come with one frame at most.
 FDS = 64
 # Seconds that a supervisor may take over a frame, where another one may take its place.
@@ -214,9 +216,12 @@ class Init:
             return pids
         if member.number:
             return [pid for pid in pids if system.branch_of(pid) == member.number]
-        # Also those that say they belong to a branch that there is not.
+        # Also those that say they belong to a branch that there is not, unless that may be about to join.
         others = {one.number for one in self.members if one is not member}
-        return [pid for pid in pids if system.branch_of(pid) not in others]
+        numbers = {pid: system.branch_of(pid) for pid in pids}
+        return [
+            pid for pid, number in numbers.items() if number not in others and not (number and system.is_fresh(pid, JOINING))
+        ]
 
     def bury(self, member):
         """Kills all of a member, daemons included, until nothing is left. What the kernel does not end, because it waits

@@ -17,6 +17,7 @@ from signal import SIGKILL
 PR_SET_CHILD_SUBREAPER, PR_SET_NAME = 36, 15
 FROZEN, ANSWERS = "pyrepl3-frozen", "pyrepl3-answer"
 _PF_EXITING = 4
+_TICKS = os.sysconf("SC_CLK_TCK")
 _READ, _WRITE, _write = os.O_RDONLY | os.O_CLOEXEC, os.O_WRONLY | os.O_CLOEXEC, os.write
 
 
@@ -240,6 +241,14 @@ def born(pid):
     """When a process was made, as something to compare: clock ticks since boot, and its pid. None when it is gone."""
     fields = _stat(pid)[1]
     return None if fields is None else (int(fields[19]), pid)
+
+
+def is_fresh(pid, seconds):
+    """Whether a process is a child of this one that was made not longer ago."""
+    fields = _stat(pid)[1]
+    if fields is None or int(fields[1]) != os.getpid():
+        return False
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / _TICKS < seconds
 
 
 def is_older(pid, than):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import textwrap
 from pathlib import Path
@@ -382,3 +383,22 @@ async def test_no_process_is_left(python: str) -> None:
         await session.redo()
     await comes_true(lambda: set(support.processes()) <= there)
     assert os.getpid() not in there
+
+
+async def test_a_branch_that_is_being_made_is_no_other_sessions(python: str) -> None:
+    """Until it has joined the family its number is nobody's; a sibling that returns meanwhile must not end it."""
+    async with Session(python=python) as session:
+        await run(session, "x = 5")
+        made = await session.snapshot()
+        (one,) = await session.branch()
+
+        async def return_often() -> None:
+            for _ in range(10):
+                await session.rollback_to(made)
+
+        for _ in range(3):
+            branches, _ = await asyncio.gather(one.branch(6), return_often())
+            for each in branches:
+                assert await run(each, "x") == 5
+                await each.shutdown()
+        await one.shutdown()
