@@ -41,10 +41,10 @@ class Refused(Exception):
 
 
 class Woken:
-    """What `take` returns in a process that was woken, with what it could not keep, in words."""
+    """What `take` returns in a process that was woken: what it could not keep, in words, and pools that have yet to end."""
 
-    def __init__(self, lost):
-        self.lost = lost
+    def __init__(self, lost, pools):
+        self.lost, self.pools = lost, pools
         self.salvaged = None
 
 
@@ -228,7 +228,8 @@ class Freezer:
         if branched:
             self.exits.begin_branch(self.executor.namespace)
         lost = found.lost(branched)
-        lost += pools.mend(branched)
+        words, ended = pools.mend(branched)
+        lost += words
         pools.mend_processes(present.pid, branched)
         if branched:
             lost += [f"process {pid} belongs to the session that this one was branched from" for pid in present.children]
@@ -239,7 +240,7 @@ class Freezer:
         if request.error:
             lost.append(f"the snapshot could not be kept for another time: {_strerror(request.error)}")
         _helper.release(_byref(request))
-        woken = Woken(lost)
+        woken = Woken(lost, ended)
         if request.salvage >= 0 and not branched:
             woken.salvaged = restorer.take_over(self.keeping, request.salvage)
         return woken

@@ -5,7 +5,6 @@ The numbers of the kinds are those of `crates/native/src/helper/records.rs`.
 
 import _signal as _native
 import os
-import struct
 
 _fstat, _listdir, _readlink = os.fstat, os.listdir, os.readlink
 
@@ -16,7 +15,6 @@ CHILD = 20
  LOST_SHARED, LOST_CONTENT, LOST_TO_PARENT, LOST_OWN_POSITION, LOST_DESCRIPTOR, LOST_SOCKET) = range(101, 116)  # fmt: skip
 _FLOCK = 1
 _SENDS = {_native.ITIMER_REAL: "SIGALRM", _native.ITIMER_VIRTUAL: "SIGVTALRM", _native.ITIMER_PROF: "SIGPROF"}
-_TIMES = struct.Struct("=4q")
 
 
 # Pipes that the zygote was started with: they belong to whoever started it, and both processes may have them.

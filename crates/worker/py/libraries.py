@@ -9,35 +9,27 @@ _libc = ctypes.PyDLL(None)
 
 
 class _Info(ctypes.Structure):
-    """`struct dl_phdr_info`, man 3 dl_iterate_phdr."""
+    """The beginning of `struct dl_phdr_info`, man 3 dl_iterate_phdr."""
 
-    _fields_ = [
-        ("address", ctypes.c_void_p),
-        ("name", ctypes.c_char_p),
-        ("headers", ctypes.c_void_p),
-        ("count", ctypes.c_uint16),
-        ("adds", ctypes.c_ulonglong),
-        ("subs", ctypes.c_ulonglong),
-    ]
+    _fields_ = [("address", ctypes.c_void_p), ("name", ctypes.c_char_p)]
 
 
-_visit_type = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Info), ctypes.c_size_t, ctypes.c_void_p)
 _found = []
 
 
-@_visit_type
+@ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Info), ctypes.c_size_t, ctypes.c_void_p)
 def _list(info, _size, _data):
     _found.append(info.contents.name)
     return 0
 
 
-def _iterate(visit):
+def _paths():
     del _found[:]
     try:
-        _libc.dl_iterate_phdr(visit, None)
+        _libc.dl_iterate_phdr(_list, None)
     except AttributeError:
-        return None
-    return list(_found)
+        pass  # the C library does not tell
+    return [path for path in _found if path]
 
 
 class Libraries:
@@ -54,9 +46,7 @@ class Libraries:
             return
         self.generation = found
         self.openmp, self.cuda = [], None
-        for raw in _iterate(_list) or ():
-            if not raw:
-                continue
+        for raw in _paths():
             path = raw.decode(errors="surrogateescape")
             name = path.rpartition("/")[2]
             if name.startswith(("libgomp", "libomp", "libiomp")):

@@ -69,7 +69,7 @@ class Request(ctypes.Structure):
 
 _python = ctypes.pythonapi
 _HOOKS = ("PyOS_BeforeFork", "PyOS_AfterFork_Parent", "PyOS_AfterFork_Child")
-_address, _cast, _addressof, _string_at = ctypes.addressof, ctypes.cast, ctypes.addressof, ctypes.string_at
+_address, _cast, _string_at = ctypes.addressof, ctypes.cast, ctypes.string_at
 _array, _iter_unpack = array.array, struct.Struct("=Ii4QII").iter_unpack
 _RECORD = struct.calcsize("=Ii4QII")
 

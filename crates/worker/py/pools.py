@@ -8,6 +8,8 @@ import signal
 import sys
 
 _objects, _getpid, _kill = gc.get_objects, os.getpid, os.kill
+_PATIENCE = 5.0
+"""Seconds for a thread to see that it is to end: it has at most as many processes to start as the pool has."""
 _GONE = "the session was rolled back or branched, and the processes of this pool are gone: make a new one"
 
 
@@ -69,10 +71,10 @@ def mend_processes(pid_before, branched):
 
 def mend(branched):
     """Pools of processes: their queues are shared with processes that were told something else since. They say that they are
-    gone, instead of waiting for ever. Returns words."""
-    found, kinds = [], _kinds()
+    gone, instead of waiting for ever. Returns words, and what `finish` is to be told."""
+    found, ended, kinds = [], [], _kinds()
     if not kinds:
-        return found
+        return found, ended
     for one in _objects():
         for kind, action in kinds:
             # Not `isinstance`, which asks the object itself: a proxy raises when what it stands for is gone.
@@ -83,8 +85,21 @@ def mend(branched):
                     text = f"a {type(one).__name__} is gone ({type(error).__name__}: {error})"
                 if text:
                     found.append(text)
+                    if action is _end_pool:
+                        ended.append(one)
                 break
-    return found
+    return found, ended
+
+
+def finish(ended):
+    """Once threads can speak with the supervisor: waits for the threads of pools that `mend` has told to end, and ends what they
+    have started meanwhile, of which nobody else would know. `ended`: what `mend` returned."""
+    for pool in ended:
+        try:
+            pool._worker_handler.join(_PATIENCE)
+            _kill_all([one.pid for one in pool._pool], False)
+        except Exception:
+            pass  # a subclass of the user's: it was told that it is gone
 
 
 def _kinds():
@@ -135,7 +150,8 @@ def _break_executor(executor, branched):
 def _end_pool(pool, branched):
     if pool._state not in ("RUN", "CLOSE"):
         return None  # it has ended
-    if not any(hasattr(one, "_popen") for one in pool._pool):
+    # By its kind: of one whose processes have ended just now there are none to look at.
+    if issubclass(type(pool), sys.modules["multiprocessing.pool"].ThreadPool):
         # Its workers are threads, which a branch has, too: it ends them itself.
         if branched:
             pool._terminate._pid = _getpid()

@@ -9,7 +9,7 @@ import resource
 import sys
 import threading
 
-from . import display, effects, execute, failure, freeze, introspect, restorer, saver, source, stop, streams
+from . import display, effects, execute, failure, freeze, introspect, pools, restorer, saver, source, stop, streams
 from .channel import Channel
 from .children import Children
 from .later import IDLE, Later
@@ -185,6 +185,7 @@ def froze(request, channel, freezer):
         if outcome.salvaged is not None:
             said["salvaged"] = outcome.salvaged
         channel.introduce(said)
+        pools.finish(outcome.pools)
         return False
     if op not in ("execute", "restore"):
         channel.send({"t": "reply", "id": token, "data": {"warnings": outcome}})

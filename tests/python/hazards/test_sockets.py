@@ -16,7 +16,7 @@ import pytest
 
 from pyrepl3 import Session
 
-from .tools import first_words, run
+from .tools import first_words, run, until
 
 
 @pytest.fixture
@@ -211,13 +211,14 @@ SERVERS = {
     "a thread for all": "http.server.HTTPServer",
     "a thread for each": "http.server.ThreadingHTTPServer",
 }
+SOCKETS = """sum("socket:[" in os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd"))"""
 
 
 @pytest.mark.parametrize("kind", SERVERS)
 async def test_a_server_in_a_thread_answers_again(python: str, kind: str) -> None:
     async with Session(python=python, undo=5) as session:
         code = f"""
-            import http.server, threading, urllib.request
+            import http.server, os, threading, urllib.request
             visits = []
             class Handler(http.server.BaseHTTPRequestHandler):
                 def do_GET(self):
@@ -234,7 +235,10 @@ async def test_a_server_in_a_thread_answers_again(python: str, kind: str) -> Non
             with urllib.request.urlopen(url, timeout=30) as answer:
                 return bytes(answer.read())
 
+        before = await run(session, SOCKETS)
         assert await asyncio.to_thread(visit) == b"1"
+        # The visitor has seen the end of the answer before the server has closed its side.
+        await until(session, f"{SOCKETS} == {before}")
         made = await session.snapshot()
         assert made.warnings == []
         for _ in range(2):

@@ -61,6 +61,16 @@ fn in_folder(path: &Path) -> io::Result<(OwnedFd, &str)> {
     Ok((std::fs::File::open(folder)?.into(), name))
 }
 
+/// Sends once, with descriptors on the first byte: how many bytes the socket took.
+fn send_some(stream: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>], flags: SendFlags) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FRAME_FDS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+        return Err(io::Error::other("too many descriptors in one message"));
+    }
+    Ok(rustix::net::sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL | flags)?)
+}
+
 /// Sends a JSON text as a frame, with descriptors on its first byte.
 pub(crate) async fn send_with_fds(stream: &UnixStream, json: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     let frame = frame::encode(json).map_err(io::Error::other)?;
@@ -72,13 +82,7 @@ pub(crate) async fn send_raw(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedF
     while sent < bytes.len() {
         stream.writable().await?;
         let now = stream.try_io(Interest::WRITABLE, || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FRAME_FDS))];
-            let mut control = SendAncillaryBuffer::new(&mut space);
-            if sent == 0 && !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
-                return Err(io::Error::other("too many descriptors in one message"));
-            }
-            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-            Ok(rustix::net::sendmsg(stream.as_fd(), &[IoSlice::new(&bytes[sent..])], &mut control, flags)?)
+            send_some(stream, &bytes[sent..], if sent == 0 { fds } else { &[] }, SendFlags::DONTWAIT)
         });
         match now {
             Ok(count) => sent += count,
@@ -94,13 +98,7 @@ pub(crate) async fn send_raw(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedF
 /// # Errors
 /// The socket is broken, or there is no room.
 pub(crate) fn send_now(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FRAME_FDS))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
-        return Err(io::Error::other("too many descriptors in one message"));
-    }
-    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    let sent = rustix::net::sendmsg(stream.as_fd(), &[IoSlice::new(bytes)], &mut control, flags)?;
+    let sent = send_some(stream, bytes, fds, SendFlags::DONTWAIT)?;
     if sent == bytes.len() { Ok(()) } else { Err(io::Error::other("it does not read what it is sent")) }
 }
 
@@ -110,12 +108,7 @@ pub(crate) fn send_blocking(
     bytes: &[u8],
     fds: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(64))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
-        return Err(io::Error::other("too many descriptors in one message"));
-    }
-    let sent = rustix::net::sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?;
+    let sent = send_some(stream, bytes, fds, SendFlags::empty())?;
     io::Write::write_all(&mut stream, &bytes[sent..])
 }
 
@@ -268,15 +261,7 @@ impl FrameWriter {
         let bytes = &self.rest[self.written..end];
         let with = self.fds.front().filter(|(at, _)| *at == self.written);
         let fds: Vec<BorrowedFd<'_>> = with.iter().flat_map(|(_, fds)| fds.iter().map(AsFd::as_fd)).collect();
-        let send = || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FRAME_FDS))];
-            let mut control = SendAncillaryBuffer::new(&mut space);
-            if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&fds)) {
-                return Err(io::Error::other("too many descriptors in one message"));
-            }
-            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-            Ok(rustix::net::sendmsg(stream.as_fd(), &[IoSlice::new(bytes)], &mut control, flags)?)
-        };
+        let send = || send_some(stream, bytes, &fds, SendFlags::DONTWAIT);
         // First past the runtime, which may not have heard yet that there is room; then through it, so that it waits for
         // room where there is none.
         let sent = match send() {

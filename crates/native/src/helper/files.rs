@@ -117,7 +117,7 @@ pub(crate) fn open_again(line: &mut Line<'_>) {
     let mut at = 0;
     while let Some((index, file)) = line.all.records.next_of(Kind::File, &mut at, end) {
         // Which are duplicates is told by what the parent has: so nothing is replaced before all are known.
-        let twin = (0..index).map(|one| line.all.records.get(one)).find(|one| is_twin(one, &file));
+        let twin = line.all.records.before(index, Kind::File).find(|one| is_twin(one, &file));
         let d = match twin {
             Some(twin) => file.d | new_of(&twin) << NEW,
             None => {
@@ -157,8 +157,7 @@ fn new_of(file: &Record) -> u64 {
 }
 
 fn is_twin(one: &Record, file: &Record) -> bool {
-    one.kind == Kind::File as u32
-        && (one.a, one.b) == (file.a, file.b)
+    (one.a, one.b) == (file.a, file.b)
         && sys::are_one(one.fd, file.fd).unwrap_or(one.c == file.c && flags_of(one) == flags_of(file))
 }
 
@@ -232,10 +231,7 @@ fn databases(line: &mut Line<'_>, end: usize) {
     let mut dead = -1;
     let mut at = 0;
     while let Some((index, one)) = line.all.records.next_of(Kind::Database, &mut at, end) {
-        let is_first = !(0..index).any(|other| {
-            let other = line.all.records.get(other);
-            other.kind == Kind::Database as u32 && same_base(line.all, &other, &one)
-        });
+        let is_first = !line.all.records.before(index, Kind::Database).any(|other| same_base(line.all, &other, &one));
         if is_unsafe(line.all, &one) {
             if dead < 0 {
                 // Reads and writes on it fail. Giving back a lock does not, on a directory: or sqlite would believe it held when
@@ -257,10 +253,14 @@ fn databases(line: &mut Line<'_>, end: usize) {
     }
 }
 
+/// Whether two descriptors belong to one database.
 fn same_base(all: &Inventory, one: &Record, other: &Record) -> bool {
-    let base = |record: &Record| all.records.text(record).get(..record.a as usize).map(<[u8]>::as_ptr);
-    let (Some(_), Some(_)) = (base(one), base(other)) else { return false };
-    all.records.text(one)[..one.a as usize] == all.records.text(other)[..other.a as usize]
+    let (one, other) = (base(all, one), base(all, other));
+    one.is_some() && one == other
+}
+
+fn base<'a>(all: &'a Inventory, record: &Record) -> Option<&'a [u8]> {
+    all.records.text(record).get(..record.a as usize)
 }
 
 /// Whether the database that a descriptor belongs to is in use.

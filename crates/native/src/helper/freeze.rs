@@ -10,9 +10,9 @@ use crate::helper::arch;
 use crate::helper::arena::Arena;
 use crate::helper::entry::{Freeze, Refusal};
 use crate::helper::frozen::{self, Frozen, Outcome};
-use crate::helper::inventory::{self, Inventory, Known, Obstacle};
+use crate::helper::inventory::{Inventory, Known, Obstacle};
 use crate::helper::mend;
-use crate::helper::park::{MOST, Threads, Unparked};
+use crate::helper::park::{MOST, Threads, Unparked, count_entries};
 use crate::helper::records::Kind;
 use crate::helper::sys;
 
@@ -38,7 +38,7 @@ pub(crate) fn freeze(request: &mut Freeze) -> Result<Outcome, Refusal> {
     }
     check_room(request.wake)?;
     let began = sys::now();
-    let descriptors = inventory::count_descriptors();
+    let descriptors = count_entries(c"/proc/self/fd");
     let mut capacity = descriptors * 4 + MORE;
     for _ in 0..ATTEMPTS {
         let present = make_room(request, capacity)?;
@@ -55,7 +55,7 @@ pub(crate) fn freeze(request: &mut Freeze) -> Result<Outcome, Refusal> {
 }
 
 fn make_room(request: &mut Freeze, capacity: usize) -> Result<*mut Present, Refusal> {
-    let threads = count_threads() * 2 + 64;
+    let threads = count_entries(c"/proc/self/task") * 2 + 64;
     if threads > MOST {
         return Err(Refusal::TooManyThreads);
     }
@@ -77,15 +77,6 @@ pub(crate) fn release(request: &mut Freeze) {
         sys::munmap(request.arena, request.arena_length);
         (request.arena, request.present, request.record_count) = (0, 0, 0);
     }
-}
-
-fn count_threads() -> usize {
-    let mut count = 0;
-    _ = crate::helper::park::each_entry(c"/proc/self/task", |_, _| {
-        count += 1;
-        Ok::<_, ()>(())
-    });
-    count
 }
 
 fn check_room(like: i32) -> Result<(), Refusal> {

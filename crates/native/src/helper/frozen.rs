@@ -37,7 +37,7 @@ pub(crate) enum Outcome {
     Answer = 4,
 }
 
-/// Forks this process, as a sibling: user code cannot wait for it, and gets no signal when it ends.
+/// Forks this process, as a sibling in a process group of its own: user code cannot wait for it, and gets no signal when it ends.
 ///
 /// The C library's own field of a thread's id keeps the old one, the leading thread's too: with another, what the thread holds, a
 /// recursive mutex or a lock of readers and writers, would not be its own any more.
@@ -50,6 +50,7 @@ pub(crate) fn fork() -> sys::Result<i32> {
         return Err(-pid as i32);
     }
     if pid == 0 {
+        sys::set_process_group();
         sys::set_robust_list(robust.0, robust.1);
     }
     Ok(pid as i32)
@@ -72,7 +73,6 @@ impl<'a> Frozen<'a> {
         threads: &'a mut Threads,
         ready: [i32; 2],
     ) -> Self {
-        sys::set_process_group();
         let name = sys::name();
         sys::set_name(NAME);
         set_oom_score(SURVIVES);
@@ -121,7 +121,6 @@ impl<'a> Frozen<'a> {
                 }
                 Request::Branch { index, member, split } => {
                     if fork() == Ok(0) {
-                        sys::set_process_group();
                         (self.request.index, self.request.split) = (index, u32::from(split));
                         self.take_over(fds, Some(member), None);
                         return Outcome::Branch;
@@ -129,7 +128,6 @@ impl<'a> Frozen<'a> {
                 }
                 Request::Save | Request::Answer => {
                     if fork() == Ok(0) {
-                        sys::set_process_group();
                         sys::close(self.request.wake);
                         self.request.channel = fds[0];
                         return if request == Request::Save { Outcome::Saver } else { Outcome::Answer };
@@ -148,7 +146,6 @@ impl<'a> Frozen<'a> {
         let spare = fds[1];
         match fork() {
             Ok(0) => {
-                sys::set_process_group();
                 for fd in fds.iter().filter(|fd| **fd != spare) {
                     sys::close(*fd);
                 }

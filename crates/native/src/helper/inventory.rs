@@ -60,6 +60,21 @@ impl Inventory {
         unsafe { core::slice::from_raw_parts_mut(self.scratch, SCRATCH) }
     }
 
+    /// A small file, in the scratch memory.
+    pub(crate) fn read<'a>(&self, path: &core::ffi::CStr) -> Option<&'a [u8]> {
+        let file = sys::open(path, 0).ok()?;
+        let scratch = self.scratch();
+        let mut length = 0;
+        while let Ok(count) = sys::read(file, &mut scratch[length..]) {
+            length += count;
+            if count == 0 {
+                break;
+            }
+        }
+        sys::close(file);
+        Some(&scratch[..length])
+    }
+
     /// Looks at everything.
     pub(crate) fn look(&mut self, known: &Known<'_>) -> Result<(), Obstacle> {
         timers::look(self);
@@ -80,19 +95,10 @@ impl Inventory {
     /// Whose parent this process is: at this very moment, where other threads could have started one before.
     pub(crate) fn look_at_children(&mut self) {
         _ = each_entry(c"/proc/self/task", |thread, _| {
-            let Ok(list) = sys::open(Path::new("/proc/self/task/", thread, "/children").as_c(), 0) else {
+            let Some(list) = self.read(Path::new("/proc/self/task/", thread, "/children").as_c()) else {
                 return Ok(());
             };
-            let scratch = self.scratch();
-            let mut length = 0;
-            while let Ok(count) = sys::read(list, &mut scratch[length..]) {
-                length += count;
-                if count == 0 {
-                    break;
-                }
-            }
-            sys::close(list);
-            for pid in text::words(&scratch[..length]).filter_map(|word| text::number(word, 10)) {
+            for pid in text::words(list).filter_map(|word| text::number(word, 10)) {
                 self.records.push(Kind::Child, pid as i32, [0; 4], &[]);
             }
             Ok::<_, ()>(())
@@ -111,18 +117,8 @@ impl Inventory {
         Ok(())
     }
 
-    /// How many records of a kind there are.
+    /// Whether there are records of a kind.
     pub(crate) fn has(&self, kind: Kind) -> bool {
         self.records.of(kind).next().is_some()
     }
-}
-
-/// How many descriptors this process has.
-pub(crate) fn count_descriptors() -> usize {
-    let mut count = 0;
-    _ = each_entry(c"/proc/self/fd", |_, _| {
-        count += 1;
-        Ok::<_, ()>(())
-    });
-    count
 }

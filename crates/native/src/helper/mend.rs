@@ -67,6 +67,7 @@ pub(crate) fn mend(all: &mut Inventory, is_branch: bool, predecessor: Option<i32
         files::open_again(&mut line);
     }
     shared::mend(&mut line);
+    shared::drop_copies(line.all);
     files::mend(&mut line);
     pipes::mend(&mut line, sentinels);
     sockets::mend(&mut line);

@@ -93,7 +93,7 @@ static DECLINES: AtomicU32 = AtomicU32::new(0);
 static TAKEN: AtomicU32 = AtomicU32::new(0);
 static MINDS_ALLOCATOR: AtomicU32 = AtomicU32::new(0);
 static GONE_ON: AtomicU32 = AtomicU32::new(0);
-static BEFORE: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+static BEFORE: AtomicUsize = AtomicUsize::new(0);
 static LEADER: AtomicUsize = AtomicUsize::new(0);
 
 /// What the leading thread has: others are compared with it.
@@ -369,8 +369,7 @@ fn install() -> sys::Result<()> {
         let saved = SAVED.as_ptr();
         // SAFETY: one freeze happens at a time, and only this function and the next use it.
         unsafe { saved.write(before) };
-        BEFORE[0].store(before.handler, SeqCst);
-        BEFORE[1].store(before.flags, SeqCst);
+        BEFORE.store(before.handler, SeqCst);
     }
     Ok(())
 }
@@ -448,7 +447,7 @@ unsafe extern "C" fn park_here(signal: i32, info: usize, context: usize) {
 
 /// A signal of this number that is not ours goes to the handler that was there.
 unsafe fn pass_on(signal: i32, info: usize, context: usize) {
-    let handler = BEFORE[0].load(SeqCst);
+    let handler = BEFORE.load(SeqCst);
     if handler > 1 {
         // SAFETY: it is a handler that the process had installed, with the arguments that the kernel gives one.
         unsafe {
@@ -505,6 +504,16 @@ unsafe extern "C" fn go_on(slot: usize) -> ! {
     sys::futex_wake(GONE_ON.as_ptr(), 1);
     // SAFETY: the frame that the kernel made when it was parked.
     unsafe { arch::return_from_signal(frame) }
+}
+
+/// How many entries of a directory of `/proc` are numbers; none where it cannot be listed.
+pub(crate) fn count_entries(path: &core::ffi::CStr) -> usize {
+    let mut count = 0;
+    _ = each_entry(path, |_, _| {
+        count += 1;
+        Ok::<_, ()>(())
+    });
+    count
 }
 
 /// Calls `each` with every entry of a directory of `/proc` that is a number, and the descriptor of the listing, until it fails.

@@ -48,10 +48,7 @@ pub(crate) fn copy(all: &mut Inventory) -> sys::Result<()> {
     let end = all.records.count();
     let mut at = 0;
     while let Some((index, one)) = all.records.next_of(Kind::OwnPipe, &mut at, end) {
-        let is_first = !(0..index).any(|other| {
-            let other = all.records.get(other);
-            other.kind == Kind::OwnPipe as u32 && (other.b, other.d) == (one.b, one.d)
-        });
+        let is_first = !all.records.before(index, Kind::OwnPipe).any(|other| (other.b, other.d) == (one.b, one.d));
         if is_first {
             let reader =
                 all.records.of(Kind::OwnPipe).find(|other| (other.b, other.d) == (one.b, one.d) && other.c == 1);

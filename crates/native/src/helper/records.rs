@@ -135,41 +135,29 @@ impl Records {
     }
 
     pub(crate) fn push(&mut self, kind: Kind, fd: i32, [a, b, c, d]: [u64; 4], text: &[u8]) {
-        if self.count == self.capacity || self.text_capacity - self.text_length < text.len() {
+        if self.text_capacity - self.text_length < text.len() {
             self.full = true;
             return;
         }
         let (at, length) = (self.text_length, text.len());
-        // SAFETY: both places are within their capacity, in an arena that is this value's alone.
-        unsafe {
-            core::ptr::copy_nonoverlapping(text.as_ptr(), self.text.add(at), length);
-            let record = Record { kind: kind as u32, fd, a, b, c, d, text: at as u32, length: length as u32 };
-            self.first.add(self.count).write(record);
-        }
+        // SAFETY: within the capacity, in an arena that is this value's alone.
+        unsafe { core::ptr::copy_nonoverlapping(text.as_ptr(), self.text.add(at), length) };
         self.text_length += length;
-        self.count += 1;
+        self.add(Record { kind: kind as u32, fd, a, b, c, d, text: at as u32, length: length as u32 });
     }
 
     /// The same text as another record's.
-    pub(crate) fn push_of(&mut self, kind: Kind, fd: i32, values: [u64; 4], of: &Record) {
+    pub(crate) fn push_of(&mut self, kind: Kind, fd: i32, [a, b, c, d]: [u64; 4], of: &Record) {
+        self.add(Record { kind: kind as u32, fd, a, b, c, d, ..*of });
+    }
+
+    fn add(&mut self, record: Record) {
         if self.count == self.capacity {
             self.full = true;
             return;
         }
-        let [a, b, c, d] = values;
-        // SAFETY: within the capacity, as above.
-        unsafe {
-            self.first.add(self.count).write(Record {
-                kind: kind as u32,
-                fd,
-                a,
-                b,
-                c,
-                d,
-                text: of.text,
-                length: of.length,
-            });
-        }
+        // SAFETY: within the capacity.
+        unsafe { self.first.add(self.count).write(record) };
         self.count += 1;
     }
 
@@ -192,10 +180,15 @@ impl Records {
 
     /// Those of a kind.
     pub(crate) fn of(&self, kind: Kind) -> impl Iterator<Item = Record> + '_ {
-        (0..self.count).map(|at| self.get(at)).filter(move |record| record.kind == kind as u32)
+        self.before(self.count, kind)
     }
 
-    /// The same, without holding on to this: their number is that of now.
+    /// Those of a kind before a record.
+    pub(crate) fn before(&self, index: usize, kind: Kind) -> impl Iterator<Item = Record> + '_ {
+        (0..index).map(|at| self.get(at)).filter(move |record| record.kind == kind as u32)
+    }
+
+    /// Those of a kind, without holding on to this: their number is that of now.
     pub(crate) fn next_of(&self, kind: Kind, from: &mut usize, end: usize) -> Option<(usize, Record)> {
         while *from < end {
             let at = *from;

@@ -137,7 +137,7 @@ fn is_nameless(name: &[u8]) -> bool {
         || name.starts_with(b"[anon_shmem")
 }
 
-/// In the live process, which keeps its own.
+/// In the live process, which keeps its own, and where they were put back.
 pub(crate) fn drop_copies(all: &Inventory) {
     for one in all.records.of(Kind::Shared) {
         sys::munmap(one.c as usize, (one.b - one.a) as usize);

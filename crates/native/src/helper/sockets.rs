@@ -172,8 +172,7 @@ pub(crate) fn copy(all: &mut Inventory) -> sys::Result<()> {
     let end = all.records.count();
     let mut at = 0;
     while let Some((index, one)) = all.records.next_of(Kind::Socket, &mut at, end) {
-        let is_second = |other: &Record| other.kind == Kind::Socket as u32 && (other.a == one.b || other.a == one.a);
-        if one.b == 0 || (0..index).any(|other| is_second(&all.records.get(other))) {
+        if one.b == 0 || all.records.before(index, Kind::Socket).any(|other| other.a == one.b || other.a == one.a) {
             continue;
         }
         let Some(other) = all.records.of(Kind::Socket).find(|other| other.a == one.b) else { continue };
@@ -269,9 +268,7 @@ pub(crate) fn mend(line: &mut Line<'_>) {
     let end = line.all.records.count();
     let mut at = 0;
     while let Some((index, one)) = line.all.records.next_of(Kind::Listener, &mut at, end) {
-        let first = (0..index)
-            .map(|other| line.all.records.get(other))
-            .find(|other| other.kind == Kind::Listener as u32 && other.a == one.a);
+        let first = line.all.records.before(index, Kind::Listener).find(|other| other.a == one.a);
         if let Some(first) = first {
             _ = sys::replace(first.fd, one.fd);
             continue;

@@ -34,9 +34,7 @@ pub(crate) fn look(all: &mut Inventory, fd: i32) -> Result<(), Obstacle> {
     if text::contains(kind, "pidfd") {
         return Ok(());
     }
-    let Some(length) = read_about(all, fd) else { return Ok(()) };
-    let scratch = all.scratch();
-    let about = &scratch[..length];
+    let Some(about) = all.read(Path::new("/proc/self/fdinfo/", fd, "").as_c()) else { return Ok(()) };
     if text::contains(kind, "eventpoll") {
         all.records.push(Kind::Epoll, fd, [0; 4], &[]);
         for line in text::lines(about) {
@@ -59,30 +57,14 @@ pub(crate) fn look(all: &mut Inventory, fd: i32) -> Result<(), Obstacle> {
         let (count, semaphore) = (value("eventfd-count:", 16), value("eventfd-semaphore:", 10));
         all.records.push(Kind::Eventfd, fd, [count, semaphore, flags, 0], &[]);
     } else if text::contains(kind, "timerfd") {
-        timerfd(all, fd, length);
+        timerfd(all, fd, about);
     } else {
         all.records.push(Kind::Other, fd, [0; 4], kind);
     }
     Ok(())
 }
 
-fn read_about(all: &Inventory, fd: i32) -> Option<usize> {
-    let about = sys::open(Path::new("/proc/self/fdinfo/", fd, "").as_c(), 0).ok()?;
-    let scratch = all.scratch();
-    let mut length = 0;
-    while let Ok(count) = sys::read(about, &mut scratch[length..]) {
-        length += count;
-        if count == 0 {
-            break;
-        }
-    }
-    sys::close(about);
-    Some(length)
-}
-
-fn timerfd(all: &mut Inventory, fd: i32, length: usize) {
-    let scratch = all.scratch();
-    let about = &scratch[..length];
+fn timerfd(all: &mut Inventory, fd: i32, about: &[u8]) {
     let clock = text::field(about, "clockid:").and_then(|rest| text::number(rest, 10)).unwrap_or(1);
     let ticks = text::field(about, "ticks:").and_then(|rest| text::number(rest, 10)).unwrap_or(0);
     // it_value: (1, 500000000)
@@ -116,19 +98,12 @@ pub(crate) fn times_of(bytes: &[u8]) -> [i64; 4] {
     times
 }
 
-/// Another descriptor of the same object, of those that come before.
-fn twin(line: &Line<'_>, index: usize, one: &Record) -> Option<Record> {
-    (0..index).map(|at| line.all.records.get(at)).find(|other| other.kind == one.kind && other.d == one.d && one.d != 0)
-}
-
 /// Before anything is replaced: which descriptors are of one object. The first of each has its own number, the others have that.
 pub(crate) fn group(all: &mut Inventory, kind: Kind) {
     let end = all.records.count();
     let mut at = 0;
     while let Some((index, one)) = all.records.next_of(kind, &mut at, end) {
-        let leader = (0..index)
-            .map(|other| all.records.get(other))
-            .find(|other| other.kind == one.kind && sys::are_one(other.fd, one.fd) == Some(true));
+        let leader = all.records.before(index, kind).find(|other| sys::are_one(other.fd, one.fd) == Some(true));
         let d = leader.map_or(one.fd as u64 + 1, |leader| leader.d);
         all.records.set(index, Record { d, ..one });
     }
@@ -140,7 +115,7 @@ pub(crate) fn mend(line: &mut Line<'_>) {
     for kind in [Kind::Eventfd, Kind::Timerfd, Kind::Epoll] {
         let mut at = 0;
         while let Some((index, one)) = line.all.records.next_of(kind, &mut at, end) {
-            if let Some(first) = twin(line, index, &one) {
+            if let Some(first) = line.all.records.before(index, kind).find(|other| other.d == one.d) {
                 _ = sys::replace(first.fd, one.fd);
                 continue;
             }

@@ -17,10 +17,8 @@ pub(crate) fn look(all: &mut Inventory) {
         }
     }
     // Kernels without CONFIG_POSIX_TIMERS have no such file.
-    let Ok(list) = sys::open(c"/proc/self/timers", 0) else { return };
-    let count = sys::read(list, all.scratch()).unwrap_or(0);
-    sys::close(list);
-    let timers = text::lines(&all.scratch()[..count]).filter(|line| line.starts_with(b"ID:")).count();
+    let Some(list) = all.read(c"/proc/self/timers") else { return };
+    let timers = text::lines(list).filter(|line| line.starts_with(b"ID:")).count();
     if timers > 0 {
         all.warns = true;
         all.records.push(Kind::PosixTimers, -1, [timers as u64, 0, 0, 0], &[]);
