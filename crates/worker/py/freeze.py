@@ -41,11 +41,17 @@ class Refused(Exception):
 
 
 class Woken:
-    """What `take` returns in a process that was woken: what it could not keep, in words, and pools that have yet to end."""
+    """What `take` returns in a process that was woken, with what it could not keep, in words."""
 
-    def __init__(self, lost, pools):
-        self.lost, self.pools = lost, pools
+    def __init__(self, lost, pools, request):
+        self.lost, self._pools, self._request = lost, pools, request
         self.salvaged = None
+
+    def finish(self):
+        """Once the supervisor knows this process: what nobody waits for, before any code runs. The helper waits until its threads
+        have gone on."""
+        _helper.release(_byref(self._request))
+        pools.finish(self._pools)
 
 
 class Present:
@@ -63,7 +69,7 @@ class Present:
             known = _enumerate()
             self.threads = tuple(one.ident for one in known if one.ident is not None)
             self.names = [str(one.name) for one in known if one.ident not in (None, _get_ident())]
-        self.request = self.mark = self.held = self.inventory = self.gauss = None
+        self.request = self.mark = self.held = self.inventory = self.gauss = self.generators = None
 
 
 class Freezer:
@@ -82,7 +88,7 @@ class Freezer:
 
     # ---- in the live process ----
 
-    def take(self, wake, others=(), track=False, mark=None):
+    def take(self, wake, others=(), track=False, mark=None, splits=False):
         """Freezes the present; `wake` is the frozen process's channel, `others` are descriptors of the supervisor's
         that it is not to have. In the live process: warnings that were not told before. In a process that was woken,
         which may be much later: a `Woken`. `track`: for a checkpoint. `mark`: by which a supervisor that takes over
@@ -95,6 +101,10 @@ class Freezer:
             present = Present(self)
             if present.children or present.elder:
                 self.children.keep_notes()
+            if splits:
+                from . import random_state
+
+                present.generators = random_state.generators()
             self._prepare(present, wake, others, mark)
             self.output.flush()
             outcome = self._freeze(present)
@@ -125,15 +135,15 @@ class Freezer:
             answerer.run(self.keeping, present)
         return self._live(present, outcome == native.BRANCH)
 
-    def branch(self, wake):
-        """The same for a fork that is to make branches."""
+    def branch(self, wake, splits):
+        """The same for a fork that is to make branches. `splits`: their random generators go ways of their own."""
         if not system.can_mark_branches():
             _close(wake)
             raise Refused(
                 "the limit on bytes in POSIX message queues, by which the processes of branches are told apart, is low",
                 "raise it with ulimit -q, or leave it as it was",
             )
-        return self.take(wake)
+        return self.take(wake, splits=splits)
 
     def _check(self, track):
         if _helper.why is not None:
@@ -236,11 +246,10 @@ class Freezer:
             if request.split:
                 from . import random_state
 
-                random_state.split(request.index)
+                random_state.split(present.generators, request.index)
         if request.error:
             lost.append(f"the snapshot could not be kept for another time: {_strerror(request.error)}")
-        _helper.release(_byref(request))
-        woken = Woken(lost, ended)
+        woken = Woken(lost, ended, request)
         if request.salvage >= 0 and not branched:
             woken.salvaged = restorer.take_over(self.keeping, request.salvage)
         return woken

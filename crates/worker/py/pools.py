@@ -2,12 +2,11 @@
 it is gone, instead of waiting for what will never come.
 """
 
-import gc
 import os
 import signal
 import sys
 
-_objects, _getpid, _kill = gc.get_objects, os.getpid, os.kill
+_getpid, _kill = os.getpid, os.kill
 _PATIENCE = 5.0
 """Seconds for a thread to see that it is to end: it has at most as many processes to start as the pool has."""
 _GONE = "the session was rolled back or branched, and the processes of this pool are gone: make a new one"
@@ -19,6 +18,10 @@ _TRACKERS = (
     "joblib.externals.loky.backend.resource_tracker",
     "loky.backend.resource_tracker",
 )
+
+
+# The same, with a table of the threads of their executors.
+_EXECUTORS = ("concurrent.futures.process", "joblib.externals.loky.process_executor", "loky.process_executor")
 
 
 def trackers():
@@ -72,22 +75,16 @@ def mend_processes(pid_before, branched):
 def mend(branched):
     """Pools of processes: their queues are shared with processes that were told something else since. They say that they are
     gone, instead of waiting for ever. Returns words, and what `finish` is to be told."""
-    found, ended, kinds = [], [], _kinds()
-    if not kinds:
-        return found, ended
-    for one in _objects():
-        for kind, action in kinds:
-            # Not `isinstance`, which asks the object itself: a proxy raises when what it stands for is gone.
-            if issubclass(type(one), kind):
-                try:
-                    text = action(one, branched)
-                except Exception as error:
-                    text = f"a {type(one).__name__} is gone ({type(error).__name__}: {error})"
-                if text:
-                    found.append(text)
-                    if action is _end_pool:
-                        ended.append(one)
-                break
+    found, ended = [], []
+    for one, action in [*((one, _end_pool) for one in _pools()), *((one, _break_executor) for one in _executors())]:
+        try:
+            text = action(one, branched)
+        except Exception as error:
+            text = f"a {type(one).__name__} is gone ({type(error).__name__}: {error})"
+        if text:
+            found.append(text)
+            if action is _end_pool:
+                ended.append(one)
     return found, ended
 
 
@@ -102,20 +99,27 @@ def finish(ended):
             pass  # a subclass of the user's: it was told that it is gone
 
 
-def _kinds():
-    kinds = []
-    for name, attribute, action in (
-        ("concurrent.futures.process", "ProcessPoolExecutor", _break_executor),
-        ("multiprocessing.pool", "Pool", _end_pool),
-    ):
-        kind = getattr(sys.modules.get(name), attribute, None)
-        if isinstance(kind, type):
-            kinds.append((kind, action))
-    for name, module in list(sys.modules.items()):
-        # joblib has a copy of its own.
-        if name.endswith("loky.process_executor") and isinstance(getattr(module, "ProcessPoolExecutor", None), type):
-            kinds.append((module.ProcessPoolExecutor, _break_executor))
-    return kinds
+# Both are found by what Python itself knows them by: to look at all objects is to write to all memory, each page of which
+# would be copied.
+
+
+def _pools():
+    util, pool = sys.modules.get("multiprocessing.util"), sys.modules.get("multiprocessing.pool")
+    if util is None or pool is None:
+        return []
+    found = [one._weakref() for one in list(util._finalizer_registry.values()) if getattr(one, "_weakref", None) is not None]
+    # Not `isinstance`, which asks the object itself: a proxy raises when what it stands for is gone.
+    return [one for one in found if issubclass(type(one), pool.Pool)]
+
+
+def _executors():
+    found = []
+    for name in _EXECUTORS:
+        for thread in list(getattr(sys.modules.get(name), "_threads_wakeups", ())):
+            executor = thread.executor_reference()
+            if executor is not None:
+                found.append(executor)
+    return found
 
 
 def _kill_all(pids, branched):

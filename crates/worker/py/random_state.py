@@ -7,30 +7,29 @@ import sys
 _objects = gc.get_objects
 
 
-def split(index):
-    """Moves each generator of this process to a stream of its own, that depends on its state and the branch's number."""
+def generators():
+    """All generators of random numbers. To look for them is to write to all memory: who makes many branches does it once, before,
+    as each page that a branch writes to would be copied."""
+    # Not `isinstance`, which asks the object itself: a proxy raises when what it stands for is gone.
+    kinds = [(one, type(one)) for one in _objects()]
+    own = [one for one, kind in kinds if issubclass(kind, random.Random) and not issubclass(kind, random.SystemRandom)]
     numpy_random = sys.modules.get("numpy.random")
-    generators = [random._inst]
-    legacy = []
-    for one in _objects():
-        # Not `isinstance`, which asks the object itself: a proxy raises when what it stands for is gone.
-        kind = type(one)
-        if issubclass(kind, random.Random) and not issubclass(kind, random.SystemRandom) and one is not random._inst:
-            generators.append(one)
-    for one in generators:
+    others = [] if numpy_random is None else [numpy_random.mtrand._rand, *_referenced(numpy_random)]
+    return [random._inst, *(one for one in own if one is not random._inst)], others
+
+
+def split(found, index):
+    """Moves each generator of this process to a stream of its own, that depends on its state and the branch's number. `found`:
+    what `generators` returned."""
+    own, others = found
+    for one in own:
         one.seed(f"{one.getrandbits(128)} {index}")
-    if numpy_random is None:
-        return
     seen = set()
-    legacy.append(numpy_random.mtrand._rand)
-    for one in _referenced(numpy_random):
-        legacy.append(one)
-    for one in legacy:
+    for one in others:
         bits = getattr(one, "bit_generator", None) or one._bit_generator
-        if id(bits) in seen:
-            continue
-        seen.add(id(bits))
-        _split_bits(numpy_random, bits, index)
+        if id(bits) not in seen:
+            seen.add(id(bits))
+            _split_bits(sys.modules["numpy.random"], bits, index)
 
 
 def _referenced(numpy_random):

@@ -242,7 +242,9 @@ class Init:
         given, spared = system.take_pids(fds), member.staying
         member.staying = []
         if not given or len(spared) + len(given) != 1 + request["keep"]:
-            # Without room for a descriptor the kernel drops it, and what is spared could not be told from the rest.
+            # Without room for a descriptor the kernel drops it, and what is spared could not be told from the rest. The supervisor
+            # has stopped the worker.
+            system.kill([pid for pid in [member.pid] if pid is not None and pid not in given])
             raise Refused("not all processes that stay were told")
         old, new = member.pid, given[0]
         if old == new:
@@ -260,7 +262,7 @@ class Init:
             # new must be found twice in a row.
             found = []
             if old is not None:
-                system.kill([old])
+                system.stop(old)
                 found = system.descendants([old], keep)
             found += [pid for pid in system.descendants(self.belongings(member), keep) if pid not in found]
             if not seen and not set(found) - {old} - member.replacements:
@@ -286,6 +288,11 @@ class Init:
         # takes longest is to take their memory apart, which nobody has to wait for where they hold nothing of the kind.
         known = 1 if self.adoption is None else 2
         waited = [pid for pid in (old, *seen) if pid is not None and holdings.has_any(pid, known if pid == old else 0)]
+        if old is not None:
+            # The woken process may wait for it, too, and has killed it then.
+            if old not in waited and not system.is_ending(old):
+                system.make_idle(old)
+            system.kill([old])
         system.await_ends(waited, GONE_LIMIT)
         member.send({"t": "swept", "ended": names[:20]})
         if new is None or new in self.statuses:

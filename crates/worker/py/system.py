@@ -12,11 +12,12 @@ from os import open as _open
 from os import read as _read
 from os import waitid as _waitid
 from os import waitpid as _waitpid
-from signal import SIGKILL
+from signal import SIGKILL, SIGSTOP
 
 PR_SET_CHILD_SUBREAPER, PR_SET_NAME = 36, 15
 FROZEN, ANSWERS = "pyrepl3-frozen", "pyrepl3-answer"
 _PF_EXITING = 4
+_NO_PRIORITY = os.sched_param(0)
 _TICKS = os.sysconf("SC_CLK_TCK")
 _READ, _WRITE, _write = os.O_RDONLY | os.O_CLOEXEC, os.O_WRONLY | os.O_CLOEXEC, os.write
 
@@ -170,6 +171,24 @@ def kill(pids):
             _kill(pid, SIGKILL)
         except (ProcessLookupError, PermissionError):
             pass
+
+
+def stop(pid):
+    """SIGSTOP: it does nothing more."""
+    try:
+        _kill(pid, SIGSTOP)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def make_idle(pid):
+    """A process that is to end does so when no processor has anything else to do: to take a large memory apart takes longer than
+    what is waited for. Where memory runs out meanwhile, the kernel does it at once."""
+    try:
+        for thread in _listdir(f"/proc/{pid}/task"):
+            os.sched_setscheduler(int(thread), os.SCHED_IDLE, _NO_PRIORITY)
+    except OSError:
+        pass  # it is gone, or the kernel does not let this process: then it ends as any other
 
 
 def pidfd(pid):

@@ -9,7 +9,7 @@ import resource
 import sys
 import threading
 
-from . import display, effects, execute, failure, freeze, introspect, pools, restorer, saver, source, stop, streams
+from . import display, effects, execute, failure, freeze, introspect, restorer, saver, source, stop, streams
 from .channel import Channel
 from .children import Children
 from .later import IDLE, Later
@@ -140,11 +140,13 @@ def serve(channel, guard, executor, freezer):
             continue
         request = loop.request() if loop is not None and loop.usable() else channel.request()
         op = request["op"]
+        if op in ("execute", "freeze", "branch"):
+            # Before a snapshot: what is noted after it is noted again whenever somebody has returned to it.
+            freezer.keeping.baseline.note_modules()
         if "fds" in request and not froze(request, channel, freezer):
             # It was refused; or this is another process by now, and the request was the other's.
             continue
         if op == "execute":
-            freezer.keeping.baseline.note_modules()
             frame = executor.execute(request)
             if "salvage" in request:
                 salvage(request, frame, freezer.keeping)
@@ -167,7 +169,7 @@ def froze(request, channel, freezer):
             # The kernel leaves descriptors out for which there is no room.
             raise freeze.Refused(*freeze.TOO_MANY_OPEN)
         wake, *others = request["fds"]
-        outcome = freezer.branch(wake) if op == "branch" else freezer.take(wake, others, request.get("track"), request.get("mark"))
+        outcome = freezer.branch(wake, request.get("splits")) if op == "branch" else freezer.take(wake, others, request.get("track"), request.get("mark"))
     except Exception as error:
         why, how = f"{type(error).__name__}: {failure.message(error)}", ""
         if isinstance(error, freeze.Refused):
@@ -185,7 +187,7 @@ def froze(request, channel, freezer):
         if outcome.salvaged is not None:
             said["salvaged"] = outcome.salvaged
         channel.introduce(said)
-        pools.finish(outcome.pools)
+        outcome.finish()
         return False
     if op not in ("execute", "restore"):
         channel.send({"t": "reply", "id": token, "data": {"warnings": outcome}})

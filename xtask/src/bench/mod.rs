@@ -20,7 +20,7 @@ const HELP: &str = "cargo xtask bench [--only engine|many|travel|checkpoints] [-
 Builds in release mode, measures, and prints tables.
   --only PART  measures one part only; may be given several times
   --quick      fewer repetitions
-  --no-peer    leaves out what stands beside it: ipykernel, dill, cloudpickle, Kishu
+  --no-peer    leaves out what stands beside it: ipykernel, dill, cloudpickle, Kishu (bare forks stay)
   --write      puts the tables into BENCHMARKS.md, in place of those that are there";
 
 /// What there is to measure.
@@ -115,12 +115,12 @@ pub(crate) fn run(args: &[String]) -> Done {
     if engine {
         python::client(&mut table, &interpreter, &binary)?;
     }
+    if travel {
+        python::alternatives(&mut table, &interpreter, asked.no_peer)?;
+    }
     if !asked.no_peer {
         if engine {
             python::peer(&mut table, &interpreter)?;
-        }
-        if travel {
-            python::alternatives(&mut table, &interpreter)?;
         }
         if checkpoints {
             python::savers(&mut table, &interpreter)?;

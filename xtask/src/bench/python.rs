@@ -33,10 +33,15 @@ pub(super) fn client(table: &mut Table, interpreter: &Path, binary: &Path) -> Do
     )
 }
 
-/// What people do instead of a snapshot.
-pub(super) fn alternatives(table: &mut Table, interpreter: &Path) -> Done {
+/// Bare forks and, unless only these are asked for, what people do instead of a snapshot.
+pub(super) fn alternatives(table: &mut Table, interpreter: &Path, floors_only: bool) -> Done {
     let times = if table.quick { "10" } else { "1" };
-    collect(table, Command::new(interpreter).arg(root().join("xtask/src/bench/alternatives.py")).arg(times))
+    let mut script = Command::new(interpreter);
+    script.arg(root().join("xtask/src/bench/alternatives.py")).arg(times);
+    if floors_only {
+        script.arg("floors");
+    }
+    collect(table, &mut script)
 }
 
 /// ipykernel through jupyter_client.

@@ -37,7 +37,7 @@ async fn session(engine: &Engine, setup: &[&str]) -> Done<Session> {
     Ok(session)
 }
 
-/// How long a session pauses for a snapshot, and how long a return takes once everything is there.
+/// How long a session that goes on pauses for a snapshot, and how long a return takes once everything is there.
 async fn snapshots(table: &mut Table, engine: &Engine) -> Done {
     for (pause, back, setup) in [
         ("pause_bare", "back_bare", &[][..]),
@@ -48,21 +48,26 @@ async fn snapshots(table: &mut Table, engine: &Engine) -> Done {
     ] {
         let session = session(engine, setup).await?;
         let (mut pauses, mut backs) = (Vec::new(), Vec::new());
-        for i in 0..table.times(200) + 3 {
-            let taken = session.snapshot(Some("bench")).await.map_err(why)?;
-            session.execute("x = 1").map_err(why)?.result().await.map_err(why)?;
-            if pause == "pause_bare" {
-                let listed = session.snapshots().await.map_err(why)?;
-                let held = listed.first().and_then(|one| one.memory).ok_or("a snapshot's memory is not told")?;
-                table.add("snapshot_memory", vec![held as f64 / 1e6]);
+        for returns in [false, true] {
+            for i in 0..table.times(200) + 3 {
+                let taken = session.snapshot(Some("bench")).await.map_err(why)?;
+                session.execute("x = 1").map_err(why)?.result().await.map_err(why)?;
+                if pause == "pause_bare" && !returns {
+                    let listed = session.snapshots().await.map_err(why)?;
+                    let held = listed.first().and_then(|one| one.memory).ok_or("a snapshot's memory is not told")?;
+                    table.add("snapshot_memory", vec![held as f64 / 1e6]);
+                }
+                let begin = Instant::now();
+                if returns {
+                    session.rollback_to(&taken.snapshot_id, None).await.map_err(why)?;
+                }
+                if i >= 3 && returns {
+                    backs.push(begin.elapsed().as_secs_f64());
+                } else if i >= 3 {
+                    pauses.push(taken.duration);
+                }
+                session.drop_snapshot(&taken.snapshot_id).await.map_err(why)?;
             }
-            let begin = Instant::now();
-            session.rollback_to(&taken.snapshot_id, None).await.map_err(why)?;
-            if i >= 3 {
-                pauses.push(taken.duration);
-                backs.push(begin.elapsed().as_secs_f64());
-            }
-            session.drop_snapshot(&taken.snapshot_id).await.map_err(why)?;
         }
         table.add(pause, pauses);
         table.add(back, backs);
@@ -172,5 +177,14 @@ async fn branches(table: &mut Table, engine: &Engine) -> Done {
         }
         session.shutdown().await;
     }
+    let bare = session(engine, &[]).await?;
+    for _ in 0..table.times(20) {
+        for branch in bare.branch(4, RandomState::Same).await.map_err(why)? {
+            let pid = branch.status().await.map_err(why)?.pid.ok_or("a branch has no process")?;
+            table.add("branch_memory", vec![alone(pid)]);
+            branch.shutdown().await;
+        }
+    }
+    bare.shutdown().await;
     Ok(())
 }

@@ -12,7 +12,9 @@ pub(crate) use socket::{
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
-use std::time::Duration;
+
+/// Threads that are too many to stop each before it ends.
+const MANY_THREADS: u64 = 16;
 
 /// A process that the engine may signal: known by a pidfd that session init gave, or that was opened for the peer of the
 /// process's own channel.
@@ -69,19 +71,17 @@ impl Process {
         _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::CONT);
     }
 
-    /// Waits until it has ended, and what it left behind has another parent. Whether it has, within a time.
-    pub(crate) async fn ended(&self, within: Duration) -> std::io::Result<bool> {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let pidfd = self.pidfd.try_clone()?;
-        let limit = Timespec { tv_sec: within.as_secs().cast_signed(), tv_nsec: within.subsec_nanos().into() };
-        let waiting =
-            tokio::task::spawn_blocking(move || poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit)));
-        Ok(waiting.await.map_err(std::io::Error::other)?? > 0)
-    }
-
     /// SIGCONT.
     pub(crate) fn resume(&self) {
         _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::CONT);
+    }
+
+    /// From here on it does nothing more, until somebody ends it. One with many threads is ended at once: to stop them all takes as
+    /// long.
+    pub(crate) fn halt(&self) {
+        let links = rustix::fs::stat(format!("/proc/{}/task", self.pid())).map_or(0, |folder| folder.st_nlink);
+        let signal = if links > 2 + MANY_THREADS { Signal::KILL } else { Signal::STOP };
+        _ = rustix::process::pidfd_send_signal(&self.pidfd, signal);
     }
 
     /// SIGKILL to the process and those of its group.

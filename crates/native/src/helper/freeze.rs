@@ -18,6 +18,9 @@ use crate::helper::sys;
 
 /// How long the frozen process may take to say that it is frozen, in milliseconds.
 const READY_LIMIT: i32 = 10_000;
+/// Nanoseconds for which its word is asked for before this process sleeps: it comes within them mostly, and to be woken on a
+/// processor that has gone idle takes as long again.
+const ASKING: u64 = 200_000;
 /// Descriptors that a frozen process needs when it is woken.
 const ROOM: usize = 6;
 /// Records beside those of descriptors: mappings, timers, what could not be put right.
@@ -74,6 +77,10 @@ fn make_room(request: &mut Freeze, capacity: usize) -> Result<*mut Present, Refu
 /// Gives a freeze's memory back.
 pub(crate) fn release(request: &mut Freeze) {
     if request.arena != 0 {
+        if request.present != 0 {
+            // SAFETY: the freeze has put it there.
+            unsafe { &mut *(request.present as *mut Present) }.threads.await_thawed();
+        }
         sys::munmap(request.arena, request.arena_length);
         (request.arena, request.present, request.record_count) = (0, 0, 0);
     }
@@ -132,6 +139,10 @@ fn with(request: &mut Freeze, present: &mut Present, began: u64) -> Result<Outco
     let (pid, ready) = forked?;
     sys::close(ready[1]);
     let mut word = [0];
+    let asked = sys::now();
+    while !sys::poll(ready[0], 1, 0) && sys::now() - asked < ASKING {
+        sys::give_way();
+    }
     let is_there = sys::poll(ready[0], 1, READY_LIMIT) && sys::read(ready[0], &mut word) == Ok(1);
     sys::close(ready[0]);
     if !is_there {

@@ -73,24 +73,24 @@ impl<'a> Frozen<'a> {
         threads: &'a mut Threads,
         ready: [i32; 2],
     ) -> Self {
-        let name = sys::name();
-        sys::set_name(NAME);
-        set_oom_score(SURVIVES);
         for fd in request.to_close() {
             sys::close(*fd);
         }
-        if let Ok(null) = sys::open(c"/dev/null", sys::O_RDWR) {
-            // Its number stays taken: the channel of the next life goes there.
-            _ = sys::put(null, request.control, true);
-            mend::give_up(all, null);
-            sys::close(null);
-        }
+        mend::give_up(all);
         mend::keep_own(all);
-        let frozen = Frozen { request, all, threads, name, next: 0 };
+        let frozen = Frozen { request, all, threads, name: sys::name(), next: 0 };
         frozen.say_hello();
         _ = sys::write(ready[1], &[1]);
+        // From here on nobody waits.
         sys::close(ready[0]);
         sys::close(ready[1]);
+        if let Ok(null) = sys::open(c"/dev/null", sys::O_RDWR) {
+            // Its number stays taken: the channel of the next life goes there.
+            _ = sys::put(null, frozen.request.control, true);
+            sys::close(null);
+        }
+        sys::set_name(NAME);
+        set_oom_score(SURVIVES);
         frozen
     }
 
@@ -109,7 +109,7 @@ impl<'a> Frozen<'a> {
             };
             let fds = &fds[..request.descriptors()];
             match request {
-                Request::Leave => sys::exit(0),
+                Request::Leave => sys::exit_idly(0),
                 Request::Wake { keep, predecessor, salvage } => {
                     if keep && self.replace(fds) {
                         continue;
@@ -188,7 +188,7 @@ impl<'a> Frozen<'a> {
     /// Another channel, from session init; where there is none, the end.
     fn fetch(&mut self) {
         if self.request.line < 0 {
-            sys::exit(0);
+            sys::exit_idly(0);
         }
         let now = sys::now();
         if now < self.next {

@@ -46,9 +46,15 @@ pub(crate) fn close_copies(all: &Inventory) {
 }
 
 /// In the frozen process.
-pub(crate) fn give_up(all: &Inventory, null: i32) {
-    pipes::give_up(all, null);
-    sockets::give_up(all, null);
+pub(crate) fn give_up(all: &Inventory) {
+    if !all.has(Kind::ForeignPipe) && !all.has(Kind::Listener) {
+        return;
+    }
+    if let Ok(null) = sys::open(c"/dev/null", sys::O_RDWR) {
+        pipes::give_up(all, null);
+        sockets::give_up(all, null);
+        sys::close(null);
+    }
 }
 
 /// All of it. `predecessor`: a descriptor of the process that was killed. `sentinels`: descriptors by which the end of a process is
@@ -57,6 +63,7 @@ pub(crate) fn mend(all: &mut Inventory, is_branch: bool, predecessor: Option<i32
     let needs_it_gone = all.has(Kind::Listener) || all.has(Kind::Lock);
     if let (Some(process), true, false) = (predecessor, needs_it_gone, is_branch) {
         // It has ports, and locks, until it is gone.
+        sys::kill_by(process);
         sys::poll(process, 1, GONE_LIMIT);
     }
     for kind in [Kind::Eventfd, Kind::Timerfd, Kind::Epoll] {

@@ -69,6 +69,8 @@ pub(crate) struct Threads {
     declined: *const AtomicI32,
     capacity: usize,
     count: usize,
+    /// Made anew, and perhaps still reading what is here.
+    coming: usize,
 }
 
 /// Why not all could be parked.
@@ -126,6 +128,7 @@ impl Threads {
             declined: arena.take::<AtomicI32>(DECLINE_ROOM),
             capacity,
             count: 0,
+            coming: 0,
         }
     }
 
@@ -305,9 +308,8 @@ impl Threads {
         }
     }
 
-    /// In a copy of that process: makes them anew, each where it was. How many are back.
+    /// In a copy of that process: makes them anew, each where it was. How many. They go on when a processor has time for them.
     pub(crate) fn thaw(&mut self) -> sys::Result<usize> {
-        let mut back = 0;
         GENERATION.fetch_add(1, SeqCst);
         GONE_ON.store(0, SeqCst);
         for at in 0..self.count {
@@ -325,16 +327,21 @@ impl Threads {
             if tid < 0 {
                 return Err(-tid as i32);
             }
-            back += 1;
+            self.coming += 1;
         }
-        // What they read is about to go.
-        while (GONE_ON.load(SeqCst) as usize) < back {
+        Ok(self.coming)
+    }
+
+    /// Before what they read goes: waits until each has gone on.
+    pub(crate) fn await_thawed(&mut self) {
+        loop {
             let seen = GONE_ON.load(SeqCst);
-            if (seen as usize) < back {
-                sys::futex_wait(GONE_ON.as_ptr(), seen, Some(1000));
+            if seen as usize >= self.coming {
+                break;
             }
+            sys::futex_wait(GONE_ON.as_ptr(), seen, Some(1000));
         }
-        Ok(back)
+        self.coming = 0;
     }
 }
 

@@ -57,6 +57,9 @@ pub enum Request<'a> {
         id: u64,
         /// 1.
         fds: u8,
+        /// Whether the branches' random generators are to go ways of their own.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        splits: bool,
     },
     /// Take a snapshot, then bring a checkpoint back. Descriptors: the snapshot's channel, and a socket from which the
     /// worker takes the checkpoint. Answered by a reply, by `unrestored`, or by `unfrozen`.

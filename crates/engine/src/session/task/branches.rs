@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Branches of one request at most.
 pub(super) const BRANCHES: u32 = 256;
-/// How long the process that makes branches may take to read a request, and to leave.
+/// How long the process that makes branches may take to read a request.
 const SPLITTER_LIMIT: Duration = Duration::from_secs(10);
 /// How long a branch may take to be there.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -63,9 +63,11 @@ impl SessionTask {
                 if !self.write_down() {
                     return;
                 }
+                let operation = self.tickets.operation_mut(token).map(|pending| &pending.operation);
+                let splits = matches!(operation, Some(Operation::Branch { random: RandomState::Split, .. }));
+                let request = Request::Branch { id: token, fds: 1, splits };
                 // It has no mark: it is of use to this supervisor only.
-                if let Err(error) = self.worker.control.send(&Request::Branch { id: token, fds: 1 }, None, vec![theirs])
-                {
+                if let Err(error) = self.worker.control.send(&request, None, vec![theirs]) {
                     self.lost_touch(&error);
                 }
             }
@@ -152,15 +154,7 @@ async fn make(
         let begun = tokio::time::timeout(LIMIT, begin(worker, member, seed, parent));
         branches.push(begun.await.map_err(|_| failed("a branch did not answer in time"))??);
     }
-    // Session init knows them by now, so they can become its children; and they must be, before they lose any.
     ask(&splitter, wake::Request::Leave, &[]).await?;
-    if let Some(process) = splitter.into_process() {
-        let gone = process.ended(SPLITTER_LIMIT).await.map_err(|error| os(&error))?;
-        if !gone {
-            process.kill();
-            process.ended(SPLITTER_LIMIT).await.map_err(|error| os(&error))?;
-        }
-    }
     let mut made = Vec::new();
     for (branch, ready) in branches {
         ready.await.map_err(|_| failed("a branch ended at once"))??;

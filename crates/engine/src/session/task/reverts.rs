@@ -181,8 +181,8 @@ impl SessionTask {
         if !self.write_down() {
             return;
         }
-        // From here on the worker that was live is gone.
-        live.as_ref().inspect(|process| process.kill());
+        // From here on the worker that was live does nothing more. Session init ends it, when nobody waits for a processor.
+        live.as_ref().inspect(|process| process.halt());
         for mark in &discard {
             self.drop_frozen(*mark);
         }
@@ -194,6 +194,7 @@ impl SessionTask {
             Ok(None) => self.context.origin.registry.add_frozen(self.id(), -1),
             Err(error) => {
                 tracing::warn!(%error, "a frozen process could not be woken");
+                live.as_ref().inspect(|process| process.kill());
                 self.context.origin.registry.add_frozen(self.id(), -1);
                 self.snapshots.reverting = None;
                 self.incarnation.not_woken();

@@ -36,6 +36,7 @@ pub(crate) mod number {
     pub(crate) const SOCKETPAIR: usize = 53;
     pub(crate) const SETSOCKOPT: usize = 54;
     pub(crate) const SHUTDOWN: usize = 48;
+    pub(crate) const PIDFD_SEND_SIGNAL: usize = 424;
     pub(crate) const PIDFD_OPEN: usize = 434;
     pub(crate) const GETSOCKOPT: usize = 55;
     pub(crate) const CLONE: usize = 56;
@@ -48,6 +49,7 @@ pub(crate) mod number {
     pub(crate) const ARCH_PRCTL: usize = 158;
     pub(crate) const GETTID: usize = 186;
     pub(crate) const FUTEX: usize = 202;
+    pub(crate) const SCHED_YIELD: usize = 24;
     pub(crate) const SCHED_SETAFFINITY: usize = 203;
     pub(crate) const SCHED_GETAFFINITY: usize = 204;
     pub(crate) const GETDENTS64: usize = 217;
