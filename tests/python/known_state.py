@@ -122,7 +122,7 @@ def interpreters() -> dict[str, str]:
     return dict(sorted(found.items(), key=lambda item: int(item[0].partition(".")[2])))
 
 
-OLDEST, NEWEST = 10, 13
+OLDEST, NEWEST = 10, 15
 
 
 def _home() -> Path:

@@ -161,14 +161,16 @@ _walk = []
 
 
 def walk():
-    """By which the helper finds the interpreter's threads: functions, and where each thread's state has its thread pointer."""
+    """By which the helper finds the interpreter's threads: functions, where each thread's state has its thread pointer, and whether
+    there is one lock."""
     if not _walk:
         words = _cast(_python.PyThreadState_Get(), ctypes.POINTER(ctypes.c_size_t))
         place = next((at for at in range(8, 64) if words[at] == _get_ident()), None)
         if place is None:
             return ()
         _walk[:] = [_cast(getattr(_python, name), ctypes.c_void_p).value for name in _WALK]
-        _walk.append(place * ctypes.sizeof(ctypes.c_size_t))
+        is_locked = getattr(sys, "_is_gil_enabled", lambda: True)()
+        _walk.extend((place * ctypes.sizeof(ctypes.c_size_t), is_locked))
     return _walk
 
 

@@ -120,3 +120,26 @@ PARTS = [*range(3), *(pytest.param(part, marks=pytest.mark.long) for part in ran
 async def test_no_thread_is_lost_or_stuck(python: str, part: int) -> None:
     """In parts, each of which has a limit."""
     await cycles(python, 100)
+
+
+STARTS = dedent("""
+    import threading
+    data = {n: [n] * 3 for n in range(500)}
+    def child(): [object() for _ in range(200)]
+    def starts():
+        while True:
+            few = [threading.Thread(target=child) for _ in range(4)]
+            for each in few: each.start()
+            for each in few: each.join()
+    for _ in range(4): threading.Thread(target=starts, daemon=True).start()
+""")
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(2000, marks=pytest.mark.long)])
+async def test_a_thread_that_is_about_to_begin_does_not_go_on_in_a_saver(python: str, count: int) -> None:
+    """It is no library's: it would run in an interpreter that has forgotten it, and end the process that saves."""
+    async with Session(python=python) as session:
+        await run(session, STARTS)
+        for _ in range(count):
+            made = await session.checkpoint()
+            assert "data" in {one.name for one in made.variables}

@@ -1,6 +1,7 @@
 //! What the worker calls.
 
 use crate::helper::frozen::Outcome;
+use crate::helper::interpreter::Interpreters;
 use crate::helper::park::{self, Platform};
 use crate::helper::{freeze, sys};
 
@@ -188,6 +189,9 @@ pub unsafe extern "C" fn pyrepl3_freeze(request: *mut Freeze) -> i32 {
     let request = unsafe { &mut *request };
     request.parent = sys::getpid();
     request.error = 0;
+    if let Some(interpreters) = Interpreters::of(request.walk()) {
+        interpreters.await_newborn();
+    }
     request.mask = sys::set_mask(!0);
     call(request.before);
     let outcome = freeze::freeze(request);
@@ -257,7 +261,9 @@ pub unsafe extern "C" fn pyrepl3_thaw_unknown(
     let present = unsafe { &mut *(request.present as *mut freeze::Present) };
     let threads = &mut present.threads;
     threads.leave(|pointer, _| known.contains(&pointer));
-    threads.leave_youngest(request.unbound);
+    // A state that has the pointer of a thread that has ended is of one that this thread had made.
+    let orphans = known.iter().filter(|pointer| !threads.has(**pointer)).count();
+    threads.leave_youngest(request.unbound + orphans);
     threads.leave(|pointer, tid| before.contains(&pointer) || !elder.is_empty() && !elder.contains(&(tid as usize)));
     threads.thaw().map_or_else(|error| -(error as isize), |count| count as isize)
 }
@@ -269,50 +275,10 @@ fn call(hook: Option<Hook>) {
     }
 }
 
-/// Which threads are the interpreter's, by their thread pointers: at the very moment of the fork, which no list can tell that was made
-/// before it. `walk`: functions that give the first and the next interpreter, and the first and the next of its threads, and where a
-/// thread's pointer is. One that has just been made has none there yet, or that of the thread that has made it.
-fn know_threads(request: &mut Freeze) {
-    type First = unsafe extern "C" fn() -> usize;
-    type Next = unsafe extern "C" fn(usize) -> usize;
-    let &[head, next, thread_head, thread_next, place] = request.walk() else { return };
-    // SAFETY: the worker vouches for them; the interpreter's lock is held, and no other thread exists.
-    let (head, [next, thread_head, thread_next]) = unsafe {
-        (
-            core::mem::transmute::<usize, First>(head),
-            [next, thread_head, thread_next].map(|one| core::mem::transmute::<usize, Next>(one)),
-        )
-    };
-    const MOST: usize = crate::helper::park::MOST;
-    let Ok(room) = sys::mmap(0, MOST * 8, sys::READ_WRITE, sys::PRIVATE_ANONYMOUS | sys::NORESERVE) else { return };
-    let (mut count, mut unbound) = (0, 0);
-    // SAFETY: as above; the room is for so many.
-    unsafe {
-        let mut interpreter = head();
-        while interpreter != 0 {
-            let mut thread = thread_head(interpreter);
-            let before = count;
-            while thread != 0 && count < MOST {
-                let pointer = *((thread + place) as *const usize);
-                let is_there = (before..count).any(|at| *(room as *const usize).add(at) == pointer);
-                if pointer == 0 || is_there {
-                    unbound += 1;
-                } else {
-                    *(room as *mut usize).add(count) = pointer;
-                    count += 1;
-                }
-                thread = thread_next(thread);
-            }
-            interpreter = next(interpreter);
-        }
-    }
-    (request.known, request.unbound) = ([room, count], unbound);
-}
-
 /// The interpreter forgets its other threads; what is to stay as it is, does.
 fn forget_threads(request: &mut Freeze) {
     tell_records(request);
-    know_threads(request);
+    (request.known, request.unbound) = Interpreters::of(request.walk()).map_or(([0; 2], 0), |all| all.know());
     let size: usize = request.kept().iter().map(|part| part[1]).sum();
     let room = sys::mmap(0, size.max(1), sys::READ_WRITE, sys::PRIVATE_ANONYMOUS).unwrap_or(0);
     let copy = |back: bool| {

@@ -18,9 +18,9 @@ use crate::helper::sys;
 
 /// How long the frozen process may take to say that it is frozen, in milliseconds.
 const READY_LIMIT: i32 = 10_000;
-/// Nanoseconds for which its word is asked for before this process sleeps: it comes within them mostly, and to be woken on a
+/// Microseconds for which its word is asked for before this process sleeps: it comes within them mostly, and to be woken on a
 /// processor that has gone idle takes as long again.
-const ASKING: u64 = 200_000;
+const ASKING: u64 = 300;
 /// Descriptors that a frozen process needs when it is woken.
 const ROOM: usize = 6;
 /// Records beside those of descriptors: mappings, timers, what could not be put right.

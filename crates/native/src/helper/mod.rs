@@ -8,6 +8,7 @@ mod entry;
 mod files;
 mod freeze;
 mod frozen;
+mod interpreter;
 mod inventory;
 mod mend;
 mod park;

@@ -299,6 +299,11 @@ impl Threads {
         }
     }
 
+    /// Whether there is a thread with this pointer: the leading one, or one that was parked.
+    pub(crate) fn has(&self, pointer: usize) -> bool {
+        pointer == arch::thread_pointer() || (0..self.count).any(|at| self.slot(at).pointer == pointer)
+    }
+
     /// So many of the others neither: the youngest.
     pub(crate) fn leave_youngest(&mut self, count: usize) {
         for _ in 0..count {
