@@ -21,7 +21,7 @@ from typing import Any
 PREFIXES = ("PYTHON", "LC_", "XDG_", "MPL", "CONDA", "PYREPL3_")
 NAMES = ("LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "VIRTUAL_ENV")
 NAMES += ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
-OURS = ("PYREPL3_BIN", "PYREPL3_HELPER", "PYREPL3_TEST_PYTHON", "PYREPL3_PYTHON")
+OURS = ("PYREPL3_BIN", "PYREPL3_HELPER", "PYREPL3_TEST_PYTHON", "PYREPL3_TEST_NEWEST", "PYREPL3_PYTHON")
 """What is said to the tests themselves."""
 
 LONGEST_TEMP = 40
@@ -122,7 +122,8 @@ def interpreters() -> dict[str, str]:
     return dict(sorted(found.items(), key=lambda item: int(item[0].partition(".")[2])))
 
 
-OLDEST, NEWEST = 10, 15
+OLDEST, NEWEST = 10, int(os.environ.get("PYREPL3_TEST_NEWEST", "13"))
+"""The minor versions of Python 3 that are taken. Checkpoints on those after 3.13 are not all that they are to be."""
 
 
 def _home() -> Path:

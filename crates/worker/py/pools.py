@@ -27,12 +27,17 @@ _EXECUTORS = ("concurrent.futures.process", "joblib.externals.loky.process_execu
 def trackers():
     """Descriptors of the pipes to processes that remove shared memory and semaphores when these pipes end: while any
     line of the session lives they must not."""
-    found = set()
-    for name in _TRACKERS:
-        fd = getattr(getattr(sys.modules.get(name), "_resource_tracker", None), "_fd", None)
-        if type(fd) is int:
-            found.add(fd)
-    return found
+    return _of_trackers("_fd")
+
+
+def tracking():
+    """Pids of these processes: all lines of a session have them, whoever's child they are."""
+    return _of_trackers("_pid")
+
+
+def _of_trackers(attribute):
+    all_of_them = (getattr(sys.modules.get(name), "_resource_tracker", None) for name in _TRACKERS)
+    return {number for one in all_of_them if type(number := getattr(one, attribute, None)) is int}
 
 
 def sentinels():

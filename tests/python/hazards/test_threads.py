@@ -234,7 +234,7 @@ async def test_a_thread_between_the_locks_of_a_condition(python: str, way: str) 
     code = dedent("""
         import threading
         class Slow:
-            acquire = release = __enter__ = __exit__ = lambda *_: True
+            acquire = release = locked = __enter__ = __exit__ = lambda *_: True
             _is_owned = lambda self: True
             def _release_save(self):
                 inside.set(); go.wait()
