@@ -247,7 +247,7 @@ class Freezer:
             if request.split:
                 from . import random_state
 
-                random_state.split(present.generators, request.index)
+                lost += random_state.split(present.generators, request.index)
         if request.error:
             lost.append(f"the snapshot could not be kept for another time: {_strerror(request.error)}")
         woken = Woken(lost, ended, request)

@@ -8,7 +8,7 @@ import os
 from . import system
 
 _listdir, _readlink = os.listdir, os.readlink
-_TABLES = ("tcp", "tcp6", "udp", "udp6", "unix")
+_NO_FILES = ("/dev/", "/proc/")
 
 
 def has_any(pid, channels):
@@ -30,9 +30,9 @@ def _has_any(thread, channels):
         except FileNotFoundError:
             pass  # it is closed already
     sockets = {link[8:-1] for _fd, link in links if link.startswith("socket:[")}
-    if len(sockets) > channels and any(_is_named(thread, table, sockets) for table in _TABLES):
+    if len(sockets) > channels and not sockets <= _nameless(thread):
         return True
-    files = [fd for fd, link in links if link.startswith("/") and not link.startswith(("/dev/", "/proc/"))]
+    files = [fd for fd, link in links if link.startswith("/") and (link.startswith("/dev/shm/") or not link.startswith(_NO_FILES))]
     return any(_is_locked(f"{thread}/fdinfo/{fd}") for fd in files)
 
 
@@ -43,16 +43,13 @@ def _is_locked(path):
         return False
 
 
-def _is_named(thread, table, inodes):
-    """Whether one of these sockets is in a table of those that have an address."""
-    try:
-        lines = system.read(f"{thread}/net/{table}").decode(errors="replace").splitlines()[1:]
-    except FileNotFoundError:
-        return False
-    for line in lines:
+def _nameless(thread):
+    """Inodes of Unix sockets without a name: all others may have an address, also where no table of the kernel's lists it (TCP that is
+    bound and does not listen)."""
+    found = set()
+    for line in system.read(f"{thread}/net/unix").decode(errors="replace").splitlines()[1:]:
+        # Address, references, protocol, flags, type, state, inode, name.
         words = line.split()
-        # unix: address, references, protocol, flags, type, state, inode, name. The others have the inode in the tenth place.
-        found = words[6] if table == "unix" and len(words) > 7 else words[9] if table != "unix" and len(words) > 9 else None
-        if found in inodes:
-            return True
-    return False
+        if len(words) == 7:
+            found.add(words[6])
+    return found

@@ -118,13 +118,8 @@ def _pools():
 
 
 def _executors():
-    found = []
-    for name in _EXECUTORS:
-        for thread in list(getattr(sys.modules.get(name), "_threads_wakeups", ())):
-            executor = thread.executor_reference()
-            if executor is not None:
-                found.append(executor)
-    return found
+    """By their threads, which are there until all is done, also where the executor itself is shut down or forgotten."""
+    return [thread for name in _EXECUTORS for thread in list(getattr(sys.modules.get(name), "_threads_wakeups", ()))]
 
 
 def _kill_all(pids, branched):
@@ -136,24 +131,26 @@ def _kill_all(pids, branched):
                 pass
 
 
-def _break_executor(executor, branched):
-    if getattr(executor, "_executor_manager_thread", None) is None:
-        return None  # it has not begun, or is shut down
+def _break_executor(thread, branched):
+    if not thread.is_alive():
+        return None  # all is done
+    executor = thread.executor_reference()
     error = sys.modules["concurrent.futures.process"].BrokenProcessPool(_GONE)
     flags = getattr(executor, "_flags", None)
     if flags is not None:
         flags.broken = error
-    else:
+    elif executor is not None:
         executor._broken = _GONE
-    for item in list((executor._pending_work_items or {}).values()):
+    for item in list((thread.pending_work_items or {}).values()):
         if not item.future.done():
             item.future.set_exception(error)
-    executor._pending_work_items.clear()
-    _kill_all(list(executor._processes or ()), branched)
+    thread.pending_work_items.clear()
+    _kill_all(list(thread.processes or ()), branched)
     if branched:
-        # Its thread would wait for processes that are the parent's.
-        executor._processes.clear()
-    return f"a {type(executor).__name__.strip('_')} is gone with its processes: make a new one"
+        # The thread would wait for processes that are the parent's.
+        thread.processes.clear()
+    kind = "ProcessPoolExecutor" if executor is None else type(executor).__name__.strip("_")
+    return f"a {kind} is gone with its processes: make a new one"
 
 
 def _end_pool(pool, branched):

@@ -255,8 +255,8 @@ class Init:
         # What the woken process leaves in its place is not known by its pid yet. Its name may be anybody's: so it counts
         # once, and by the next sweep it is among those that are told.
         replacements, member.replacements = member.replacements, set()
-        names, seen, quiet = [], set(), 0
-        while quiet < 2:
+        names, seen, waited, quiet, is_over = [], set(), [], 0, old is None
+        while True:
             # Who loses its parent meanwhile becomes a child of this process: so those below the old worker are listed
             # first, children of this process last. Where there is anybody but frozen processes, who only wait, nobody
             # new must be found twice in a row.
@@ -265,39 +265,54 @@ class Init:
                 system.stop(old)
                 found = system.descendants([old], keep)
             found += [pid for pid in system.descendants(self.belongings(member), keep) if pid not in found]
-            if not seen and not set(found) - {old} - member.replacements:
-                break
-            young = []
-            for pid in self.only(member, found):
-                if pid in seen or pid in keep or pid == old or pid in member.replacements:
-                    continue
-                if pid not in replacements and system.is_frozen(pid):
-                    member.replacements.add(pid)
-                    continue
-                if born is None or not system.is_older(pid, born):
-                    young.append(pid)
-            if not young:
-                quiet += 1
+            is_alone = not seen and not set(found) - {old} - member.replacements
+            young = [] if is_alone else self.younger(member, found, born, {*seen, *keep, old}, replacements)
+            if young:
+                quiet = 0
+                seen.update(young)
+                named = [(pid, system.name(pid)) for pid in young]
+                names += [
+                    f"{name} (process {pid})" for pid, name in named if name not in (system.FROZEN, system.ANSWERS, "?")
+                ]
+                system.kill(young)
                 continue
-            quiet = 0
-            seen.update(young)
-            named = [(pid, system.name(pid)) for pid in young]
-            names += [f"{name} (process {pid})" for pid, name in named if name not in (system.FROZEN, system.ANSWERS, "?")]
-            system.kill(young)
-        # Until they are gone they hold what only one can have: a port, a lock. The new worker is woken meanwhile. What
-        # takes longest is to take their memory apart, which nobody has to wait for where they hold nothing of the kind.
-        known = 1 if self.adoption is None else 2
-        waited = [pid for pid in (old, *seen) if pid is not None and holdings.has_any(pid, known if pid == old else 0)]
-        if old is not None:
-            # The woken process may wait for it, too, and has killed it then.
-            if old not in waited and not system.is_ending(old):
-                system.make_idle(old)
-            system.kill([old])
+            quiet += 1
+            if quiet < 2 and not is_alone:
+                continue
+            if is_over:
+                break
+            # Last. User code may have made it go on, and so it may have started others: after this it cannot.
+            waited += self.end_worker(old)
+            is_over, quiet = True, 1
+        # Until they are gone they hold what only one can have: a port, a lock. The new worker is woken meanwhile.
+        waited += [pid for pid in seen if holdings.has_any(pid, 0)]
         system.await_ends(waited, GONE_LIMIT)
         member.send({"t": "swept", "ended": names[:20]})
         if new is None or new in self.statuses:
             # It is gone already.
             member.tell_exit(self.statuses.pop(new, None))
+
+    def younger(self, member, found, born, known, replacements):
+        """Those of a member's processes that were made after the one that is the worker now."""
+        young = []
+        for pid in self.only(member, found):
+            if pid in known or pid in member.replacements:
+                continue
+            if pid not in replacements and system.is_frozen(pid):
+                member.replacements.add(pid)
+            elif born is None or not system.is_older(pid, born):
+                young.append(pid)
+        return young
+
+    def end_worker(self, pid):
+        """Ends a worker that was rolled back. A list of it where it has what others may wait for; else nobody has to wait until its
+        memory is taken apart, which takes longest."""
+        is_waited = holdings.has_any(pid, 1 if self.adoption is None else 2)
+        # The woken process may wait for it, too, and has killed it then.
+        if not is_waited and not system.is_ending(pid):
+            system.make_idle(pid)
+        system.kill([pid])
+        return [pid] if is_waited else []
 
     def status(self, member, request):
         """How a child ended that a worker had before it was rolled back."""

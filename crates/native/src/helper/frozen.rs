@@ -234,6 +234,8 @@ impl<'a> Frozen<'a> {
             sys::limit(RLIMIT_MSGQUEUE, Some([request.branch_base - u64::from(member), hard]));
             request.member = member;
         }
+        // They were sent to a process that nobody is to see: by user code, or to let it go on if somebody had stopped it.
+        sys::forget_signals();
         set_oom_score(DIES_FIRST);
         sys::set_name(&self.name);
         // What a process that was forked from this one has, too.

@@ -49,12 +49,20 @@ pub(crate) fn exit(code: i32) -> ! {
     }
 }
 
-/// Ends this process when no processor has anything else to do: to take its memory apart takes longer than what waits for it.
+/// Ends this process when no processor has anything else to do: to take its memory apart takes longer than what waits for it. What only
+/// one process can have, a port or a lock, it gives up at once.
 pub(crate) fn exit_idly(code: i32) -> ! {
     const SCHED_IDLE: u64 = 5;
+    _ = call!(CLOSE_RANGE, 0, u32::MAX, 0);
     let size = size_of::<[u64; 7]>() as u64;
     set_scheduling(&[size | SCHED_IDLE << 32, 0, 0, 0, 0, 0, 0]);
     exit(code)
+}
+
+/// Takes the blocked signals that wait for this thread or its process, and forgets them.
+pub(crate) fn forget_signals() {
+    let (all, now) = (!0u64, [0u64; 2]);
+    while call!(RT_SIGTIMEDWAIT, &raw const all, 0, now.as_ptr(), 8).is_ok() {}
 }
 
 pub(crate) fn getpid() -> i32 {

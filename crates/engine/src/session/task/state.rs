@@ -297,7 +297,8 @@ impl SessionTask {
                 // It would ask for another.
                 dismiss(&channel);
             }
-            // Its channel closes, and it ends.
+            // Its channel closes, and it ends, also where user code has stopped it.
+            frozen.resume();
             self.context.origin.registry.add_frozen(self.id(), -1);
         }
         there

@@ -37,6 +37,8 @@ pub(crate) mod number {
     pub(crate) const SETSOCKOPT: usize = 54;
     pub(crate) const SHUTDOWN: usize = 48;
     pub(crate) const PIDFD_SEND_SIGNAL: usize = 424;
+    pub(crate) const CLOSE_RANGE: usize = 436;
+    pub(crate) const RT_SIGTIMEDWAIT: usize = 128;
     pub(crate) const PIDFD_OPEN: usize = 434;
     pub(crate) const GETSOCKOPT: usize = 55;
     pub(crate) const CLONE: usize = 56;

@@ -1,0 +1,127 @@
+"""What the process that is undone, or a frozen one that is dropped, has and others wait for; and what reaches a frozen process."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from textwrap import dedent
+
+import pytest
+
+from pyrepl3 import ExecutionError, Session
+
+from .tools import run, until
+
+HELD = {
+    "a UDP port": "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', {port}))",
+    "a TCP port without a listener": "import socket; s = socket.socket(); s.bind(('127.0.0.1', {port}))",
+    "a Unix socket's name": "import socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind(chr(0) + 'pyrepl3 {port}')",
+    "a lock in shared memory": "import fcntl; f = open('/dev/shm/pyrepl3-{port}', 'w'); fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+}
+
+
+@pytest.fixture
+def unused_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@pytest.mark.parametrize("undone", ["by undo", "by a failure"])
+@pytest.mark.parametrize("what", HELD)
+async def test_what_was_undone_can_be_done_again_at_once(python: str, what: str, undone: str, unused_port: int) -> None:
+    code = HELD[what].format(port=unused_port) + "; big = bytearray(50 << 20)"
+    async with Session(python=python, undo=5) as session:
+        for _ in range(3):
+            if undone == "by undo":
+                await run(session, code)
+                await session.undo()
+            else:
+                with pytest.raises(ExecutionError):
+                    await session.execute(code + "\n1/0", transaction_policy="rollback_on_failure")
+            assert await run(session, "'big' in globals()") is False
+        await run(session, code)
+        await run(session, "import os; [os.remove(f.name) for f in [globals().get('f')] if f]")
+
+
+FROZEN = dedent("""
+    import os, signal, time
+    def frozen():
+        # Siblings: all are children of session init.
+        init = os.getppid()
+        pids = open(f"/proc/{init}/task/{init}/children").read().split()
+        return [int(pid) for pid in pids if open(f"/proc/{pid}/comm").read().strip() == "pyrepl3-frozen"]
+    def to_all(number):
+        for pid in frozen(): os.kill(pid, number)
+        return len(frozen())
+""")
+SIGNALS = [signal.SIGTERM, signal.SIGUSR1, signal.SIGSTOP, signal.SIGCONT, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+async def test_a_signal_to_a_frozen_process_reaches_nobody(python: str, number: signal.Signals) -> None:
+    async with Session(python=python) as session:
+        await run(session, FROZEN + "seen = []\nsignal.signal(signal.SIGCONT, lambda number, _: seen.append(number))\n0")
+        made = await session.snapshot()
+        for _ in range(2):
+            assert await run(session, f"to_all({int(number)})") == 1
+            back = await session.rollback_to(made)
+            assert back.exact, back.report
+            assert await run(session, "time.sleep(0.01); seen") == []
+
+
+async def test_one_that_user_code_has_stopped_ends_when_it_is_dropped(python: str) -> None:
+    async with Session(python=python) as session:
+        await run(session, FROZEN)
+        made = await session.snapshot()
+        assert await run(session, f"to_all({int(signal.SIGSTOP)})") == 1
+        await session.drop_snapshot(made)
+        await until(session, "frozen() == []")
+
+
+WAKER = """
+import os, signal, sys, time
+init, end = int(sys.argv[1]), time.monotonic() + 60
+while time.monotonic() < end:
+    for pid in open(f"/proc/{init}/task/{init}/children").read().split():
+        try: os.kill(int(pid), signal.SIGCONT)
+        except OSError: pass
+"""
+
+
+async def test_nothing_survives_that_a_worker_starts_which_is_made_to_go_on(python: str) -> None:
+    """An older child wakes everything that is stopped, as fast as it can."""
+    older = f"""
+        import os, subprocess, sys, threading, time
+        waker = subprocess.Popen([sys.executable, "-c", {WAKER!r}, str(os.getppid())])
+        def starts():
+            while True:
+                subprocess.Popen(["sleep", "987"], start_new_session=True); time.sleep(0.002)
+        def sleepers():
+            found = []
+            for pid in filter(str.isdigit, os.listdir("/proc")):
+                try: words = open(f"/proc/{{pid}}/cmdline").read().split(chr(0))
+                except OSError: continue
+                found += [pid] if words[:2] == ["sleep", "987"] else []
+            return found
+    """
+    async with Session(python=python) as session:
+        await run(session, dedent(older))
+        made = await session.snapshot()
+        for _ in range(8):
+            await run(session, "threading.Thread(target=starts, daemon=True).start(); time.sleep(0.05)")
+            await session.rollback_to(made)
+            await until(session, "sleepers() == []")
+        await run(session, "waker.kill(); waker.wait()")
+
+
+@pytest.mark.parametrize("forgotten", ["p.shutdown(wait=False)", "del p"])
+async def test_tasks_of_an_executor_that_nobody_has_any_more_end(python: str, forgotten: str) -> None:
+    async with Session(python=python) as session:
+        code = "import multiprocessing, time\nfrom concurrent.futures import ProcessPoolExecutor\n"
+        code += "p = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('fork'))\n"
+        await run(session, code + f"task = p.submit(time.sleep, 2); {forgotten}")
+        made = await session.snapshot()
+        back = await session.rollback_to(made)
+        assert "ProcessPoolExecutor is gone" in back.report
+        assert await run(session, "type(task.exception(20)).__name__") == "BrokenProcessPool"
