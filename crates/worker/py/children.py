@@ -21,7 +21,9 @@ _frame, _get_ident = sys._getframe, _thread.get_ident
 _Error = ChildProcessError
 _ECHILD = 10
 _fstat, _pread, _pwrite, _dup_high = os.fstat, os.pread, os.pwrite, fcntl.fcntl
-_NOTE, _NOTES, _HIGH = struct.Struct("=ii"), 4096, 512
+# A place for each pid modulo so many, 1 MiB at most: threads use up numbers, too, and of a child whose place another has taken
+# nothing is known.
+_NOTE, _NOTES, _HIGH = struct.Struct("=ii"), 1 << 17, 512
 
 # Modules whose hooks make their locks usable in a child. Everything else would see a fork that nobody asked for.
 _LOCK_HOOKS = ("logging", "threading", "concurrent.futures.thread")

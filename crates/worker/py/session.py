@@ -243,8 +243,9 @@ class Init:
         member.staying = []
         if not given or len(spared) + len(given) != 1 + request["keep"]:
             # Without room for a descriptor the kernel drops it, and what is spared could not be told from the rest. The supervisor
-            # has stopped the worker.
-            system.kill([pid for pid in [member.pid] if pid is not None and pid not in given])
+            # has stopped the worker, if it is one of ours that asks.
+            if member.pid is not None and member.pid not in given and system.is_stopped(member.pid):
+                system.kill([member.pid])
             raise Refused("not all processes that stay were told")
         old, new = member.pid, given[0]
         if old == new:

@@ -250,6 +250,12 @@ def name(pid):
     return _stat(pid)[0] or "?"
 
 
+def is_stopped(pid):
+    """Whether a signal has stopped a process."""
+    fields = _stat(pid)[1]
+    return fields is not None and fields[0] == b"T"
+
+
 def is_ending(pid):
     """Whether a process is on its way out, or gone."""
     fields = _stat(pid)[1]
