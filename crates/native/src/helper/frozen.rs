@@ -109,7 +109,7 @@ impl<'a> Frozen<'a> {
             };
             let fds = &fds[..request.descriptors()];
             match request {
-                Request::Leave => sys::exit_idly(0),
+                Request::Leave => sys::leave(0),
                 Request::Wake { keep, predecessor, salvage } => {
                     if keep && self.replace(fds) {
                         continue;
@@ -188,7 +188,7 @@ impl<'a> Frozen<'a> {
     /// Another channel, from session init; where there is none, the end.
     fn fetch(&mut self) {
         if self.request.line < 0 {
-            sys::exit_idly(0);
+            sys::leave(0);
         }
         let now = sys::now();
         if now < self.next {

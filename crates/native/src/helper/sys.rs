@@ -49,13 +49,9 @@ pub(crate) fn exit(code: i32) -> ! {
     }
 }
 
-/// Ends this process when no processor has anything else to do: to take its memory apart takes longer than what waits for it. What only
-/// one process can have, a port or a lock, it gives up at once.
-pub(crate) fn exit_idly(code: i32) -> ! {
-    const SCHED_IDLE: u64 = 5;
+/// The same, but what only one process can have, a port or a lock, goes first: to take its memory apart takes longer.
+pub(crate) fn leave(code: i32) -> ! {
     _ = call!(CLOSE_RANGE, 0, u32::MAX, 0);
-    let size = size_of::<[u64; 7]>() as u64;
-    set_scheduling(&[size | SCHED_IDLE << 32, 0, 0, 0, 0, 0, 0]);
     exit(code)
 }
 
