@@ -242,7 +242,8 @@ class Freezer:
         lost += words
         pools.mend_processes(present.pid, branched)
         if branched:
-            others = [pid for pid in present.children if pid not in pools.tracking()]
+            tracking = pools.tracking()
+            others = [pid for pid in present.children if pid not in tracking]
             lost += [f"process {pid} belongs to the session that this one was branched from" for pid in others]
             if request.split:
                 from . import random_state

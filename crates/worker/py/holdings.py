@@ -1,4 +1,4 @@
-"""What a process that was killed keeps others from until it is gone: ports, names of sockets, locks of files.
+"""What a process that is undone keeps others from until it is gone: ports, names of sockets, locks of files.
 
 The kernel takes its memory apart first, and that takes the longer the more it has; what is open goes after.
 """

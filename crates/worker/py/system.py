@@ -167,16 +167,17 @@ def branch_of(pid):
 
 def kill(pids):
     for pid in pids:
-        try:
-            _kill(pid, SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
+        _send(pid, SIGKILL)
 
 
 def stop(pid):
     """SIGSTOP: it does nothing more."""
+    _send(pid, SIGSTOP)
+
+
+def _send(pid, signal):
     try:
-        _kill(pid, SIGSTOP)
+        _kill(pid, signal)
     except (ProcessLookupError, PermissionError):
         pass
 

@@ -169,7 +169,10 @@ def froze(request, channel, freezer):
             # The kernel leaves descriptors out for which there is no room.
             raise freeze.Refused(*freeze.TOO_MANY_OPEN)
         wake, *others = request["fds"]
-        outcome = freezer.branch(wake, request.get("splits")) if op == "branch" else freezer.take(wake, others, request.get("track"), request.get("mark"))
+        if op == "branch":
+            outcome = freezer.branch(wake, request.get("splits"))
+        else:
+            outcome = freezer.take(wake, others, request.get("track"), request.get("mark"))
     except Exception as error:
         why, how = f"{type(error).__name__}: {failure.message(error)}", ""
         if isinstance(error, freeze.Refused):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from textwrap import dedent
 
 import pytest
@@ -55,13 +56,20 @@ SAME = {
 }
 
 
-@pytest.mark.parametrize("what", DIFFER)
-async def test_generators_of_user_code_differ(what: str) -> None:
-    setup, draw = DIFFER[what]
+@asynccontextmanager
+async def split(setup: str, count: int) -> AsyncIterator[tuple[Session, list[Session]]]:
+    """A session, and branches of it whose numbers are to differ."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(Session())
         await run(session, HOME + dedent(setup))
-        branches = [await stack.enter_async_context(branch) for branch in await session.branch(3, random="split")]
+        made = await session.branch(count, random="split")
+        yield session, [await stack.enter_async_context(branch) for branch in made]
+
+
+@pytest.mark.parametrize("what", DIFFER)
+async def test_generators_of_user_code_differ(what: str) -> None:
+    setup, draw = DIFFER[what]
+    async with split(setup, 3) as (session, branches):
         drawn = [await run(one, draw) for one in (session, *branches)]
         assert len(set(drawn)) == 4, drawn
 
@@ -69,10 +77,7 @@ async def test_generators_of_user_code_differ(what: str) -> None:
 @pytest.mark.parametrize("what", SAME)
 async def test_one_that_cannot_differ_is_named_and_holds_nobody_up(what: str) -> None:
     setup, name = SAME[what]
-    async with AsyncExitStack() as stack:
-        session = await stack.enter_async_context(Session())
-        await run(session, HOME + dedent(setup))
-        branches = [await stack.enter_async_context(branch) for branch in await session.branch(2, random="split")]
+    async with split(setup, 2) as (session, branches):
         for branch in branches:
             assert "same in each branch" in await first_words(branch, name)
         assert await run(session, "1 + 1") == 2

@@ -64,6 +64,7 @@ async def test_a_signal_to_a_frozen_process_reaches_nobody(python: str, number: 
         await run(session, FROZEN + "seen = []\nsignal.signal(signal.SIGCONT, lambda number, _: seen.append(number))\n0")
         made = await session.snapshot()
         for _ in range(2):
+            await until(session, "len(frozen()) == 1")
             assert await run(session, f"to_all({int(number)})") == 1
             back = await session.rollback_to(made)
             assert back.exact, back.report
@@ -74,6 +75,8 @@ async def test_one_that_user_code_has_stopped_ends_when_it_is_dropped(python: st
     async with Session(python=python) as session:
         await run(session, FROZEN)
         made = await session.snapshot()
+        # Its name comes after its word.
+        await until(session, "len(frozen()) == 1")
         assert await run(session, f"to_all({int(signal.SIGSTOP)})") == 1
         await session.drop_snapshot(made)
         await until(session, "frozen() == []")
@@ -109,7 +112,8 @@ async def test_nothing_survives_that_a_worker_starts_which_is_made_to_go_on(pyth
         await run(session, dedent(older))
         made = await session.snapshot()
         for _ in range(8):
-            await run(session, "threading.Thread(target=starts, daemon=True).start(); time.sleep(0.05)")
+            await run(session, "threading.Thread(target=starts, daemon=True).start()")
+            await until(session, "len(sleepers()) > 5")
             await session.rollback_to(made)
             await until(session, "sleepers() == []")
         await run(session, "waker.kill(); waker.wait()")

@@ -57,14 +57,15 @@ async fn snapshots(table: &mut Table, engine: &Engine) -> Done {
                     let held = listed.first().and_then(|one| one.memory).ok_or("a snapshot's memory is not told")?;
                     table.add("snapshot_memory", vec![held as f64 / 1e6]);
                 }
-                let begin = Instant::now();
-                if returns {
+                let (samples, took) = if returns {
+                    let begin = Instant::now();
                     session.rollback_to(&taken.snapshot_id, None).await.map_err(why)?;
-                }
-                if i >= 3 && returns {
-                    backs.push(begin.elapsed().as_secs_f64());
-                } else if i >= 3 {
-                    pauses.push(taken.duration);
+                    (&mut backs, begin.elapsed().as_secs_f64())
+                } else {
+                    (&mut pauses, taken.duration)
+                };
+                if i >= 3 {
+                    samples.push(took);
                 }
                 session.drop_snapshot(&taken.snapshot_id).await.map_err(why)?;
             }

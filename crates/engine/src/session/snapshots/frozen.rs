@@ -138,7 +138,7 @@ impl Frozen {
         }
     }
 
-    /// Takes its process out, to see it end.
+    /// Takes its process out.
     pub(crate) fn into_process(self) -> Option<Process> {
         match self.presence {
             Presence::There(process) => Some(process),

@@ -155,6 +155,8 @@ async fn make(
         branches.push(begun.await.map_err(|_| failed("a branch did not answer in time"))??);
     }
     ask(&splitter, wake::Request::Leave, &[]).await?;
+    // Also where user code has stopped it.
+    splitter.resume();
     let mut made = Vec::new();
     for (branch, ready) in branches {
         ready.await.map_err(|_| failed("a branch ended at once"))??;
