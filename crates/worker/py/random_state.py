@@ -13,11 +13,11 @@ _PATIENCE = 0.5
 def generators():
     """All generators of random numbers. To look for them is to write to all memory: who makes many branches does it once, before,
     as each page that a branch writes to would be copied."""
+    objects = _objects()
     # Not `isinstance`, which asks the object itself: a proxy raises when what it stands for is gone.
-    kinds = [(one, type(one)) for one in _objects()]
-    own = [one for one, kind in kinds if issubclass(kind, random.Random) and not issubclass(kind, random.SystemRandom)]
+    own = [one for one in objects if issubclass(type(one), random.Random) and not issubclass(type(one), random.SystemRandom)]
     numpy_random = sys.modules.get("numpy.random")
-    others = [] if numpy_random is None else [numpy_random.mtrand._rand, *_referenced(numpy_random)]
+    others = [] if numpy_random is None else [numpy_random.mtrand._rand, *_of_numpy(numpy_random, objects)]
     return [random._inst, *(one for one in own if one is not random._inst)], others
 
 
@@ -44,12 +44,13 @@ def split(found, index):
     return left
 
 
-def _referenced(numpy_random):
-    """Generators that something refers to. They are not tracked themselves, so those who hold them are asked."""
+def _of_numpy(numpy_random, objects):
+    """Those of numpy. Not all are tracked themselves, so those who hold them are asked, too; and not all who hold them are listed."""
     kinds = (numpy_random.Generator, numpy_random.RandomState, numpy_random.BitGenerator)
-    holders, found = _objects(), []
-    for at in range(0, len(holders), 1000):
-        found += [one for one in gc.get_referents(*holders[at : at + 1000]) if issubclass(type(one), kinds)]
+    found = []
+    for at in range(0, len(objects), 1000):
+        some = objects[at : at + 1000]
+        found += [one for one in (*some, *gc.get_referents(*some)) if issubclass(type(one), kinds)]
     return found
 
 
