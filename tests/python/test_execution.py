@@ -311,3 +311,20 @@ async def test_a_session_lives_while_its_execution_is_referred_to() -> None:
     gc.collect()
     assert (await execution).value == 7
     await execution._session.shutdown()
+
+
+async def test_nobody_looks_for_the_workers_own_source() -> None:
+    # On a slow file system each directory of `sys.path` costs time, for each error.
+    watch = (
+        "import os; seen = []; real = os.stat\n"
+        "def stat(path, *a, **k):\n    seen.append(str(path)); return real(path, *a, **k)\n"
+        "os.stat = stat"
+    )
+    failing = ["1 / 0", "import asyncio\nawait asyncio.sleep('x')", "try:\n    1 / 0\nexcept Exception:\n    raise OSError"]
+    async with Session() as session:
+        await session.execute(watch)
+        for code in failing:
+            with pytest.raises(ExecutionError):
+                await session.execute(code)
+        seen = (await session.execute("os.stat = real; seen")).value
+        assert [path for path in seen if "pyrepl3>" in path] == []

@@ -84,3 +84,8 @@ fn busy_threads_go_on_cycle_after_cycle() {
     let cycles = if std::env::var_os("PYREPL3_LONG").is_some() { "10000" } else { "300" };
     Built::new("storm", "storm").run(&[cycles]);
 }
+
+#[test]
+fn an_answer_is_said_whole_or_not_at_all() {
+    Built::new("answers", "answers").run(&[]);
+}

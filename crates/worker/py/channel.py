@@ -24,6 +24,8 @@ _array, _NOW, _Blocking = array.array, socket.MSG_CMSG_CLOEXEC | socket.MSG_DONT
 # Room for the descriptors that come with a request: the channel of a snapshot.
 _FDS = socket.CMSG_SPACE(4 * array.array("i").itemsize)
 _len = len
+# Bytes that are read at once.
+_ROOM = 64 << 10
 # A frame above this is read by the supervisor in pieces, which it could die between: it is kept until acknowledged.
 LARGE = 64 << 10
 # How many prompts that wait are told to a supervisor that takes over.
@@ -38,6 +40,8 @@ class Channel:
         self.guard = guard
         self._readable = _poll()
         self._buffer = bytearray()
+        # What is read comes here first: memory that is made for each read would be copied again after each fork.
+        self._room = memoryview(bytearray(_ROOM))
         self._lock = _allocate_lock()  # of all below
         self._reading = False
         self._waiters = []
@@ -149,6 +153,23 @@ class Channel:
                 sent += _write(self.fd, memoryview(frame)[sent:])
         except OSError:
             return False
+        return True
+
+    def next_frame(self, message):
+        """A frame for the helper to send while this thread holds the locks; `sent` is told what came of it. None where it has to
+        be kept until it has arrived."""
+        if self._kept or not self.open:
+            return None
+        body = encode({**message, "seq": self._seq + 1}).encode("ascii")
+        return None if _len(body) > LARGE else _len(body).to_bytes(4, "big") + body
+
+    def sent(self, frame, count):
+        """So many bytes of it. Whether it was said: at once as a rule, and otherwise the rest is, here."""
+        if not count:
+            return False
+        self._seq += 1
+        if count < _len(frame):
+            self._put(memoryview(frame)[count:])
         return True
 
     def abandon(self):
@@ -305,21 +326,21 @@ class Channel:
     def _read_available(self):
         """Reads once without waiting and files the whole frames. With the lock held. False when nothing was there."""
         try:
-            data, ancillary, _flags, _address = self._socket.recvmsg(65536, _FDS, _NOW)
+            count, ancillary, _flags, _address = self._socket.recvmsg_into((self._room,), _FDS, _NOW)
             for _level, _kind, given in ancillary:
                 self._fds += _array("i", given)
         except _Blocking:
             return False
         except OSError:
-            data = b""
-        if not data:
+            count = 0
+        if not count:
             if self.line is None:
                 self.abandon()
             else:
                 self._renew()
             return False
         buffer = self._buffer
-        buffer += data
+        buffer += self._room[:count]
         start, end = 0, _len(buffer)
         while end - start >= 4:
             size = int.from_bytes(buffer[start : start + 4], "big")

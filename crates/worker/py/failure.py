@@ -19,8 +19,12 @@ def describe(error):
     """What a frame says of an exception: ename, evalue, traceback, frames."""
     name = type(error).__name__
     try:
-        summary = _TracebackException(type(error), error, error.__traceback__, compact=True)
-        _strip(summary)
+        # The worker's own frames come first. Python would look for their source in each directory of `sys.path`.
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename.startswith(OURS):
+            trace = trace.tb_next
+        summary = _TracebackException(type(error), error, trace, compact=True)
+        _strip(summary, trace is not error.__traceback__)
         text = "".join(summary.format())
         frames = [
             {"filename": clean(f.filename), "lineno": f.lineno or 0, "name": clean(f.name), "line": clean(f.line or "")}
@@ -46,8 +50,8 @@ def cut(text):
     return f"{text[:half]}\n… [cut: {len(text) - LIMIT} characters left out] …\n{text[-half:]}"
 
 
-def _strip(summary):
-    """Takes the worker's frames out of a summary and of all that it chains to."""
+def _strip(summary, was_ours):
+    """Takes the worker's frames out of a summary and of all that it chains to. `was_ours`: the first one began with some."""
     seen = set()
     todo = [summary]
     while todo:
@@ -57,7 +61,7 @@ def _strip(summary):
         seen.add(id(one))
         stack = list(one.stack or ())
         keep = [f for f in stack if not f.filename.startswith(OURS)]
-        if len(keep) != len(stack):
+        if len(keep) != len(stack) or one is summary and was_ours:
             # Leading frames of asyncio are the way from the worker into the coroutine.
             while keep and keep[0].filename.startswith(_LOOP) and any(not f.filename.startswith(_LOOP) for f in keep):
                 keep.pop(0)

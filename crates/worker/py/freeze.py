@@ -69,6 +69,7 @@ class Present:
             known = _enumerate()
             self.threads = tuple(one.ident for one in known if one.ident is not None)
             self.names = [str(one.name) for one in known if one.ident not in (None, _get_ident())]
+        self.answered = False
         self.request = self.mark = self.held = self.inventory = self.gauss = self.generators = None
 
 
@@ -88,11 +89,12 @@ class Freezer:
 
     # ---- in the live process ----
 
-    def take(self, wake, others=(), track=False, mark=None, splits=False):
+    def take(self, wake, others=(), track=False, mark=None, splits=False, answer=None):
         """Freezes the present; `wake` is the frozen process's channel, `others` are descriptors of the supervisor's
         that it is not to have. In the live process: warnings that were not told before. In a process that was woken,
         which may be much later: a `Woken`. `track`: for a checkpoint. `mark`: by which a supervisor that takes over
-        knows the frozen process; one without a mark is of use to this supervisor only."""
+        knows the frozen process; one without a mark is of use to this supervisor only. `answer`: what to say where there are
+        no warnings, at once; None is returned then."""
         present = None
         try:
             self._check(track)
@@ -107,12 +109,12 @@ class Freezer:
                 present.generators = random_state.generators()
             self._prepare(present, wake, others, mark)
             self.output.flush()
-            outcome = self._freeze(present)
+            outcome = self._freeze(present, answer)
             if outcome == native.NEEDS_FLUSH:
                 self.writers.flush(inventory.Inventory(native.records(present.request), ()).appended())
                 _helper.release(_byref(present.request))
                 present.request.is_flushed = 1
-                outcome = self._freeze(present)
+                outcome = self._freeze(present, answer)
             if outcome < 0:
                 raise Refused(*_refusal(outcome, present.request.error))
         except BaseException:
@@ -123,7 +125,7 @@ class Freezer:
         request = present.request
         if outcome == native.LIVE:
             self.prefers_to_die = request.prefers_to_die
-            warnings = ()
+            warnings = None if present.answered else ()
             if request.warns:
                 warnings = self._warnings(inventory.Inventory(native.records(request), present.sentinels))
             _helper.release(_byref(request))
@@ -135,7 +137,7 @@ class Freezer:
             answerer.run(self.keeping, present)
         return self._live(present, outcome == native.BRANCH)
 
-    def branch(self, wake, splits):
+    def branch(self, wake, splits, answer):
         """The same for a fork that is to make branches. `splits`: their random generators go ways of their own."""
         if not system.can_mark_branches():
             _close(wake)
@@ -143,7 +145,7 @@ class Freezer:
                 "the limit on bytes in POSIX message queues, by which the processes of branches are told apart, is low",
                 "raise it with ulimit -q, or leave it as it was",
             )
-        return self.take(wake, splits=splits)
+        return self.take(wake, splits=splits, answer=answer)
 
     def _check(self, track):
         if _helper.why is not None:
@@ -199,14 +201,19 @@ class Freezer:
                 held.append(numbers)
                 setattr(request, name, (address, count // 2 if name in ("kept", "sentinels") else count))
 
-    def _freeze(self, present):
+    def _freeze(self, present, answer):
         """While this thread holds the locks of the channel, so that no other is in the middle of a frame. All that the
         interpreter has to do for a fork is done by the helper's calls: none of it runs between them."""
         channel, request = self.channel, present.request
         with self.prompts._lock, channel._lock, channel._send_lock:
             self.children.home, self.children.ours = _getpid(), _get_ident()
+            frame = None if answer is None else channel.next_frame(answer)
+            if frame is not None:
+                numbers, request.answer = _numbers("B", frame)
             outcome = _helper.freeze(_byref(request))
             self.children.ours = None
+            if outcome == native.LIVE and frame is not None:
+                present.answered = channel.sent(frame, request.answered)
             if outcome > 0:
                 present.inventory = inventory.Inventory(native.records(request), present.sentinels)
                 present.children = [*dict.fromkeys([*present.children, *present.inventory.children()])]

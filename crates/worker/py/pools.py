@@ -36,8 +36,13 @@ def tracking():
 
 
 def _of_trackers(attribute):
-    all_of_them = (getattr(sys.modules.get(name), "_resource_tracker", None) for name in _TRACKERS)
-    return {number for one in all_of_them if type(number := getattr(one, attribute, None)) is int}
+    found, modules = set(), sys.modules
+    for name in _TRACKERS:
+        if name in modules:
+            number = getattr(getattr(modules[name], "_resource_tracker", None), attribute, None)
+            if type(number) is int:
+                found.add(number)
+    return found
 
 
 def sentinels():

@@ -169,10 +169,11 @@ def froze(request, channel, freezer):
             # The kernel leaves descriptors out for which there is no room.
             raise freeze.Refused(*freeze.TOO_MANY_OPEN)
         wake, *others = request["fds"]
+        answer = None if op in ("execute", "restore") else {"t": "reply", "id": token, "data": {"warnings": ()}}
         if op == "branch":
-            outcome = freezer.branch(wake, request.get("splits"))
+            outcome = freezer.branch(wake, request.get("splits"), answer)
         else:
-            outcome = freezer.take(wake, others, request.get("track"), request.get("mark"))
+            outcome = freezer.take(wake, others, request.get("track"), request.get("mark"), answer=answer)
     except Exception as error:
         why, how = f"{type(error).__name__}: {failure.message(error)}", ""
         if isinstance(error, freeze.Refused):
@@ -192,8 +193,9 @@ def froze(request, channel, freezer):
         channel.introduce(said)
         outcome.finish()
         return False
-    if op not in ("execute", "restore"):
-        channel.send({"t": "reply", "id": token, "data": {"warnings": outcome}})
+    if answer is not None:
+        if outcome is not None:
+            channel.send({**answer, "data": {"warnings": outcome}})
     elif outcome and request.get("optional"):
         # Nobody has asked for this snapshot: what it does not keep is told when somebody returns to it.
         freezer.told.difference_update(outcome)

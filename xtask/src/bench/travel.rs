@@ -21,6 +21,9 @@ pub(super) async fn measure(table: &mut Table, interpreter: &Path) -> Done {
     let mut config = EngineConfig::new(SearchPath::from_env());
     config.python = Some(interpreter.to_path_buf());
     let engine = Engine::new(config);
+    // The zygote loads what checkpoints need when nobody asks it for anything. That takes a processor, once for each engine.
+    session(&engine, &[]).await?.shutdown().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     snapshots(table, &engine).await?;
     small(table, &engine).await?;
     returns(table, &engine).await?;

@@ -8,6 +8,7 @@ use super::display::print_queue::PrintQueue;
 use super::display::screen::Screen;
 use super::editor::line_editor::EditorParts;
 use super::editor::thread::Editor;
+use super::editor::waiting_keys::WaitingKeys;
 use super::execution_log::ExecutionLog;
 use super::prompts::{EditorTask, Prompts};
 use super::running::Running;
@@ -70,7 +71,13 @@ impl Repl {
                 None
             }
         };
-        let editor = Editor::start(EditorParts { session: current.clone(), queue, palette, history })?;
+        let editor = Editor::start(EditorParts {
+            session: current.clone(),
+            queue,
+            palette,
+            history,
+            keys: WaitingKeys::default(),
+        })?;
         Ok(Repl {
             factory,
             current,

@@ -254,12 +254,24 @@ fn the_session_leaves_as_python_does() {
     terminal.enter("import atexit; atexit.register(lambda: open('left.txt', 'w').write('bye')) and None");
     terminal.enter("import threading; gate = threading.Event(); threading.Thread(target=lambda: (gate.wait(), print('late'))).start()");
     terminal.enter("threading.Timer(0.3, gate.set).start()");
-    terminal.enter("None");
-    terminal.expect("None\n>>>");
+    terminal.answers("1 + 1", "2");
     terminal.keys(CTRL_D);
     terminal.wait_for_end();
     assert!(terminal.screen().contains("\nlate"), "{}", terminal.screen());
     assert_eq!(std::fs::read_to_string(bench.path("left.txt")).unwrap(), "bye");
+}
+
+#[test]
+fn ctrl_d_is_seen_at_any_moment_behind_enter() {
+    let bench = Bench::new();
+    for moment in 0..12 {
+        let terminal = Terminal::repl(&bench);
+        terminal.line("1 + 1");
+        std::thread::sleep(std::time::Duration::from_micros(moment * 400));
+        terminal.keys(CTRL_D);
+        terminal.wait_for_end();
+        assert!(terminal.screen().contains("1 + 1\n2"), "{}", terminal.screen());
+    }
 }
 
 #[test]

@@ -79,9 +79,10 @@ impl<'a> Frozen<'a> {
         mend::give_up(all);
         mend::keep_own(all);
         let frozen = Frozen { request, all, threads, name: sys::name(), next: 0 };
-        frozen.say_hello();
         _ = sys::write(ready[1], &[1]);
-        // From here on nobody waits.
+        frozen.say_hello();
+        // From here on nobody waits, unless it is for this processor.
+        sys::give_way();
         sys::close(ready[0]);
         sys::close(ready[1]);
         if let Ok(null) = sys::open(c"/dev/null", sys::O_RDWR) {

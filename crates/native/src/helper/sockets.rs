@@ -217,8 +217,7 @@ fn copy_settings(old: &Record, new: i32) {
 
 /// What waits to be read at `from` is sent into `to`. Whether that is all of it.
 fn copy_content(from: i32, to: i32) -> bool {
-    const MSG_PEEK_DONTWAIT: usize = 2 | 0x40;
-    const MSG_DONTWAIT: usize = 0x40;
+    const MSG_PEEK: usize = 2;
     let held = sys::readable(from);
     if held == 0 {
         return true;
@@ -227,8 +226,8 @@ fn copy_content(from: i32, to: i32) -> bool {
     let Ok(room) = sys::mmap(0, size, sys::READ_WRITE, sys::PRIVATE_ANONYMOUS) else { return false };
     // SAFETY: just mapped, for this alone.
     let bytes = unsafe { core::slice::from_raw_parts_mut(room as *mut u8, held) };
-    let is_whole =
-        sys::receive(from, bytes, MSG_PEEK_DONTWAIT) == Ok(held) && sys::send(to, bytes, MSG_DONTWAIT) == Ok(held);
+    let is_whole = sys::receive(from, bytes, MSG_PEEK | sys::MSG_DONTWAIT) == Ok(held)
+        && sys::send(to, bytes, sys::MSG_DONTWAIT) == Ok(held);
     sys::munmap(room, size);
     is_whole
 }

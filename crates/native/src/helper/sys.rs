@@ -477,7 +477,8 @@ struct Message {
 }
 
 const MSG_CTRUNC: usize = 8;
-const MSG_NOSIGNAL: usize = 0x4000;
+pub(crate) const MSG_DONTWAIT: usize = 0x40;
+pub(crate) const MSG_NOSIGNAL: usize = 0x4000;
 const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
 
 /// Receives bytes, and descriptors into `fds`: how many of each. Where not all descriptors had room, the count of them is `None`.

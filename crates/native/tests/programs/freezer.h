@@ -23,13 +23,14 @@ struct freeze {
     int32_t wake, control, line;
     uint32_t has_sqlite, is_flushed, prefers_to_die;
     uint64_t limit, branch_base;
-    struct list own, close, inherited, elsewhere, said, spare, pids, kept, sentinels, walk;
+    struct list own, close, inherited, elsewhere, said, spare, answer, pids, kept, sentinels, walk;
     void (*before)(void), (*after_in_parent)(void), (*after_in_child)(void);
     int32_t error;
     uint32_t threads, warns, index, member, split;
     int32_t salvage, channel;
     uint32_t spare_used;
     int32_t parent;
+    uint32_t answered;
     uint64_t mask, parked_for;
     size_t records, record_count, text, arena, arena_length, present;
     struct list known;

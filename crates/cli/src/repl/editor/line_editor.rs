@@ -4,6 +4,7 @@ use super::completion::{NoCompleter, SessionCompleter, SessionValidator};
 use super::completion_menu::CompletionMenu;
 use super::indent::{KeyAction, NextIndent};
 use super::requests::POLL;
+use super::waiting_keys::{AnyText, WaitingKeys, Watched};
 use crate::repl::current_session::CurrentSession;
 use crate::repl::display::colour::{Palette, Plain, Source};
 use crate::repl::display::print_queue::PrintQueue;
@@ -29,6 +30,7 @@ pub(crate) struct EditorParts {
     pub(crate) queue: Arc<PrintQueue>,
     pub(crate) palette: Palette,
     pub(crate) history: Option<PathBuf>,
+    pub(crate) keys: WaitingKeys,
 }
 
 /// For lines of Python and commands.
@@ -62,7 +64,10 @@ pub(crate) fn line_editor(parts: &EditorParts, stop: Arc<AtomicBool>) -> Reedlin
     let mut editor = Reedline::create()
         .with_edit_mode(Box::new(Emacs::new(keys)))
         .with_highlighter(Box::new(Source))
-        .with_validator(Box::new(SessionValidator { session: parts.session.clone(), next: next.clone() }))
+        .with_validator(Box::new(Watched {
+            validator: SessionValidator { session: parts.session.clone(), next: next.clone() },
+            keys: parts.keys.clone(),
+        }))
         .with_completer(Box::new(SessionCompleter { session: parts.session.clone(), queue: parts.queue.clone() }))
         .with_menu(ReedlineMenu::EngineCompleter(Box::new(CompletionMenu(completions))))
         .with_menu(ReedlineMenu::EngineCompleter(Box::new(KeyAction::indent(INDENT, next))))
@@ -88,6 +93,7 @@ pub(crate) fn input_editor(parts: &EditorParts, stop: Arc<AtomicBool>) -> Reedli
     let mut editor = Reedline::create()
         .with_highlighter(Box::new(Plain))
         .with_completer(Box::new(NoCompleter { queue: parts.queue.clone() }))
+        .with_validator(Box::new(Watched { validator: AnyText, keys: parts.keys.clone() }))
         .with_ansi_colors(parts.palette.is_on())
         .with_break_signal(stop)
         .with_poll_interval(POLL);

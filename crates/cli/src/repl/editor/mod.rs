@@ -16,3 +16,4 @@ pub(crate) mod prompt;
 pub(crate) mod requests;
 pub(crate) mod thread;
 pub(crate) mod typed_ahead;
+pub(crate) mod waiting_keys;

@@ -18,7 +18,6 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
 use tokio::sync::mpsc as channel;
 
 /// A handle to the editor's thread.
@@ -117,7 +116,7 @@ impl EditorThread {
                 let prompt = PaintedPrompt::line(self.parts.palette, &right);
                 let answer = self.typed_line(&prompt).unwrap_or_else(|| {
                     let answer = read(&mut self.lines, &prompt, &self.parts.queue);
-                    self.look_for_keys();
+                    self.has_keys = self.parts.keys.take();
                     answer
                 });
                 // At once, so that whatever ends this program leaves it behind.
@@ -129,13 +128,13 @@ impl EditorThread {
                 self.typed_answer(&text, true).unwrap_or_else(|| {
                     insert(self.inputs.as_mut(), self.typed.take_begun());
                     let answer = read(&mut self.inputs, &prompt, &self.parts.queue);
-                    self.look_for_keys();
+                    self.has_keys = self.parts.keys.take();
                     answer
                 })
             }
             EditorRequest::Password(text) => self.typed_answer(&text, false).unwrap_or_else(|| {
-                let answer = password::read(&text, self.typed.take_begun(), &self.parts.queue, &self.stop);
-                self.look_for_keys();
+                let answer = password::read(&text, self.typed.take_begun(), &self.parts, &self.stop);
+                self.has_keys = self.parts.keys.take();
                 answer
             }),
             EditorRequest::History(count) => {
@@ -187,11 +186,6 @@ impl EditorThread {
             // A line that is not remembered is still run.
             _ = editor.history_mut().save(HistoryItem::from_command_line(text));
         }
-    }
-
-    /// The terminal has just been given back. What was typed by then are keys, and the editor's.
-    fn look_for_keys(&mut self) {
-        self.has_keys = crossterm::event::poll(Duration::ZERO).unwrap_or(false);
     }
 }
 

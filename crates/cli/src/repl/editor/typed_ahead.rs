@@ -9,6 +9,8 @@ use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use std::collections::VecDeque;
 
+const CTRL_D: char = '\u{4}';
+
 /// What was typed as a whole.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Typed {
@@ -45,12 +47,17 @@ impl TypedAhead {
     }
 
     /// What a terminal handed out. What was typed just as the editor had left holds carriage returns instead of line
-    /// ends.
+    /// ends, and the key of Ctrl-D instead of an end of file.
     fn add(&mut self, text: &str) {
         let mut rest = text;
-        while let Some(end) = rest.find(['\n', '\r']) {
+        while let Some(end) = rest.find(['\n', '\r', CTRL_D]) {
             let line = std::mem::take(&mut self.begun) + &rest[..end];
-            self.whole.push_back(Typed::Line(without_keys(&line)));
+            match &rest[end..=end] {
+                // Within a line it means nothing.
+                "\u{4}" if !line.is_empty() => self.begun = line,
+                "\u{4}" => self.whole.push_back(Typed::EndOfFile),
+                _ => self.whole.push_back(Typed::Line(without_keys(&line))),
+            }
             rest = &rest[end + 1..];
         }
         self.begun.push_str(rest);
@@ -110,6 +117,9 @@ mod tests {
         assert_eq!(all(&mut typed), lines(&["cd"]));
         assert_eq!(typed.take_begun(), "e");
         assert_eq!(typed.take_begun(), "");
+        typed.add("f\u{4}g\r\u{4}h");
+        assert_eq!(all(&mut typed), [Typed::Line("fg".into()), Typed::EndOfFile]);
+        assert_eq!(typed.take_begun(), "h");
         typed.add("x\ny");
         typed.clear();
         assert_eq!((typed.next(), typed.take_begun()), (None, String::new()));

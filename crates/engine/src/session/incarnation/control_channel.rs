@@ -123,11 +123,10 @@ impl ControlChannel {
         Ok(none)
     }
 
-    /// Another process is the worker from now on. Returns its end of the new channel.
-    pub(crate) fn begin_anew(&mut self) -> io::Result<OwnedFd> {
+    /// Another process is the worker from now on. Returns its end of the new channel, and the channel of the one before.
+    pub(crate) fn begin_anew(&mut self) -> io::Result<(OwnedFd, ControlChannel)> {
         let (fresh, theirs) = ControlChannel::new(self.continuity.is_some())?;
-        *self = fresh;
-        Ok(theirs)
+        Ok((theirs, std::mem::replace(self, fresh)))
     }
 
     /// Sends a request with its descriptors, now or as soon as the worker reads. `mark`: of the process that is to be frozen.

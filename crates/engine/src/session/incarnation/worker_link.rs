@@ -67,8 +67,8 @@ impl WorkerLink {
     }
 
     /// From now on another process is the worker: a frozen one that is being woken. The pipes stay. Returns the end of
-    /// the new channel that it is to have.
-    pub(crate) fn reincarnate(&mut self) -> io::Result<OwnedFd> {
+    /// the new channel that it is to have, and the channel of the worker before.
+    pub(crate) fn reincarnate(&mut self) -> io::Result<(OwnedFd, ControlChannel)> {
         self.process = None;
         self.control.begin_anew()
     }

@@ -181,8 +181,10 @@ impl SessionTask {
         if !self.write_down() {
             return;
         }
-        // From here on the worker that was live does nothing more. Session init ends it, when nobody waits for a processor.
+        // From here on the worker that was live does nothing more. Session init ends it, when nobody waits for a processor. Only then
+        // does its channel end: it would leave at once, and keep a processor busy with that.
         live.as_ref().inspect(|process| process.halt());
+        let anew = anew.map(|(theirs, _)| theirs);
         for mark in &discard {
             self.drop_frozen(*mark);
         }

@@ -1,0 +1,78 @@
+/* What the helper says on the control channel for the one that it freezes: all of it, at once, or nothing. */
+#include "freezer.h"
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+static const char answer[] = "as it is";
+
+/* Freezes this process, and drops what was frozen. How much of the answer was said. */
+static int freeze_with(int control, int reader, int has_answer) {
+    int channel[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel)) return -100;
+    int own[] = {channel[0], control, reader};
+    struct freeze one = {.wake = channel[0], .control = control, .line = -1, .limit = 20000000};
+    one.own = (struct list){(size_t)own, 3};
+    uint64_t inherited[3][2];
+    for (int fd = 0; fd < 3; fd++) {
+        struct stat about;
+        if (fstat(fd, &about)) return -102;
+        inherited[fd][0] = about.st_dev, inherited[fd][1] = about.st_ino;
+    }
+    one.inherited = (struct list){(size_t)inherited, 3};
+    one.close = (struct list){(size_t)&channel[1], 1};
+    if (has_answer) one.answer = (struct list){(size_t)answer, sizeof answer};
+    int outcome = helper_freeze(&one), said = one.answered;
+    helper_release(&one);
+    if (outcome != 0) { fprintf(stderr, "outcome %d, %d\n", outcome, one.error); return -101; }
+    close(channel[0]), close(channel[1]);
+    return said;
+}
+
+static int held(int fd) {
+    char bytes[64];
+    return (int)recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+}
+
+#define EXPECT(what, found) do { int got = (found); if (got != (what)) { fprintf(stderr, "line %d: %d instead of %d\n", __LINE__, got, (int)(what)); return 1; } } while (0)
+
+int main(int count, char **arguments) {
+    (void)count;
+    /* Whoever runs this may have pipes that are shared with others: something to tell. */
+    syscall(SYS_close_range, 3, ~0U, 0);
+    load_helper(arguments[1]);
+    /* Frozen processes are siblings: children of who waits for this one. Here that is this process. */
+    pid_t session = fork();
+    if (session != 0) {
+        int status;
+        waitpid(session, &status, 0);
+        while (wait(NULL) > 0);
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 3;
+    }
+    alarm(60);
+    int control[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control)) return 2;
+    EXPECT(sizeof answer, freeze_with(control[0], control[1], 1));
+    EXPECT(sizeof answer, held(control[1]));
+    EXPECT(0, freeze_with(control[0], control[1], 0));
+    EXPECT(-1, held(control[1]));
+    /* Nobody reads: it does not wait. */
+    char much[4096] = {0};
+    while (send(control[0], much, sizeof much, MSG_DONTWAIT) > 0);
+    while (send(control[0], much, 1, MSG_DONTWAIT) > 0);
+    EXPECT(0, freeze_with(control[0], control[1], 1));
+    /* Nobody is there, or it is no socket: no signal, and the one that asked says it itself. */
+    close(control[1]);
+    EXPECT(0, freeze_with(control[0], control[1], 1));
+    int none[2];
+    if (pipe(none)) return 2;
+    EXPECT(0, freeze_with(none[1], none[0], 1));
+    close(none[0]), close(none[1]);
+    /* There is something to tell beside it. */
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control)) return 2;
+    FILE *file = tmpfile();
+    if (!file || ftruncate(fileno(file), 4096)) return 2;
+    if (mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fileno(file), 0) == MAP_FAILED) return 2;
+    EXPECT(0, freeze_with(control[0], control[1], 1));
+    EXPECT(-1, held(control[1]));
+    return 0;
+}
