@@ -17,7 +17,7 @@ from .native import helper
 _waitpid, _waitid = os.waitpid, os.waitid
 _getpid, _pidfd_open = os.getpid, getattr(os, "pidfd_open", None)
 _WNOHANG, _poll, _sleep, _close = os.WNOHANG, select.poll, time.sleep, os.close
-_frame, _get_ident = sys._getframe, _thread.get_ident
+_frame, _get_ident, _count_threads = sys._getframe, _thread.get_ident, _thread._count
 _Error = ChildProcessError
 _ECHILD = 10
 _fstat, _pread, _pwrite, _dup_high = os.fstat, os.pread, os.pwrite, fcntl.fcntl
@@ -115,6 +115,9 @@ class Children:
             if type(pid) is int and pid > 0:
                 if pid in children.estranged or pid in children.foreign:
                     return children.status(pid, options & _WNOHANG)
+                if _count_threads():
+                    # The first snapshot may be taken while this thread waits.
+                    children.keep_notes()
                 try:
                     if children.notes is not None and not options & ~_WNOHANG:
                         # Noted before nobody else can ask: this line may be undone at any moment.

@@ -136,6 +136,30 @@ def _kill_all(pids, branched):
                 pass
 
 
+class _Ended:
+    """Stands for the processes of an executor that are another session's: its thread sees that it has ended, and ends, too. With none
+    at all the thread of loky's would wait for ever."""
+
+    # No process has this number.
+    pid, exitcode, name = (1 << 22) + 1, -int(signal.SIGKILL), "gone"
+
+    def __init__(self):
+        self.sentinel, writer = os.pipe()
+        os.close(writer)
+        self._worker_exit_lock = self
+
+    def __del__(self, _close=os.close):
+        _close(self.sentinel)
+
+    def is_alive(self):
+        return False
+
+    def join(self, timeout=None):
+        pass
+
+    terminate = kill = close = release = join
+
+
 def _break_executor(thread, branched):
     if not thread.is_alive():
         return None  # all is done
@@ -152,8 +176,9 @@ def _break_executor(thread, branched):
     thread.pending_work_items.clear()
     _kill_all(list(thread.processes or ()), branched)
     if branched:
-        # The thread would wait for processes that are the parent's.
+        # The thread would wait for processes that are the parent's, or end them.
         thread.processes.clear()
+        thread.processes[_Ended.pid] = _Ended()
     kind = "ProcessPoolExecutor" if executor is None else type(executor).__name__.strip("_")
     return f"a {kind} is gone with its processes: make a new one"
 

@@ -14,7 +14,7 @@ import pytest
 
 from pyrepl3 import Session, SnapshotRefused
 
-from .tools import run
+from .tools import LIMIT, run
 
 WORK = {
     "HistGradientBoosting": """
@@ -62,6 +62,34 @@ def joblibs_remains() -> Iterator[None]:
             path.unlink(missing_ok=True)
         elif path.name.startswith("joblib_memmapping_folder_"):
             shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.mark.usefixtures("joblibs_remains")
+async def test_joblibs_own_thread_is_anywhere_when_a_branch_is_made() -> None:
+    """It looks which processes there are before it waits for one of them to end: in a branch there is none."""
+    hold = dedent("""
+        import threading
+        from joblib.externals.loky import process_executor
+        at_gate, gate = threading.Event(), threading.Event()
+        kind = process_executor._ExecutorManagerThread
+        original = kind.wait_result_broken_or_wakeup
+        def wait(self):
+            at_gate.set()
+            gate.wait()
+            return original(self)
+        kind.wait_result_broken_or_wakeup = wait
+        (thread,) = process_executor._threads_wakeups
+        thread.thread_wakeup.wakeup()
+    """)
+    async with Session() as session:
+        await run(session, setup("joblib"))
+        first = await run(session, "work()")
+        await run(session, hold)
+        assert await run(session, f"at_gate.wait({LIMIT})") is True
+        (branch,) = await session.branch()
+        async with branch:
+            assert await run(branch, "gate.set(); work()") == first
+        assert await run(session, "gate.set(); work()") == first
 
 
 @pytest.mark.usefixtures("joblibs_remains")

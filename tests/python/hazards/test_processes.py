@@ -316,6 +316,22 @@ async def test_a_child_that_an_undone_line_has_waited_for(python: str, how: str)
         assert await run(session, how) == 7
 
 
+@pytest.mark.parametrize("how", ["child.wait()", "os.waitpid(child.pid, 0)[1] >> 8"])
+async def test_a_thread_waits_for_a_child_while_the_first_snapshot_is_taken(python: str, how: str) -> None:
+    """The line that is undone has waited for it; the thread of the line before still waits."""
+    async with Session(python=python) as session:
+        await run(
+            session,
+            "import os, subprocess, threading, time; found = []\n"
+            "child = subprocess.Popen(['sh', '-c', 'read x; exit 7'], stdin=-1)\n"
+            f"thread = threading.Thread(target=lambda: found.append({how})); thread.start(); time.sleep(0.1)",
+        )
+        made = await session.snapshot()
+        assert await run(session, "child.stdin.close(); thread.join(); found") == [7]
+        await session.rollback_to(made)
+        assert await run(session, "thread.join(); found") == [7]
+
+
 async def test_fork_hooks_of_user_code_run_for_its_own_forks_only(python: str) -> None:
     async with Session(python=python, undo=2) as session:
         await run(
