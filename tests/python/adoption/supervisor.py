@@ -426,15 +426,18 @@ class Supervisor:
         with contextlib.suppress(OSError):
             old.socket.shutdown(socket.SHUT_WR)
         while not ended or not self.claims:
+            # What has been read with the frame before does not make a descriptor readable.
+            message = self.init.whole()
+            if message is not None:
+                self.note(message)
+                continue
             waited = [self.init] if ended else [self.init, old]
             ready = select.select(waited, [], [], LIMIT)[0]
             assert ready, "the worker did not fetch another channel"
             if old in ready:
                 ended = not old.read(1 << 20)
             if self.init in ready:
-                message = self.init.receive()
-                assert message is not None
-                self.note(message)
+                assert self.init.read(), "session init is gone"
         claim = self.claims.pop(0)
         words += self.last_words(old, claim.get("kept"))
         old.close()
