@@ -12,7 +12,6 @@ import sys
 import time
 
 from . import system
-from .native import helper
 
 _waitpid, _waitid = os.waitpid, os.waitid
 _getpid, _pidfd_open = os.getpid, getattr(os, "pidfd_open", None)
@@ -43,8 +42,7 @@ class Children:
 
     def visible(self):
         """Pids of the children of this process."""
-        # Most have none, and a list of them costs more than to ask.
-        return system.children(_getpid()) if helper.has_children() else []
+        return system.children(_getpid())
 
     def move(self, before, branched):
         """In a process that was woken: these are no children of its own."""

@@ -59,8 +59,8 @@ class Present:
 
     def __init__(self, freezer):
         self.pid = _getpid()
-        self.children = freezer.children.visible()
-        self.sentinels = pools.sentinels()
+        self.children = ()
+        self.sentinels = pools.sentinels() if pools.may_be_there() else {}
         # For a saver: the threads that there are, and those that the interpreter knows, by their thread pointers. Not by
         # `sys._current_frames`: it makes frames of threads of other interpreters, who free them in a wrong place.
         self.elder, self.threads, self.names = (), (_get_ident(),), ()
@@ -69,7 +69,7 @@ class Present:
             known = _enumerate()
             self.threads = tuple(one.ident for one in known if one.ident is not None)
             self.names = [str(one.name) for one in known if one.ident not in (None, _get_ident())]
-        self.answered = False
+        self.has_looked = self.is_flushed = self.answered = False
         self.request = self.mark = self.held = self.inventory = self.gauss = self.generators = None
 
 
@@ -86,6 +86,7 @@ class Freezer:
         self.executor = None
         self.prefers_to_die = 0
         self.inherited = None  # numbers of pipes that others share, and where they are
+        self.own = (), None, None  # the worker's own descriptors, and the same in memory
 
     # ---- in the live process ----
 
@@ -101,20 +102,21 @@ class Freezer:
             if track:
                 self.keeping.track()
             present = Present(self)
-            if present.children or present.elder:
+            if present.elder:
                 self.children.keep_notes()
             if splits:
                 from . import random_state
 
                 present.generators = random_state.generators()
-            self._prepare(present, wake, others, mark)
-            self.output.flush()
-            outcome = self._freeze(present, answer)
-            if outcome == native.NEEDS_FLUSH:
-                self.writers.flush(inventory.Inventory(native.records(present.request), ()).appended())
-                _helper.release(_byref(present.request))
-                present.request.is_flushed = 1
-                outcome = self._freeze(present, answer)
+            outcome = self._attempt(present, wake, others, mark, answer)
+            while outcome in (native.NEEDS_LOOK, native.NEEDS_FLUSH):
+                if outcome == native.NEEDS_LOOK:
+                    self._look(present)
+                else:
+                    self.writers.flush(inventory.Inventory(native.records(present.request), ()).appended())
+                    _helper.release(_byref(present.request))
+                    present.is_flushed = True
+                outcome = self._attempt(present, wake, others, mark, answer)
             if outcome < 0:
                 raise Refused(*_refusal(outcome, present.request.error))
         except BaseException:
@@ -150,16 +152,35 @@ class Freezer:
     def _check(self, track):
         if _helper.why is not None:
             raise Refused(f"the native helper cannot be loaded: {_helper.why}", "see what `pyrepl3 doctor` says of it")
-        self.libraries.look()
-        if self.libraries.cuda is not None:
-            raise Refused(
-                f"{self.libraries.cuda} is loaded, and what lives on a GPU cannot be used in a forked process", _ALWAYS
-            )
+        if _helper.loads is None:
+            self.libraries.look()
+        self._refuse_gpu()
         if track and native.has_subinterpreters():
             raise Refused(
                 "the session has subinterpreters, which a process that saves it would lose",
                 "close them, and save the session then",
             )
+
+    def _refuse_gpu(self):
+        if self.libraries.cuda is not None:
+            raise Refused(
+                f"{self.libraries.cuda} is loaded, and what lives on a GPU cannot be used in a forked process", _ALWAYS
+            )
+
+    def _look(self, present):
+        """What only the interpreter can look at: libraries that were loaded since, and children. The helper asks for it where there
+        are any."""
+        present.has_looked = True
+        self.libraries.look()
+        self._refuse_gpu()
+        present.children = self.children.visible()
+        if present.children:
+            self.children.keep_notes()
+
+    def _attempt(self, present, wake, others, mark, answer):
+        self._prepare(present, wake, others, mark)
+        self.output.flush()
+        return self._freeze(present, answer)
 
     def _prepare(self, present, wake, others, mark):
         channel, line = self.channel, None if mark is None else self.channel.line
@@ -169,11 +190,15 @@ class Freezer:
         request.line = -1 if line is None else line.socket.fileno()
         request.has_sqlite = "sqlite3" in sys.modules or "_sqlite3" in sys.modules
         request.prefers_to_die = self.prefers_to_die
-        request.branch_base = system.BASE
+        request.loads = self.libraries.generation or 0
+        request.has_looked, request.is_flushed = present.has_looked, present.is_flushed
         elsewhere = ()
         if present.children or self.children.estranged or self.children.foreign:
             elsewhere = _pipes_of([*present.children, *self.children.estranged, *self.children.foreign])
-        own = (wake, *others, *self.executor.descriptors(), *self.keeping.descriptors(), *pools.trackers())
+        own = (*self.executor.descriptors(), *self.keeping.descriptors(), *(pools.trackers() if pools.may_be_there() else ()))
+        if own != self.own[0]:
+            self.own = own, *_numbers("i", own)
+        request.own, request.walk = self.own[2], native.walk()
         said = b"" if line is None else encode({"t": "frozen", "mark": mark}).encode("ascii")
         random = sys.modules.get("random")
         kept = ()
@@ -186,14 +211,12 @@ class Freezer:
         present.held = held = []
         spare = () if line is None else line.spare
         for name, kind, values in (
-            ("own", "i", own),
             ("close", "i", others),
             ("elsewhere", "Q", elsewhere),
             ("said", "B", said),
             ("spare", "i", spare),
             ("pids", "Q", (*native.loop_pids(), *self.numexpr.pids())),
             ("kept", "Q", kept),
-            ("walk", "Q", native.walk()),
             ("sentinels", "Q", [number for one in present.sentinels.items() if one[1] is not None for number in one]),
         ):
             if values:

@@ -41,6 +41,7 @@ class Libraries:
         self.cuda = None
 
     def look(self):
+        """`generation` is how many there were then."""
         found = helper.loads() if helper.loads is not None else None
         if found is not None and found == self.generation:
             return

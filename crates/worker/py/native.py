@@ -11,9 +11,11 @@ import struct
 import sys
 from _thread import get_ident as _get_ident
 
+from . import system
+
 INTERFACE = 1
 LIVE, WOKEN, BRANCH, SAVER, ANSWER = range(5)
-LATE, TOO_MANY_THREADS, RING, GPU, ZMQ, SHADOW_STACK, NO_ROOM, FORK, SYSTEM, DIED, NEEDS_FLUSH, FULL = range(-1, -13, -1)
+LATE, TOO_MANY_THREADS, RING, GPU, ZMQ, SHADOW_STACK, NO_ROOM, FORK, SYSTEM, DIED, NEEDS_FLUSH, FULL, NEEDS_LOOK = range(-1, -14, -1)
 # Microseconds that a thread may take to be parked.
 LIMIT = 2_000_000
 
@@ -29,8 +31,11 @@ class Request(ctypes.Structure):
         ("has_sqlite", _U32),
         ("is_flushed", _U32),
         ("prefers_to_die", _U32),
+        ("has_looked", _U32),
         ("limit", _U64),
         ("branch_base", _U64),
+        ("loads", _U64),
+        ("iterate", ctypes.c_void_p),
         ("own", _List),
         ("close", _List),
         ("inherited", _List),
@@ -115,12 +120,11 @@ class Helper:
         library.pyrepl3_thaw_unknown.restype = ctypes.c_ssize_t
         library.pyrepl3_loads.argtypes = (ctypes.c_void_p,)
         library.pyrepl3_loads.restype = ctypes.c_uint64
-        self.freeze, self.release, self.thaw_unknown, self.has_children = (
-            library.pyrepl3_freeze, library.pyrepl3_release, library.pyrepl3_thaw_unknown, library.pyrepl3_has_children,
+        self.freeze, self.release, self.thaw_unknown = (
+            library.pyrepl3_freeze, library.pyrepl3_release, library.pyrepl3_thaw_unknown,
         )  # fmt: skip
-        iterate = _function("dl_iterate_phdr")
-        if iterate is not None:
-            self.loads = functools.partial(library.pyrepl3_loads, iterate)
+        if _template.iterate is not None:
+            self.loads = functools.partial(library.pyrepl3_loads, _template.iterate)
         self.why = None
 
 
@@ -139,6 +143,8 @@ def _function(name):
 _template = Request()
 _template.limit = LIMIT
 _template.before, _template.after_in_parent, _template.after_in_child = map(_function, _HOOKS)
+_template.iterate = _function("dl_iterate_phdr")
+_template.branch_base = system.BASE
 _copy = Request.from_buffer_copy
 
 
@@ -163,17 +169,17 @@ _walk = []
 
 
 def walk():
-    """By which the helper finds the interpreter's threads: functions, where each thread's state has its thread pointer, and whether
-    there is one lock."""
+    """By which the helper finds the interpreter's threads, as an address and a length: functions, where each thread's state has its
+    thread pointer, and whether there is one lock."""
     if not _walk:
         words = _cast(_python.PyThreadState_Get(), ctypes.POINTER(ctypes.c_size_t))
         place = next((at for at in range(8, 64) if words[at] == _get_ident()), None)
         if place is None:
-            return ()
-        _walk[:] = [_cast(getattr(_python, name), ctypes.c_void_p).value for name in _WALK]
+            return 0, 0
+        found = [_cast(getattr(_python, name), ctypes.c_void_p).value for name in _WALK]
         is_locked = getattr(sys, "_is_gil_enabled", lambda: True)()
-        _walk.extend((place * ctypes.sizeof(ctypes.c_size_t), is_locked))
-    return _walk
+        _walk[:] = numbers("Q", (*found, place * ctypes.sizeof(ctypes.c_size_t), is_locked))
+    return _walk[1]
 
 
 def loop_pids():

@@ -24,6 +24,11 @@ _TRACKERS = (
 _EXECUTORS = ("concurrent.futures.process", "joblib.externals.loky.process_executor", "loky.process_executor")
 
 
+def may_be_there():
+    """Whether there can be any of what this module looks after."""
+    return "multiprocessing.process" in sys.modules
+
+
 def trackers():
     """Descriptors of the pipes to processes that remove shared memory and semaphores when these pipes end: while any
     line of the session lives they must not."""

@@ -31,6 +31,8 @@ pub(crate) enum Refusal {
     NeedsFlush,
     /// Records found no room.
     Full,
+    /// There is something that the interpreter has to look at first: libraries that were loaded since, or children. No refusal either.
+    NeedsLook,
 }
 
 impl Refusal {
@@ -48,6 +50,7 @@ impl Refusal {
             Refusal::Died => (-10, 0),
             Refusal::NeedsFlush => (-11, 0),
             Refusal::Full => (-12, 0),
+            Refusal::NeedsLook => (-13, 0),
         }
     }
 }
@@ -64,8 +67,12 @@ pub struct Freeze {
     pub(crate) has_sqlite: u32,
     pub(crate) is_flushed: u32,
     pub(crate) prefers_to_die: u32,
+    has_looked: u32,
     pub(crate) limit: u64,
     pub(crate) branch_base: u64,
+    /// How many libraries the interpreter has seen loaded, and whom to ask for that.
+    loads: u64,
+    iterate: Option<Iterate>,
     own: [usize; 2],
     close: [usize; 2],
     inherited: [usize; 2],
@@ -151,16 +158,9 @@ pub unsafe extern "C" fn pyrepl3_platform(platform: *const Platform) {
     park::set_platform(unsafe { &*platform });
 }
 
-/// Whether the calling process has children that it could wait for.
-#[cfg_attr(pyrepl3_image, unsafe(no_mangle))]
-pub extern "C" fn pyrepl3_has_children() -> i32 {
-    i32::from(sys::has_children())
-}
-
 type Iterate = unsafe extern "C" fn(unsafe extern "C" fn(*const u8, usize, *mut u64) -> i32, *mut u64) -> i32;
 
-/// How many libraries the process has loaded so far, by the C library's `dl_iterate_phdr`. The interpreter would touch more of its
-/// memory to ask, at each snapshot.
+/// How many libraries the process has loaded so far, by the C library's `dl_iterate_phdr`.
 ///
 /// # Safety
 /// The pointer is to that function.
@@ -192,6 +192,9 @@ pub unsafe extern "C" fn pyrepl3_freeze(request: *mut Freeze) -> i32 {
     let request = unsafe { &mut *request };
     request.parent = sys::getpid();
     request.error = 0;
+    if needs_look(request) {
+        return Refusal::NeedsLook.code().0;
+    }
     if let Some(interpreters) = Interpreters::of(request.walk()) {
         interpreters.await_newborn();
     }
@@ -220,6 +223,13 @@ pub unsafe extern "C" fn pyrepl3_freeze(request: *mut Freeze) -> i32 {
             code
         }
     }
+}
+
+/// Whether the interpreter has to look first. It would touch more of its memory to find out, at each snapshot.
+fn needs_look(request: &Freeze) -> bool {
+    // SAFETY: the worker has said that it is this function.
+    request.iterate.is_some_and(|iterate| unsafe { pyrepl3_loads(iterate) } != request.loads)
+        || request.has_looked == 0 && sys::has_children()
 }
 
 /// Gives the memory of a freeze back, once its records were read.

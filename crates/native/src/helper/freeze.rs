@@ -168,6 +168,8 @@ fn look(request: &mut Freeze, all: &mut Inventory, threads: &Threads) -> Result<
     }
     let known = Known {
         own: request.own(),
+        wake: request.wake,
+        closed: request.to_close(),
         inherited: request.inherited(),
         elsewhere: request.elsewhere(),
         has_sqlite: request.has_sqlite != 0,

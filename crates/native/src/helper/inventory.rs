@@ -11,12 +11,21 @@ use crate::helper::{files, pipes, shared, sockets, special, timers};
 pub(crate) struct Known<'a> {
     /// The worker's own, and others that no look is to be taken at.
     pub(crate) own: &'a [i32],
+    /// The frozen process's channel, and what it is not to have.
+    pub(crate) wake: i32,
+    pub(crate) closed: &'a [i32],
     /// Device and inode of pipes that belong to whoever started all this.
     pub(crate) inherited: &'a [[u64; 2]],
     /// Inodes of pipes that other processes have open too.
     pub(crate) elsewhere: &'a [u64],
     /// Whether files may be databases of sqlite.
     pub(crate) has_sqlite: bool,
+}
+
+impl Known<'_> {
+    fn is_own(&self, fd: i32) -> bool {
+        fd == self.wake || self.own.contains(&fd) || self.closed.contains(&fd)
+    }
 }
 
 /// Why this process cannot be frozen.
@@ -79,7 +88,7 @@ impl Inventory {
     pub(crate) fn look(&mut self, known: &Known<'_>) -> Result<(), Obstacle> {
         timers::look(self);
         each_entry(c"/proc/self/fd", |fd, listing| {
-            if fd == listing || known.own.contains(&fd) {
+            if fd == listing || known.is_own(fd) {
                 return Ok(());
             }
             let Ok(stat) = sys::fstat(fd) else { return Ok(()) };

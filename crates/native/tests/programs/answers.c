@@ -1,16 +1,23 @@
 /* What the helper says on the control channel for the one that it freezes: all of it, at once, or nothing. */
 #include "freezer.h"
+#include <link.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+enum { NEEDS_LOOK = -13 };
 static const char answer[] = "as it is";
 
-/* Freezes this process, and drops what was frozen. How much of the answer was said. */
+/* What the interpreter has looked at before. */
+static int has_looked = 1;
+static uint64_t loads;
+static void *iterate;
+
+/* Freezes this process, and drops what was frozen. How much of the answer was said, or the refusal. */
 static int freeze_with(int control, int reader, int has_answer) {
     int channel[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel)) return -100;
     int own[] = {channel[0], control, reader};
-    struct freeze one = {.wake = channel[0], .control = control, .line = -1, .limit = 20000000};
+    struct freeze one = {.wake = channel[0], .control = control, .line = -1, .has_looked = has_looked, .limit = 20000000, .loads = loads, .iterate = iterate};
     one.own = (struct list){(size_t)own, 3};
     uint64_t inherited[3][2];
     for (int fd = 0; fd < 3; fd++) {
@@ -23,9 +30,8 @@ static int freeze_with(int control, int reader, int has_answer) {
     if (has_answer) one.answer = (struct list){(size_t)answer, sizeof answer};
     int outcome = helper_freeze(&one), said = one.answered;
     helper_release(&one);
-    if (outcome != 0) { fprintf(stderr, "outcome %d, %d\n", outcome, one.error); return -101; }
     close(channel[0]), close(channel[1]);
-    return said;
+    return outcome < 0 ? outcome : said;
 }
 
 static int held(int fd) {
@@ -40,6 +46,7 @@ int main(int count, char **arguments) {
     /* Whoever runs this may have pipes that are shared with others: something to tell. */
     syscall(SYS_close_range, 3, ~0U, 0);
     load_helper(arguments[1]);
+    void *library = dlopen(arguments[1], RTLD_NOW);
     /* Frozen processes are siblings: children of who waits for this one. Here that is this process. */
     pid_t session = fork();
     if (session != 0) {
@@ -74,5 +81,19 @@ int main(int count, char **arguments) {
     if (mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fileno(file), 0) == MAP_FAILED) return 2;
     EXPECT(0, freeze_with(control[0], control[1], 1));
     EXPECT(-1, held(control[1]));
+    /* Something to be looked at first: a child, or libraries that were loaded since. */
+    has_looked = 0;
+    EXPECT(0, freeze_with(control[0], control[1], 0));
+    pid_t child = fork();
+    if (child == 0) for (;;) pause();
+    EXPECT(NEEDS_LOOK, freeze_with(control[0], control[1], 0));
+    has_looked = 1;
+    EXPECT(0, freeze_with(control[0], control[1], 0));
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    iterate = dl_iterate_phdr, loads = 0;
+    EXPECT(NEEDS_LOOK, freeze_with(control[0], control[1], 0));
+    loads = ((uint64_t (*)(void *))dlsym(library, "pyrepl3_loads"))(dl_iterate_phdr);
+    EXPECT(0, freeze_with(control[0], control[1], 0));
     return 0;
 }

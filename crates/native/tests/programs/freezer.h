@@ -21,8 +21,9 @@
 struct list { size_t first, count; };
 struct freeze {
     int32_t wake, control, line;
-    uint32_t has_sqlite, is_flushed, prefers_to_die;
-    uint64_t limit, branch_base;
+    uint32_t has_sqlite, is_flushed, prefers_to_die, has_looked;
+    uint64_t limit, branch_base, loads;
+    void *iterate;
     struct list own, close, inherited, elsewhere, said, spare, answer, pids, kept, sentinels, walk;
     void (*before)(void), (*after_in_parent)(void), (*after_in_child)(void);
     int32_t error;
@@ -67,7 +68,7 @@ static void load_helper(const char *path) {
 static int freeze(int wake, const int *own, int count) {
     int mine[64] = {wake};
     for (int i = 0; i < count; i++) mine[1 + i] = own[i];
-    struct freeze one = {.wake = wake, .control = 900, .line = -1, .limit = 20000000};
+    struct freeze one = {.wake = wake, .control = 900, .line = -1, .has_looked = 1, .limit = 20000000};
     one.own = (struct list){(size_t)mine, 1 + count};
     int outcome = helper_freeze(&one);
     if (outcome < 0) fprintf(stderr, "refused: %d, %d\n", outcome, one.error);
