@@ -328,3 +328,14 @@ async def test_nobody_looks_for_the_workers_own_source() -> None:
                 await session.execute(code)
         seen = (await session.execute("os.stat = real; seen")).value
         assert [path for path in seen if "pyrepl3>" in path] == []
+
+
+async def test_a_warning_is_shown_again_in_the_next_execution() -> None:
+    async with Session() as session:
+        for _ in range(2):
+            execution = session.execute("import warnings; warnings.warn('look')")
+            shown = "".join(m.data for m in await messages_of(execution) if isinstance(m, OutputMessage))
+            assert shown.count("UserWarning: look") == 1
+        execution = session.execute("for _ in range(3): warnings.warn('once for each place')")
+        shown = "".join(m.data for m in await messages_of(execution) if isinstance(m, OutputMessage))
+        assert shown.count("UserWarning") == 1

@@ -308,6 +308,16 @@ class Channel:
 
     def _interruptible(self, main, wait):
         guard = self.guard
+        if main and guard.mode == stop.OFF:
+            # Nothing of the worker's own is in the way of a handler.
+            guard.waits = True
+            try:
+                if guard.noted:
+                    guard.call_noted()
+                wait()
+            finally:
+                guard.waits = False
+            return
         if not main or guard.mode != stop.DEFER:
             wait()
             return

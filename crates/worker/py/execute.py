@@ -19,6 +19,7 @@ ONLY_AST = _ast.PyCF_ONLY_AST
 TOP_LEVEL_AWAIT = _ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 CO_COROUTINE = 0x80
 _PAGE = os.sysconf("SC_PAGESIZE")
+_WARNED = "__warningregistry__"
 # `from __future__` imports hold for later executions, as at a Python prompt.
 _FUTURE = 0
 for _name in __import__("__future__").all_feature_names:
@@ -160,6 +161,9 @@ class Executor:
             code = base64.b64decode(code["base64"])
         program = self._compile(code, file)
         namespace = self.namespace
+        if _WARNED in namespace:
+            # Each execution is a place of its own for warnings that are shown once for each place.
+            del namespace[_WARNED]
         self.keys = _set(namespace)
         self.ids = {name: _id(namespace[name]) for name in program.names() if name in namespace}
         if program.awaits():

@@ -6,9 +6,14 @@ The supervisor sends a frame `interrupt` with the execution's token and then SIG
     ON     user code runs: the handler raises
     DEFER  an execution runs, but in the worker's own code: the handler notes it, and the next switch to ON raises
     IDLE   the event loop runs between executions: raises only into a task that keeps the loop from its work
+
+Other signals, for which user code has handlers (`handlers`), follow the same modes: while user code runs its handler is called at once;
+where the worker waits for a request, too, and what it raises is printed; in the worker's own code it is noted for the next of these.
 """
 
 import _signal as _native
+import os
+import sys
 from _thread import get_ident as _get_ident
 
 OFF, ON, DEFER, IDLE = range(4)
@@ -16,6 +21,7 @@ OFF, ON, DEFER, IDLE = range(4)
 # The module `signal` wraps these and makes an enumeration of every answer, at ten times the cost.
 _signal, _getsignal = _native.signal, _native.getsignal
 SIGINT = _native.SIGINT
+_getpid, _frame = os.getpid, sys._getframe
 
 
 class Guard:
@@ -25,15 +31,21 @@ class Guard:
         self.main = _get_ident()
         self.loop = None  # a tasks.Loop, once there is one
         self.users = None  # a handler that user code installed, out of the way between executions
+        self.pid = 0  # of the worker; processes that user code forks are none
+        self.waits = False  # for a request: nothing of the worker's own is in the way of a handler
+        self.calls = False  # handlers, one after the other
+        self.noted = {}  # signals that came in the worker's own code, and their handlers
+        self.report = None  # prints what a handler raises that nothing has called
 
     def attach(self):
         """In the worker: from now on SIGINT comes here."""
-        self.main = _get_ident()
+        self.main, self.pid = _get_ident(), _getpid()
         _signal(SIGINT, self.handle)
 
     def attach_again(self):
         """In a process that was woken: what was meant for the one before is not meant for this one."""
-        self.main, self.mode, self.pending = _get_ident(), OFF, False
+        self.main, self.mode, self.pending, self.pid = _get_ident(), OFF, False, _getpid()
+        self.noted.clear()
 
     def detach(self):
         """In a process that user code forked, SIGINT means what it means in any Python program."""
@@ -83,7 +95,39 @@ class Guard:
             self.mode = ON
             self.raise_pending()
 
+    # ---- other signals ----
+
+    def call(self, handler, signum, frame):
+        """A signal has come that user code has a handler for."""
+        if self.mode == ON or _getpid() != self.pid:
+            handler(signum, frame)
+            return
+        self.noted[signum] = handler
+        if (self.waits or self.mode == IDLE) and not self.calls:
+            self.call_noted()
+
+    def call_noted(self):
+        """Where the worker waits for a request: calls the handlers of signals that have come. What they raise is printed."""
+        self.calls = True
+        while self.noted:
+            signum, handler = self.noted.popitem()
+            mode, self.mode = self.mode, ON
+            try:
+                try:
+                    handler(signum, _frame(1))
+                finally:
+                    self.mode = DEFER
+            except BaseException as error:
+                self.mode = DEFER
+                self.report(error)
+            finally:
+                self.mode = mode
+        self.calls = False
+
     def raise_pending(self):
+        while self.noted:
+            signum, handler = self.noted.popitem()
+            handler(signum, _frame(1))
         if self.pending:
             self.pending = False
             raise KeyboardInterrupt

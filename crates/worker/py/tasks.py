@@ -116,6 +116,8 @@ class Loop:
                 fd = channel.fd  # it may change meanwhile
                 loop.add_reader(fd, ready)
                 self.guard.mode = stop.IDLE
+                if self.guard.noted:
+                    self.guard.call_noted()
                 self._complete(wake)
             except (KeyboardInterrupt, SystemExit):
                 pass  # a task of the user's ended by it; its own exception says so

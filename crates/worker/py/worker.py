@@ -9,7 +9,7 @@ import resource
 import sys
 import threading
 
-from . import display, effects, execute, failure, freeze, introspect, restorer, saver, source, stop, streams
+from . import display, effects, execute, failure, freeze, handlers, introspect, restorer, saver, source, stop, streams
 from .channel import Channel
 from .children import Children
 from .later import IDLE, Later
@@ -23,6 +23,8 @@ class Worker:
 
     def __init__(self, children):
         self.guard = stop.Guard()
+        self.guard.report = _print_unasked
+        handlers.install(self.guard)
         self.channel = Channel(self.guard)
         self.output = streams.Output()
         self.prompts = streams.Prompts(self.channel, self.guard, self.output)
@@ -371,6 +373,16 @@ def _python_info():
 
 def _print_failure(kind, error, trace):
     sys.stderr.write(failure.describe(error)["traceback"])
+
+
+def _print_unasked(error):
+    """What code of the user's raises that no execution has called."""
+    try:
+        sys.stderr.write(failure.describe(error)["traceback"])
+        sys.stderr.flush()
+        sys.stdout.flush()
+    except Exception:
+        pass  # what user code put in the place of the streams
 
 
 def _print_thread_failure(arguments):

@@ -25,6 +25,7 @@ modules! {
     "_pyrepl3.execute" => "execute.py",
     "_pyrepl3.failure" => "failure.py",
     "_pyrepl3.freeze" => "freeze.py",
+    "_pyrepl3.handlers" => "handlers.py",
     "_pyrepl3.holdings" => "holdings.py",
     "_pyrepl3.introspect" => "introspect.py",
     "_pyrepl3.inventory" => "inventory.py",
