@@ -339,3 +339,13 @@ async def test_a_warning_is_shown_again_in_the_next_execution() -> None:
         execution = session.execute("for _ in range(3): warnings.warn('once for each place')")
         shown = "".join(m.data for m in await messages_of(execution) if isinstance(m, OutputMessage))
         assert shown.count("UserWarning") == 1
+
+
+@pytest.mark.parametrize("code", ["x = 1\nreturn 5", "x = 1\n*a, *b = c", "x = 1\nbreak", "x = 1\ndef f():\n  nonlocal y"])
+async def test_an_error_of_the_compiler_shows_its_line(code: str) -> None:
+    line = code.splitlines()[-1].strip()
+    async with Session() as session:
+        with pytest.raises(ExecutionError) as caught:
+            await session.execute(code)
+        shown = caught.value.message.traceback.splitlines()
+        assert shown[1].strip() == line and set(shown[2].strip()) == {"^"}, shown

@@ -3,6 +3,7 @@
 import _ast
 import builtins
 import contextvars
+import linecache
 import os
 import sys
 import time
@@ -208,7 +209,13 @@ class Executor:
                     (file, line, column, clean(code.split("\n")[line - 1])),
                 ) from None
         self.sources.add(file, clean(text))
-        program = Program(code, file, self.flags)
+        try:
+            program = Program(code, file, self.flags)
+        except SyntaxError as error:
+            if error.text is None and error.filename == file:
+                # What is found after parsing comes without the line.
+                error.text = linecache.getline(file, error.lineno or 0) or None
+            raise
         self.flags |= program.flags
         return program
 
