@@ -313,6 +313,24 @@ async def test_a_session_lives_while_its_execution_is_referred_to() -> None:
     await execution._session.shutdown()
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        "__traceback__ = property(lambda self: 1 / 0)",
+        "def __str__(self): raise KeyboardInterrupt",
+        "def __str__(self): raise SystemExit",
+        "def __repr__(self): raise BaseException",
+    ],
+)
+async def test_an_exception_whose_parts_raise(parts: str) -> None:
+    async with Session() as session:
+        await session.execute(f"x = 1\nclass Odd(Exception):\n    {parts}")
+        with pytest.raises(ExecutionError) as caught:
+            await session.execute("raise Odd")
+        assert caught.value.message.ename == "Odd"
+        assert (await session.execute("x")).value == 1
+
+
 async def test_nobody_looks_for_the_workers_own_source() -> None:
     # On a slow file system each directory of `sys.path` costs time, for each error.
     watch = (

@@ -17,6 +17,7 @@ _waitpid, _waitid = os.waitpid, os.waitid
 _getpid, _pidfd_open = os.getpid, getattr(os, "pidfd_open", None)
 _WNOHANG, _poll, _sleep, _close = os.WNOHANG, select.poll, time.sleep, os.close
 _frame, _get_ident, _count_threads = sys._getframe, _thread.get_ident, _thread._count
+_allocate_lock = _thread.allocate_lock
 _Error = ChildProcessError
 _ECHILD = 10
 _fstat, _pread, _pwrite, _dup_high = os.fstat, os.pread, os.pwrite, fcntl.fcntl
@@ -39,6 +40,7 @@ class Children:
         # A file that all lines of the session share, and what it is: how children ended that a line has waited for. Where that
         # line is undone, the one before has not waited yet, and nobody else knows.
         self.notes, self.identity = None, None
+        self._making = _allocate_lock()  # the notes
 
     def visible(self):
         """Pids of the children of this process."""
@@ -62,20 +64,28 @@ class Children:
         return () if self.notes is None else (self.notes,)
 
     def keep_notes(self):
-        """Before a fork that may be returned to."""
-        if self.notes is None:
-            try:
-                fd = os.memfd_create("pyrepl3-children", os.MFD_CLOEXEC)
-            except (OSError, AttributeError):
-                return
-            try:
-                # Not among those that user code counts on.
-                self.notes = _dup_high(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
-                self.identity = _identity(self.notes)
-            except OSError:
-                pass
-            finally:
-                _close(fd)
+        """Before a fork that may be returned to, or a wait in which one may be made: all lines are to have one file."""
+        if self.notes is not None:
+            return
+        with self._making:
+            if self.notes is None:
+                self._make_notes()
+
+    def _make_notes(self):
+        try:
+            fd = os.memfd_create("pyrepl3-children", os.MFD_CLOEXEC)
+        except (OSError, AttributeError):
+            return
+        try:
+            # Not among those that user code counts on.
+            high = _dup_high(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+            # Whoever sees the one has the other.
+            self.identity = _identity(high)
+            self.notes = high
+        except OSError:
+            pass
+        finally:
+            _close(fd)
 
     def note(self, pid, status):
         try:
@@ -101,6 +111,7 @@ class Children:
         self.estranged.clear()
         self.foreign.clear()
         self.home, self.notes = _getpid(), None
+        self._making = _allocate_lock()
 
     # ---- what user code calls ----
 
@@ -132,7 +143,36 @@ class Children:
 
         os.waitpid = waitpid
         _rebind_subprocess(waitpid)
+        self._install_others()
         self._install_hooks()
+
+    def _install_others(self):
+        """Waits that do not name one child, or that tell more of it: what they were told is noted, too."""
+        children = self
+
+        def noting(wait):
+            @functools.wraps(wait)
+            def waits(*arguments, **named):
+                if children.notes is None and _count_threads():
+                    children.keep_notes()
+                found = wait(*arguments, **named)
+                children.note(found[0], found[1])
+                return found
+
+            return waits
+
+        os.wait, os.wait3, os.wait4 = noting(os.wait), noting(os.wait3), noting(os.wait4)
+
+        @functools.wraps(_waitid)
+        def waitid(idtype, id, options, /):
+            if children.notes is None and _count_threads():
+                children.keep_notes()
+            found = _waitid(idtype, id, options)
+            if found is not None and not options & os.WNOWAIT:
+                children.note(found.si_pid, _status_in(found))
+            return found
+
+        os.waitid = waitid
 
     def status(self, pid, nohang):
         """How a child ended that session init has now: (pid, status), or (0, 0) while it lives."""
@@ -182,11 +222,16 @@ class Children:
 def _status_of(pid, options):
     """How a child ended, as `waitpid` tells it, and leaves it to be waited for. None while it lives."""
     found = _waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | options)
-    if found is None:
-        return None
+    return None if found is None else _status_in(found)
+
+
+def _status_in(found):
+    """The same in what `waitid` tells. None where the child has not ended."""
     if found.si_code == os.CLD_EXITED:
         return found.si_status << 8
-    return found.si_status | (0x80 if found.si_code == os.CLD_DUMPED else 0)
+    if found.si_code in (os.CLD_KILLED, os.CLD_DUMPED):
+        return found.si_status | (0x80 if found.si_code == os.CLD_DUMPED else 0)
+    return None
 
 
 def _identity(fd):

@@ -298,6 +298,6 @@ def _exit_code(error):
 
 def _remember(error):
     """For `pdb.pm()`."""
-    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, failure.traceback_of(error)
     if sys.version_info >= (3, 12):
         sys.last_exc = error

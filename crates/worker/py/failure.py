@@ -13,6 +13,8 @@ FRAMES = 200
 
 _TracebackException = traceback.TracebackException
 _from_list = traceback.StackSummary.from_list
+# A class may have put something of its own in its place.
+traceback_of = BaseException.__traceback__.__get__
 
 
 def describe(error):
@@ -20,17 +22,17 @@ def describe(error):
     name = type(error).__name__
     try:
         # The worker's own frames come first. Python would look for their source in each directory of `sys.path`.
-        trace = error.__traceback__
+        trace = begin = traceback_of(error)
         while trace is not None and trace.tb_frame.f_code.co_filename.startswith(OURS):
             trace = trace.tb_next
         summary = _TracebackException(type(error), error, trace, compact=True)
-        _strip(summary, trace is not error.__traceback__)
+        _strip(summary, trace is not begin)
         text = "".join(summary.format())
         frames = [
             {"filename": clean(f.filename), "lineno": f.lineno or 0, "name": clean(f.name), "line": clean(f.line or "")}
             for f in list(summary.stack or ())[-FRAMES:]
         ]
-    except Exception as failed:  # an exception whose own parts raise
+    except BaseException as failed:  # an exception whose own parts raise, whatever that is
         text = f"Traceback (most recent call last):\n{name}: <its traceback could not be made: {type(failed).__name__}>\n"
         frames = []
     return {"ename": clean(name), "evalue": clean(cut(message(error))), "traceback": clean(cut(text)), "frames": frames}
@@ -39,7 +41,7 @@ def describe(error):
 def message(error):
     try:
         return str(error)
-    except Exception as failed:
+    except BaseException as failed:
         return f"<str() of the exception raised {type(failed).__name__}>"
 
 

@@ -147,6 +147,7 @@ class Init:
     def __init__(self, member, adoption):
         self.members = []
         self.statuses = {}  # how children ended
+        self.undone = set()  # workers that were killed when they were rolled back, and are not gone yet
         self.adoption = adoption  # where a session of the family may linger
         self.wake, self.wake_end = os.pipe()
         os.set_blocking(self.wake_end, False)
@@ -196,6 +197,7 @@ class Init:
             if member is not None:
                 member.tell_exit(status)
                 continue
+            self.undone.discard(pid)
             self.statuses.pop(pid, None)  # of another that had its number: this one is the newest
             self.statuses[pid] = status
             if len(self.statuses) > STATUSES:
@@ -266,7 +268,7 @@ class Init:
                 system.stop(old)
                 found = system.descendants([old], keep)
             found += [pid for pid in system.descendants(self.belongings(member), keep) if pid not in found]
-            is_alone = not seen and not set(found) - {old} - member.replacements
+            is_alone = not seen and not set(found) - {old} - member.replacements - self.undone
             young = [] if is_alone else self.younger(member, found, born, {*seen, *keep, old}, replacements)
             if young:
                 quiet = 0
@@ -297,7 +299,7 @@ class Init:
         """Those of a member's processes that were made after the one that is the worker now."""
         young = []
         for pid in self.only(member, found):
-            if pid in known or pid in member.replacements:
+            if pid in known or pid in member.replacements or pid in self.undone:
                 continue
             if pid not in replacements and system.is_frozen(pid):
                 member.replacements.add(pid)
@@ -313,6 +315,7 @@ class Init:
         if not is_waited and not system.is_ending(pid):
             system.make_idle(pid)
         system.kill([pid])
+        self.undone.add(pid)
         return [pid] if is_waited else []
 
     def status(self, member, request):

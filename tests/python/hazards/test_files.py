@@ -184,3 +184,18 @@ async def test_branches_do_not_harm_a_database(python: str, tmp_path: Path, mode
             await each.shutdown()
         await run(session, add.format(n=9))
         assert len(whole(path)) == 201
+
+
+async def test_a_fifo_that_is_open_for_both(python: str, tmp_path: Path) -> None:
+    async with Session(python=python) as session:
+        await run(session, f"import os; os.mkfifo({str(tmp_path / 'fifo')!r}); fd = os.open({str(tmp_path / 'fifo')!r}, os.O_RDWR)")
+        await run(session, "os.write(fd, b'before')")
+        made = await session.snapshot()
+        for _ in range(2):
+            assert await run(session, "os.write(fd, b' and after'), os.read(fd, 100)") == "(10, b'before and after')"
+            back = await session.rollback_to(made)
+            assert back.exact
+        (branch,) = await session.branch()
+        async with branch:
+            assert await run(branch, "os.write(fd, b'!'), os.read(fd, 100)") == "(1, b'before!')"
+        assert await run(session, "os.read(fd, 100)") == "b'before'"

@@ -316,6 +316,25 @@ async def test_a_child_that_an_undone_line_has_waited_for(python: str, how: str)
         assert await run(session, how) == 7
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        "os.wait()[1] >> 8",
+        "os.wait3(options=0)[1] >> 8",
+        "os.wait4(child.pid, 0)[1] >> 8",
+        "os.waitid(os.P_PID, child.pid, os.WEXITED).si_status",
+        "os.waitpid(-1, 0)[1] >> 8",
+    ],
+)
+async def test_a_child_that_an_undone_line_has_waited_for_otherwise(python: str, how: str) -> None:
+    async with Session(python=python) as session:
+        await run(session, "import os, subprocess; child = subprocess.Popen(['sh', '-c', 'read x; exit 7'], stdin=-1)")
+        made = await session.snapshot()
+        assert await run(session, f"child.stdin.close(); {how}") == 7
+        await session.rollback_to(made)
+        assert await run(session, "child.wait()") == 7
+
+
 @pytest.mark.parametrize("how", ["child.wait()", "os.waitpid(child.pid, 0)[1] >> 8"])
 async def test_a_thread_waits_for_a_child_while_the_first_snapshot_is_taken(python: str, how: str) -> None:
     """The line that is undone has waited for it; the thread of the line before still waits."""

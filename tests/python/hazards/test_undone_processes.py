@@ -129,3 +129,13 @@ async def test_tasks_of_an_executor_that_nobody_has_any_more_end(python: str, fo
         back = await session.rollback_to(made)
         assert "ProcessPoolExecutor is gone" in back.report
         assert await run(session, "type(task.exception(20)).__name__") == "BrokenProcessPool"
+
+
+async def test_workers_that_were_undone_are_no_processes_of_the_users(python: str) -> None:
+    """They are ended when nothing else is to be done: the next return may find them still."""
+    async with Session(python=python, undo=5) as session:
+        made = await session.snapshot("a")
+        for number in range(12):
+            await run(session, f"x = {number}; big = bytearray(8 << 20)")
+            for back in (await session.undo(), await session.redo(), await session.undo(), await session.rollback_to(made)):
+                assert "process" not in str(back.report), back.report

@@ -79,6 +79,8 @@ impl<'a> Frozen<'a> {
         mend::give_up(all);
         mend::keep_own(all);
         let frozen = Frozen { request, all, threads, name: sys::name(), next: 0 };
+        // Before anybody can drop it: session init knows by it that this was no process of the user's.
+        sys::set_name(NAME);
         _ = sys::write(ready[1], &[1]);
         frozen.say_hello();
         // From here on nobody waits, unless it is for this processor.
@@ -90,7 +92,6 @@ impl<'a> Frozen<'a> {
             _ = sys::put(null, frozen.request.control, true);
             sys::close(null);
         }
-        sys::set_name(NAME);
         set_oom_score(SURVIVES);
         frozen
     }

@@ -5,6 +5,7 @@ use crate::helper::inventory::{Inventory, Known};
 use crate::helper::mend::Line;
 use crate::helper::records::{Kind, Record};
 use crate::helper::sys::{self, Stat};
+use crate::helper::text::Path;
 
 pub(crate) fn look(all: &mut Inventory, fd: i32, stat: &Stat, known: &Known<'_>) {
     if known.inherited.contains(&[stat.dev, stat.ino]) {
@@ -88,8 +89,16 @@ pub(crate) fn keep_copies(all: &mut Inventory) {
     let mut at = 0;
     while let Some((index, copy)) = all.records.next_of(Kind::PipeCopy, &mut at, end) {
         for one in all.records.of(Kind::OwnPipe).filter(|one| (one.b, one.d) == (copy.b, copy.d)) {
-            let new = if one.c == 1 { copy.a } else { copy.c };
-            _ = sys::replace(new as i32, one.fd);
+            let new = if one.c == 1 { copy.a } else { copy.c } as i32;
+            if one.a as usize & sys::O_ACCMODE == sys::O_RDWR {
+                // A FIFO that was opened for both.
+                if let Ok(both) = sys::open(Path::new("/proc/self/fd/", new, "").as_c(), sys::O_RDWR) {
+                    _ = sys::replace(both, one.fd);
+                    sys::close(both);
+                }
+            } else {
+                _ = sys::replace(new, one.fd);
+            }
             _ = sys::set_flags(one.fd, one.a as usize);
         }
         sys::close(copy.a as i32);
