@@ -6,6 +6,8 @@ How the client speaks of them is in test_state.py.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -385,3 +387,33 @@ def test_without_await() -> None:
         session.rollback_to(made)
         with branch:
             assert branch.execute("x").value == 1
+
+
+async def test_what_a_return_stops_says_so() -> None:
+    """And not that the session has ended."""
+    async with Session() as session:
+        base = await session.snapshot("base")
+        codes: set[str] = set()
+        end = time.monotonic() + 2
+
+        async def returns() -> None:
+            while time.monotonic() < end:
+                await session.rollback_to(base)
+
+        async def asks(question: Callable[[], Awaitable[object]]) -> None:
+            while time.monotonic() < end:
+                try:
+                    await question()
+                except pyrepl3.Pyrepl3Error as error:
+                    codes.add("execution" if isinstance(error, ExecutionError) else str(error.code))
+                except asyncio.CancelledError:
+                    codes.add("cancelled")
+
+        await asyncio.gather(
+            returns(),
+            asks(session.variables),
+            asks(session.snapshot),
+            asks(lambda: session.execute("sum(range(1000))")),
+        )
+        assert codes <= {"interrupted", "execution", "cancelled"}, codes
+        assert (await session.execute("1")).value == 1

@@ -22,6 +22,16 @@ pub(crate) fn goes_on(state: State) -> &'static str {
     }
 }
 
+/// A return to a snapshot, or a restore, has stopped what was being done.
+pub(crate) fn stopped() -> Failure {
+    Failure::new(
+        Code::Interrupted,
+        "it was stopped before it was done",
+        "a return to a snapshot, or a restore, was asked for and stops what runs",
+        "ask again: the session goes on",
+    )
+}
+
 /// A worker died before it had done what was asked of it. `why`: how it ended.
 pub(crate) fn died(what: &str, why: String, state: State) -> Failure {
     let how = goes_on(state);

@@ -39,7 +39,8 @@ impl SessionTask {
             Verdict::Crashed | Verdict::Killed { .. } => {
                 failures::died("the worker died while it answered", self.exit_in_words(), state)
             }
-            _ => self.why_closed(),
+            Verdict::Closed | Verdict::Violation => self.why_closed(),
+            _ => failures::stopped(),
         }
     }
 

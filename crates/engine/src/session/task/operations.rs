@@ -156,6 +156,8 @@ impl SessionTask {
                 paused,
                 frozen.applied.last().unwrap_or(0),
             )),
+            // A return has undone it before it was known to be there.
+            None if self.machine.timeline().roles(mark).is_none() => Err(failures::stopped()),
             None => {
                 self.later.push_back(Event::DropMark(mark));
                 Err(Failure::new(
@@ -202,6 +204,7 @@ impl SessionTask {
                 "a return to a snapshot cancels what waits",
                 "",
             ),
+            Verdict::Interrupted | Verdict::TimedOut => failures::stopped(),
             _ => self.why_closed(),
         }
     }
