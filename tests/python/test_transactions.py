@@ -417,3 +417,20 @@ async def test_what_a_return_stops_says_so() -> None:
         )
         assert codes <= {"interrupted", "execution", "cancelled"}, codes
         assert (await session.execute("1")).value == 1
+
+
+async def test_what_cannot_be_frozen_can_be_undone() -> None:
+    """Only not redone."""
+    async with Session(undo=5) as session:
+        await session.execute("import resource; x = 1; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))")
+        await session.execute("x = 2; files = []\ntry:\n  while True: files.append(open('/dev/null'))\nexcept OSError: pass")
+        events = session.events()
+        with pytest.raises(pyrepl3.Pyrepl3Error):
+            await session.snapshot()
+        await session.undo()
+        assert (await session.execute("x, 'files' in globals()")).repr == "(1, False)"
+        async for message in events:
+            if isinstance(message, pyrepl3.WarningMessage) and "cannot be redone" in message.text:
+                break
+        with pytest.raises(pyrepl3.Pyrepl3Error, match="redo"):
+            await session.redo()

@@ -193,6 +193,22 @@ fn an_explicit_transaction_ends_by_commit_rollback_or_its_time() {
 }
 
 #[test]
+fn what_cannot_be_frozen_is_undone_without_redo() {
+    let now = Time::now();
+    let mut machine = Machine::new(GRACE, 100, Bounds { undo: 5, ..Bounds::default() });
+    machine.handle(Event::Up, now);
+    machine.submit(under(1, TransactionPolicy::CommitOnSuccess), now).unwrap();
+    end(&mut machine, 1, Said::Result, now);
+    let undo = Task { kind: TaskKind::Undo, ..under(2, TransactionPolicy::CommitAlways) };
+    machine.submit(undo, now).unwrap();
+    let actions = end(&mut machine, 2, Said::Unfrozen, now);
+    assert!(actions.iter().any(|action| matches!(action, Action::Revert { keep: false, .. })), "{actions:?}");
+    let actions = machine.handle(Event::Reverted, now);
+    assert!(actions.contains(&Action::End(2, Verdict::Done, State::Undone)), "{actions:?}");
+    assert!(machine.timeline().redo_mark().is_none());
+}
+
+#[test]
 fn what_cannot_be_frozen_does_not_run() {
     let (mut machine, now) = ready();
     machine.submit(under(1, TransactionPolicy::Explicit), now).unwrap();

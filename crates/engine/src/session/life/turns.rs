@@ -219,7 +219,7 @@ impl Machine {
         self.turn(now, actions);
     }
 
-    /// There is no snapshot, so what needed it does not happen.
+    /// There is no snapshot, so what needed it does not happen. An undo does, without a present to come back to.
     fn unfrozen(&mut self, current: &Current, actions: &mut Vec<Action>) {
         if let Some(mark) = current.mark {
             if current.began {
@@ -228,7 +228,16 @@ impl Machine {
             self.timeline.forget(mark);
             actions.push(Action::Drop(vec![mark]));
         }
-        actions.push(Action::End(current.task.token, Verdict::Refused(Why::Unfrozen), State::Kept));
+        let token = current.task.token;
+        if current.task.kind == TaskKind::Undo
+            && let Some(mark) = self.timeline.undo_mark()
+        {
+            // What cannot be frozen, memory that is full, say, is what people want to leave.
+            drop_marks(self.timeline.clear_redo(), actions);
+            let back = self.timeline.revert_to(mark, Some(Role::Undo));
+            return self.revert(back, For::Operation(token), actions);
+        }
+        actions.push(Action::End(token, Verdict::Refused(Why::Unfrozen), State::Kept));
     }
 
     /// There is no snapshot, and the task that could have had one runs.

@@ -185,6 +185,9 @@ impl SessionTask {
         match self.snapshots.last.take_if(|_| undone) {
             Some(mut reverted) => {
                 reverted.took = asked.elapsed();
+                if let Some((why, _)) = self.unfrozen.take() {
+                    self.warn_session(format!("What was undone cannot be redone: {why}"));
+                }
                 Ok(reverted.message(self.id(), self.known(&reverted), reason.to_owned()))
             }
             None => Err(self.why_not(verdict, state)),
