@@ -12,6 +12,7 @@ worker runs user code. Which module does what:
     worker      the worker's life: set up, take requests one by one, leave
     channel     frames on a socket, with a single reader
     stop        SIGINT: raises only while the execution that it is meant for runs user code
+    handlers    handlers of other signals: called while user code runs, or the session waits
     execute     compiles and runs source, and says how it ended
     tasks       the event loop that a session keeps for top-level await
     source      source of executions for tracebacks and inspect

@@ -168,8 +168,9 @@ class Channel:
         if not count:
             return False
         self._seq += 1
-        if count < _len(frame):
-            self._put(memoryview(frame)[count:])
+        if count < _len(frame) and not self._put(memoryview(frame)[count:]) and self.line is not None:
+            # The channel has ended: it is said again on the next one.
+            self._kept.append((self._seq, frame))
         return True
 
     def abandon(self):

@@ -64,12 +64,17 @@ class Children:
         return () if self.notes is None else (self.notes,)
 
     def keep_notes(self):
-        """Before a fork that may be returned to, or a wait in which one may be made: all lines are to have one file."""
+        """Before a fork that may be returned to: all lines are to have one file."""
         if self.notes is not None:
             return
         with self._making:
             if self.notes is None:
                 self._make_notes()
+
+    def prepare_wait(self):
+        """The first snapshot may be taken while this thread waits."""
+        if _count_threads():
+            self.keep_notes()
 
     def _make_notes(self):
         try:
@@ -124,9 +129,7 @@ class Children:
             if type(pid) is int and pid > 0:
                 if pid in children.estranged or pid in children.foreign:
                     return children.status(pid, options & _WNOHANG)
-                if _count_threads():
-                    # The first snapshot may be taken while this thread waits.
-                    children.keep_notes()
+                children.prepare_wait()
                 try:
                     if children.notes is not None and not options & ~_WNOHANG:
                         # Noted before nobody else can ask: this line may be undone at any moment.
@@ -153,8 +156,7 @@ class Children:
         def noting(wait):
             @functools.wraps(wait)
             def waits(*arguments, **named):
-                if children.notes is None and _count_threads():
-                    children.keep_notes()
+                children.prepare_wait()
                 found = wait(*arguments, **named)
                 children.note(found[0], found[1])
                 return found
@@ -165,8 +167,7 @@ class Children:
 
         @functools.wraps(_waitid)
         def waitid(idtype, id, options, /):
-            if children.notes is None and _count_threads():
-                children.keep_notes()
+            children.prepare_wait()
             found = _waitid(idtype, id, options)
             if found is not None and not options & os.WNOWAIT:
                 children.note(found.si_pid, _status_in(found))

@@ -69,7 +69,7 @@ class Present:
             known = _enumerate()
             self.threads = tuple(one.ident for one in known if one.ident is not None)
             self.names = [str(one.name) for one in known if one.ident not in (None, _get_ident())]
-        self.has_looked = self.is_flushed = self.answered = False
+        self.has_looked = self.answered = False
         self.request = self.mark = self.held = self.inventory = self.gauss = self.generators = None
 
 
@@ -112,11 +112,12 @@ class Freezer:
             while outcome in (native.NEEDS_LOOK, native.NEEDS_FLUSH):
                 if outcome == native.NEEDS_LOOK:
                     self._look(present)
+                    outcome = self._attempt(present, wake, others, mark, answer)
                 else:
                     self.writers.flush(inventory.Inventory(native.records(present.request), ()).appended())
                     _helper.release(_byref(present.request))
-                    present.is_flushed = True
-                outcome = self._attempt(present, wake, others, mark, answer)
+                    present.request.is_flushed = 1
+                    outcome = self._freeze(present, answer)
             if outcome < 0:
                 raise Refused(*_refusal(outcome, present.request.error))
         except BaseException:
@@ -191,7 +192,7 @@ class Freezer:
         request.has_sqlite = "sqlite3" in sys.modules or "_sqlite3" in sys.modules
         request.prefers_to_die = self.prefers_to_die
         request.loads = self.libraries.generation or 0
-        request.has_looked, request.is_flushed = present.has_looked, present.is_flushed
+        request.has_looked = present.has_looked
         elsewhere = ()
         if present.children or self.children.estranged or self.children.foreign:
             elsewhere = _pipes_of([*present.children, *self.children.estranged, *self.children.foreign])

@@ -108,21 +108,21 @@ class Guard:
 
     def call_noted(self):
         """Where the worker waits for a request: calls the handlers of signals that have come. What they raise is printed."""
-        self.calls = True
-        while self.noted:
-            signum, handler = self.noted.popitem()
-            mode, self.mode = self.mode, ON
-            try:
+        mode, self.calls = self.mode, True
+        try:
+            while self.noted:
+                signum, handler = self.noted.popitem()
                 try:
-                    handler(signum, _frame(1))
-                finally:
+                    try:
+                        self.mode = ON
+                        handler(signum, _frame(1))
+                    finally:
+                        self.mode = DEFER
+                except BaseException as error:
                     self.mode = DEFER
-            except BaseException as error:
-                self.mode = DEFER
-                self.report(error)
-            finally:
-                self.mode = mode
-        self.calls = False
+                    self.report(error)
+        finally:
+            self.mode, self.calls = mode, False
 
     def raise_pending(self):
         while self.noted:

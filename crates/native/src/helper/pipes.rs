@@ -90,14 +90,13 @@ pub(crate) fn keep_copies(all: &mut Inventory) {
     while let Some((index, copy)) = all.records.next_of(Kind::PipeCopy, &mut at, end) {
         for one in all.records.of(Kind::OwnPipe).filter(|one| (one.b, one.d) == (copy.b, copy.d)) {
             let new = if one.c == 1 { copy.a } else { copy.c } as i32;
-            if one.a as usize & sys::O_ACCMODE == sys::O_RDWR {
-                // A FIFO that was opened for both.
-                if let Ok(both) = sys::open(Path::new("/proc/self/fd/", new, "").as_c(), sys::O_RDWR) {
-                    _ = sys::replace(both, one.fd);
-                    sys::close(both);
-                }
-            } else {
-                _ = sys::replace(new, one.fd);
+            // A FIFO that was opened for both.
+            let is_both = one.a as usize & sys::O_ACCMODE == sys::O_RDWR;
+            let both = is_both.then(|| sys::open(Path::new("/proc/self/fd/", new, "").as_c(), sys::O_RDWR));
+            let both = both.and_then(Result::ok);
+            _ = sys::replace(both.unwrap_or(new), one.fd);
+            if let Some(both) = both {
+                sys::close(both);
             }
             _ = sys::set_flags(one.fd, one.a as usize);
         }

@@ -52,10 +52,10 @@ impl TypedAhead {
         let mut rest = text;
         while let Some(end) = rest.find(['\n', '\r', CTRL_D]) {
             let line = std::mem::take(&mut self.begun) + &rest[..end];
-            match &rest[end..=end] {
+            match char::from(rest.as_bytes()[end]) {
                 // Within a line it means nothing.
-                "\u{4}" if !line.is_empty() => self.begun = line,
-                "\u{4}" => self.whole.push_back(Typed::EndOfFile),
+                CTRL_D if !line.is_empty() => self.begun = line,
+                CTRL_D => self.whole.push_back(Typed::EndOfFile),
                 _ => self.whole.push_back(Typed::Line(without_keys(&line))),
             }
             rest = &rest[end + 1..];
