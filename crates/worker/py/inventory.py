@@ -10,9 +10,10 @@ _fstat, _listdir, _readlink = os.fstat, os.listdir, os.readlink
 
 FILE, LOCK, DATABASE, FOREIGN_PIPE, OWN_PIPE, PIPE_COPY, SHARED_PIPE, LISTENER, SOCKET = range(1, 10)
 EPOLL, WATCHED, EVENTFD, TIMERFD, OTHER, TIMER, SHARED, UNCOPIED, POSIX_TIMERS = range(10, 19)
-CHILD = 20
+CHILD, BOUND = 20, 21
 (LOST_POSITION, LOST_LOCK, LOST_DATABASE, LOST_WATCH, LOST_OTHER, LOST_TIMER, LOST_PIPE, LOST_SHARING, LOST_LISTENER,
- LOST_SHARED, LOST_CONTENT, LOST_TO_PARENT, LOST_OWN_POSITION, LOST_DESCRIPTOR, LOST_SOCKET) = range(101, 116)  # fmt: skip
+ LOST_SHARED, LOST_CONTENT, LOST_TO_PARENT, LOST_OWN_POSITION, LOST_DESCRIPTOR, LOST_SOCKET, LOST_ADDRESS,
+ LOST_DATAGRAMS) = range(101, 118)  # fmt: skip
 _FLOCK = 1
 _SENDS = {_native.ITIMER_REAL: "SIGALRM", _native.ITIMER_VIRTUAL: "SIGVTALRM", _native.ITIMER_PROF: "SIGPROF"}
 
@@ -61,7 +62,7 @@ class Inventory:
         return [record[1] for record in self._of(CHILD)]
 
     def sockets(self):
-        return [record[1] for record in self._of(SOCKET, LISTENER)]
+        return [record[1] for record in self._of(SOCKET, LISTENER, BOUND)]
 
     def timers(self):
         """Interval timers that run."""
@@ -73,8 +74,6 @@ class Inventory:
     def warnings(self):
         """In the live process, before anybody relies on the snapshot."""
         found = []
-        for fd in sorted({record[1] for record in self._of(LOCK) if record[2] == _FLOCK}):
-            found.append(f"{path(fd)} is locked: closing it does not release the lock while a snapshot exists")
         for name in sorted(self._unsafe_databases()):
             found.append(f"the sqlite database {name} is in use: a rollback loses the connection to it")
         pipes = self._pipes(FOREIGN_PIPE, SHARED_PIPE)
@@ -133,6 +132,12 @@ class Inventory:
             if branched:
                 return f"the socket at descriptor {fd} is shared with the session that this one was branched from"
             return f"the socket at descriptor {fd}: what was sent and received is not undone"
+        if kind == LOST_ADDRESS:
+            if branched:
+                return f"the socket at descriptor {fd} has no address: the session that this one was branched from has it"
+            return f"the socket at descriptor {fd} has lost its address ({os.strerror(a)}): bind it again"
+        if kind == LOST_DATAGRAMS:
+            return f"the socket at descriptor {fd} was made anew: what waited in it, and groups that it had joined, are gone"
         if kind == LOST_SHARED:
             return f"{_name(record) or 'anonymous memory'} is shared: it is not undone"
         if kind == LOST_TO_PARENT:

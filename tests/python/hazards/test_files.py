@@ -33,21 +33,50 @@ async def test_what_is_buffered_is_written_once(python: str, tmp_path: Path, mod
     assert path.read_text() == ("before INSIDE after" if end == "commit" else "before after")
 
 
-async def test_a_lock_that_is_given_back_inside_is_named_before(python: str, tmp_path: Path) -> None:
-    """`flock` belongs to the open file, which the frozen process has open, too."""
+async def test_a_lock_is_free_where_its_file_is_closed(python: str, tmp_path: Path) -> None:
+    """`flock` belongs to the open file: the frozen process has one of its own."""
+    import fcntl
+
     path = tmp_path / "file"
-    async with Session(python=python) as session:
+    locked = f"other = open({str(path)!r})\ntry: fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+    locked += "except BlockingIOError: outcome = 'locked'\nelse: outcome = 'free'\nother.close(); outcome"
+    async with Session(python=python, undo=5) as session:
         await run(session, f"import fcntl; file = open({str(path)!r}, 'w'); fcntl.flock(file, fcntl.LOCK_EX)")
         made = await session.snapshot()
-        assert made.warnings == [f"{path} is locked: closing it does not release the lock while a snapshot exists"]
-        await run(session, "file.close()")
-        back = await session.rollback_to(made)
-        assert back.exact
-        code = f"other = open({str(path)!r})\ntry: fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
-        code += "except BlockingIOError: outcome = 'locked'\noutcome"
-        assert await run(session, code) == "locked"
-        # To release it by name does release it.
-        await run(session, "fcntl.flock(file, fcntl.LOCK_UN); fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)")
+        assert made.warnings == []
+        for _ in range(2):
+            await run(session, "file.close()")
+            assert await run(session, locked) == "free"
+            with path.open() as mine:
+                fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            back = await session.rollback_to(made)
+            assert back.exact
+            # It is the session's again, and no frozen process has it: to close it is enough.
+            assert await run(session, locked) == "locked"
+        # What is undone keeps nobody from the lock; where it is done again, it has it again.
+        await run(session, f"more = open({str(path) + '2'!r}, 'w'); fcntl.flock(more, fcntl.LOCK_EX)")
+        await session.undo()
+        with open(str(path) + "2") as mine:
+            fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert (await session.redo()).exact
+        with open(str(path) + "2") as mine, pytest.raises(BlockingIOError):
+            fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+async def test_shared_locks_of_two_open_files_are_both_there(python: str, tmp_path: Path) -> None:
+    import fcntl
+
+    path = tmp_path / "file"
+    async with Session(python=python) as session:
+        await run(session, f"import fcntl; a, b = open({str(path)!r}, 'a+'), open({str(path)!r}, 'r+')")
+        await run(session, "fcntl.flock(a, fcntl.LOCK_SH); fcntl.flock(b, fcntl.LOCK_SH)")
+        await session.rollback_to(await session.snapshot())
+        for name in "ab":
+            with path.open() as mine, pytest.raises(BlockingIOError):
+                fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            await run(session, f"{name}.close()")
+        with path.open() as mine:
+            fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 async def test_a_lock_of_an_open_file_is_as_it_was(python: str, tmp_path: Path) -> None:

@@ -207,6 +207,84 @@ async def test_a_listening_socket_is_the_parents(python: str) -> None:
             await run(session, "server.accept()[0].close()")
 
 
+BOUND = {
+    "UDP": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1); s.bind((HOST, 0))",
+    "UDP of IPv6": "socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); s.bind(('::1', 0))",
+    "Unix datagrams": "socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind(FOLDER + '/name')",
+}
+
+
+@pytest.mark.parametrize("kind", BOUND)
+async def test_a_socket_with_an_address_is_made_anew(python: str, kind: str) -> None:
+    """So are threads that wait in it, and what watches it."""
+    async with Session(python=python) as session:
+        folder = tempfile.mkdtemp()
+        try:
+            make = BOUND[kind].replace("HOST", repr(an_address())).replace("FOLDER", repr(folder))
+            bind = make[make.index("s.bind") :]
+            await run(
+                session,
+                f"import os, select, socket, threading; s = {make}\n"
+                "got = []\n"
+                "def serve():\n"
+                "    while True:\n"
+                "        if watch.poll(): got.append(s.recv(100))\n"
+                "watch = select.epoll(); watch.register(s, select.EPOLLIN)\n"
+                "threading.Thread(target=serve, daemon=True).start()\n"
+                "def talk(text):\n"
+                "    with socket.socket(s.family, s.type) as client: client.sendto(text, s.getsockname())\n"
+                "def about(): return s.getsockname(), s.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST), s.getblocking()",
+            )
+            before = await run(session, "repr(about())")
+            made = await session.snapshot()
+            assert made.warnings == []
+            for number in range(2):
+                await run(session, "s.close()" if number else "talk(b'inside')")
+                back = await session.rollback_to(made)
+                assert "what waited in it, and groups that it had joined, are gone" in back.report
+                assert await run(session, "repr(about())") == before
+                assert await run(session, "got == []") is True
+                await run(session, "talk(b'hello')")
+                await until(session, "got == [b'hello']")
+            (branch,) = await session.branch()
+            async with branch:
+                assert "the session that this one was branched from has it" in await first_words(branch, "the socket at")
+                await run(session, "talk(b'again')")
+                await until(session, "got[-1] == b'again'")
+                assert await run(branch, "got == [b'hello']") is True
+                # It is another socket, which can have an address of its own.
+                await run(branch, bind.replace("/name", "/branch") + "; talk(b'here')")
+                await until(branch, "got[-1] == b'here'")
+                assert await run(session, "got[-1]") == "b'again'"
+        finally:
+            shutil.rmtree(folder)
+
+
+async def test_a_socket_that_is_bound_and_was_never_connected_is_exact(python: str) -> None:
+    async with Session(python=python) as session:
+        await run(session, f"import socket; s = socket.socket(); s.bind(({an_address()!r}, 0)); name = s.getsockname()")
+        made = await session.snapshot()
+        await run(session, "s.close()")
+        back = await session.rollback_to(made)
+        assert back.exact, back.report
+        assert await run(session, "s.getsockname() == name and s.listen() is None") is True
+        await run(session, "socket.create_connection(name).close()")
+
+
+async def test_an_address_that_somebody_else_has_meanwhile_is_named(python: str) -> None:
+    async with Session(python=python) as session:
+        host = an_address()
+        code = f"import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(({host!r}, 0)); s.getsockname()[1]"
+        port = await run(session, code)
+        made = await session.snapshot()
+        await run(session, "s.close()")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
+            mine.bind((host, port))
+            back = await session.rollback_to(made)
+            assert "has lost its address (Address already in use): bind it again" in back.report
+        await run(session, f"s.bind(({host!r}, {port}))")
+
+
 SERVERS = {
     "a thread for all": "http.server.HTTPServer",
     "a thread for each": "http.server.ThreadingHTTPServer",

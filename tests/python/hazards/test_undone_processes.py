@@ -44,6 +44,24 @@ async def test_what_was_undone_can_be_done_again_at_once(python: str, what: str,
         await run(session, "import os; [os.remove(f.name) for f in [globals().get('f')] if f]")
 
 
+@pytest.mark.parametrize("what", HELD)
+async def test_steps_of_undo_hold_on_to_nothing_that_was_closed(python: str, what: str, unused_port: int) -> None:
+    code = HELD[what].format(port=unused_port)
+    name = "f" if "f = open" in code else "s"
+    async with Session(python=python, undo=9) as session:
+        for _ in range(3):
+            await run(session, code)
+            await run(session, f"{name}.close()")
+        # What closed it is undone, and done again: it is there, and is not.
+        await session.undo()
+        with pytest.raises(ExecutionError):
+            await run(session, code.replace(f"{name} = ", "other = ").replace(f"{name}.bind", "other.bind").replace("(f,", "(other,"))
+        await session.undo()  # what has failed left a step, too
+        await run(session, f"{name}.close()")
+        await run(session, code)
+        await run(session, "import os; [os.remove(f.name) for f in [globals().get('f')] if f]")
+
+
 FROZEN = dedent("""
     import os, signal, time
     def frozen():

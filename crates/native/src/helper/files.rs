@@ -58,20 +58,31 @@ fn database(all: &mut Inventory, fd: i32, length: usize) {
 /// The kernel tells locks by open file. One of the kind `flock` belongs to that, whichever process of this line of the session
 /// took it, be it gone by now; other lists name processes, and not those of other pid namespaces.
 fn locks(all: &mut Inventory, fd: i32, stat: &Stat) {
+    let identity = [stat.dev, stat.ino];
     each_lock(all.scratch(), fd, |kind, exclusive, start, length| {
         let mine = [kind, start, length, exclusive];
         let is_known = all.records.of(Kind::Lock).any(|lock| {
-            [lock.a, lock.b, lock.c, lock.d] == mine && identity_of(all, lock.fd) == Some([stat.dev, stat.ino])
+            let is_twin = |file: Record| [file.a, file.b] == identity && sys::are_one(lock.fd, fd).unwrap_or(true);
+            [lock.a, lock.b, lock.c, lock.d] == mine && file_of(all, lock.fd).is_some_and(is_twin)
         });
         if !is_known {
-            all.warns |= kind == FLOCK;
             all.records.push(Kind::Lock, fd, mine, &[]);
         }
     });
 }
 
+fn file_of(all: &Inventory, fd: i32) -> Option<Record> {
+    all.records.of(Kind::File).find(|file| file.fd == fd)
+}
+
 fn identity_of(all: &Inventory, fd: i32) -> Option<[u64; 2]> {
-    all.records.of(Kind::File).find(|file| file.fd == fd).map(|file| [file.a, file.b])
+    file_of(all, fd).map(|file| [file.a, file.b])
+}
+
+/// Whether a file has a lock that belongs to the open file, so that every process that has it open holds on to it.
+fn has_shared_lock(all: &Inventory, file: &Record) -> bool {
+    let locks = all.records.of(Kind::Lock).filter(|lock| lock.a != POSIX);
+    locks.into_iter().any(|lock| identity_of(all, lock.fd) == Some([file.a, file.b]))
 }
 
 /// Calls `each` with kind, whether it is exclusive, start and length (0: to the end) of the locks of an open file.
@@ -112,12 +123,32 @@ fn each_lock(buffer: &mut [u8], fd: i32, mut each: impl FnMut(u64, u64, u64, u64
 }
 
 /// In a branch: positions of its own.
-pub(crate) fn open_again(line: &mut Line<'_>) {
-    let end = line.all.records.count();
+pub(crate) fn open_all_again(line: &mut Line<'_>) {
+    open_again(line.all, |_, _| true, |all, fd| all.records.push(Kind::LostOwnPosition, fd, [0; 4], &[]));
+}
+
+/// In a frozen process: where the live one closes a file, its lock is to be free. Once more when it is woken: its replacement is not to
+/// hold on to the lock that it takes.
+pub(crate) fn let_go_of_locks(all: &mut Inventory) {
+    if all.has(Kind::Lock) {
+        open_again(all, has_shared_lock, |_, _| {});
+    }
+}
+
+/// Opens files anew, in the same places. Where that cannot be, they stay shared.
+fn open_again(
+    all: &mut Inventory,
+    is_meant: impl Fn(&Inventory, &Record) -> bool,
+    mut stays_shared: impl FnMut(&mut Inventory, i32),
+) {
+    let end = all.records.count();
     let mut at = 0;
-    while let Some((index, file)) = line.all.records.next_of(Kind::File, &mut at, end) {
-        // Which are duplicates is told by what the parent has: so nothing is replaced before all are known.
-        let twin = line.all.records.before(index, Kind::File).find(|one| is_twin(one, &file));
+    while let Some((index, file)) = all.records.next_of(Kind::File, &mut at, end) {
+        if !is_meant(all, &file) {
+            continue;
+        }
+        // Which are duplicates is told by what is shared: so nothing is replaced before all are known.
+        let twin = all.records.before(index, Kind::File).find(|one| is_twin(one, &file));
         let d = match twin {
             Some(twin) => file.d | new_of(&twin) << NEW,
             None => {
@@ -126,21 +157,24 @@ pub(crate) fn open_again(line: &mut Line<'_>) {
                 new.map_or(file.d, |new| file.d | (new as u64) << NEW | OPENED)
             }
         };
-        line.all.records.set(index, Record { d, ..file });
+        all.records.set(index, Record { d, ..file });
     }
     let mut at = 0;
-    while let Some((_, file)) = line.all.records.next_of(Kind::File, &mut at, end) {
+    while let Some((_, file)) = all.records.next_of(Kind::File, &mut at, end) {
+        if !is_meant(all, &file) {
+            continue;
+        }
         let new = new_of(&file);
         if new == 0 || sys::replace(new as i32, file.fd).is_err() {
-            line.lost(Kind::LostOwnPosition, file.fd, 0, &[]);
+            stays_shared(all, file.fd);
         }
     }
     let mut at = 0;
-    while let Some((index, file)) = line.all.records.next_of(Kind::File, &mut at, end) {
+    while let Some((index, file)) = all.records.next_of(Kind::File, &mut at, end) {
         if file.d & OPENED != 0 {
             sys::close(new_of(&file) as i32);
         }
-        line.all.records.set(index, Record { d: flags_of(&file) as u64, ..file });
+        all.records.set(index, Record { d: flags_of(&file) as u64, ..file });
     }
 }
 
@@ -196,8 +230,11 @@ fn lock_again(line: &Line<'_>, lock: &Record, end: usize) -> bool {
         return sys::fcntl(lock.fd, command, what.as_ptr() as usize).is_ok();
     }
     let wanted = if lock.d == 1 { LOCK_EX } else { LOCK_SH } | LOCK_NB;
+    if sys::flock(lock.fd, wanted).is_ok() {
+        return true;
+    }
     let Some(identity) = identity_of(line.all, lock.fd) else { return false };
-    // The open file may still have it; which of several is not told.
+    // Where files stayed shared, another open file may still have it.
     let mut at = 0;
     while let Some((_, file)) = line.all.records.next_of(Kind::File, &mut at, end) {
         if [file.a, file.b] == identity && sys::flock(file.fd, wanted).is_ok() {

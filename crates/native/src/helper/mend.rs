@@ -45,9 +45,10 @@ pub(crate) fn close_copies(all: &Inventory) {
     shared::drop_copies(all);
 }
 
-/// In the frozen process.
-pub(crate) fn give_up(all: &Inventory) {
-    if !all.has(Kind::ForeignPipe) && !all.has(Kind::Listener) {
+/// In the frozen process: what others may wait for until nobody has it any more.
+pub(crate) fn give_up(all: &mut Inventory) {
+    files::let_go_of_locks(all);
+    if !all.has(Kind::ForeignPipe) && !sockets::has_addresses(all) {
         return;
     }
     if let Ok(null) = sys::open(c"/dev/null", sys::O_RDWR) {
@@ -60,7 +61,7 @@ pub(crate) fn give_up(all: &Inventory) {
 /// All of it. `predecessor`: a descriptor of the process that was killed. `sentinels`: descriptors by which the end of a process is
 /// seen, and their processes.
 pub(crate) fn mend(all: &mut Inventory, is_branch: bool, predecessor: Option<i32>, sentinels: &[[u64; 2]]) {
-    let needs_it_gone = all.has(Kind::Listener) || all.has(Kind::Lock);
+    let needs_it_gone = sockets::has_addresses(all) || all.has(Kind::Lock);
     if let (Some(process), true, false) = (predecessor, needs_it_gone, is_branch) {
         // It has ports, and locks, until it is gone.
         sys::kill_by(process);
@@ -71,7 +72,9 @@ pub(crate) fn mend(all: &mut Inventory, is_branch: bool, predecessor: Option<i32
     }
     let mut line = Line { all, is_branch };
     if is_branch {
-        files::open_again(&mut line);
+        files::open_all_again(&mut line);
+    } else {
+        files::let_go_of_locks(line.all);
     }
     shared::mend(&mut line);
     shared::drop_copies(line.all);

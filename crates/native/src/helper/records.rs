@@ -47,6 +47,8 @@ pub(crate) enum Kind {
     PosixTimers = 18,
     /// A child of the process: its pid in place of a descriptor.
     Child = 20,
+    /// A socket with an address that neither listens nor is connected. a: inode. Text: as of one that listens.
+    Bound = 21,
 
     // What could not be put right.
     /// The position in a file.
@@ -69,6 +71,10 @@ pub(crate) enum Kind {
     LostListener = 109,
     /// A connected socket: what was sent and received is not undone.
     LostSocket = 115,
+    /// The address of a socket. a: error number, or 0 where the parent has it.
+    LostAddress = 116,
+    /// What waited in a socket that was made anew.
+    LostDatagrams = 117,
     /// Shared memory is not undone. Text: its name.
     LostShared = 110,
     /// What was in a pipe, or in a pair of sockets.

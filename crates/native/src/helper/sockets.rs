@@ -1,4 +1,4 @@
-//! Sockets. One that listens is given up by the frozen process and made anew when it is woken; a pair with both ends here is this
+//! Sockets. One that listens, or has an address otherwise, is given up by the frozen process and made anew when it is woken; a pair with both ends here is this
 //! process's own, and each line of the session has a copy; what is connected to somebody else is shared, and named.
 
 use crate::helper::inventory::Inventory;
@@ -9,6 +9,7 @@ use crate::helper::sys::{self, Stat};
 const SOL_SOCKET: usize = 1;
 const SO_REUSEADDR: usize = 2;
 const SO_TYPE: usize = 3;
+const SO_BROADCAST: usize = 6;
 const SO_SNDBUF: usize = 7;
 const SO_RCVBUF: usize = 8;
 const SO_KEEPALIVE: usize = 9;
@@ -19,25 +20,40 @@ const SO_SNDTIMEO: usize = 21;
 const SO_ACCEPTCONN: usize = 30;
 const SO_PROTOCOL: usize = 38;
 const SO_DOMAIN: usize = 39;
+const IPPROTO_IP: usize = 0;
+const IP_TTL: usize = 2;
+const IP_MULTICAST_TTL: usize = 33;
+const IP_MULTICAST_LOOP: usize = 34;
 const IPPROTO_TCP: usize = 6;
 const TCP_NODELAY: usize = 1;
 const TCP_DEFER_ACCEPT: usize = 9;
 const TCP_INFO: usize = 11;
 const IPPROTO_IPV6: usize = 41;
+const IPV6_UNICAST_HOPS: usize = 16;
+const IPV6_MULTICAST_HOPS: usize = 18;
+const IPV6_MULTICAST_LOOP: usize = 19;
 const IPV6_V6ONLY: usize = 26;
 const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
 const AF_UNIX: u32 = 1;
 const SOCK_STREAM: u32 = 1;
+const SOCK_DGRAM: u32 = 2;
 /// What the kernel cuts to what it allows, where the socket does not tell its own.
 const BACKLOG: u32 = 4096;
 
-/// What is kept of a socket that listens.
-const OPTIONS: [(usize, usize); 7] = [
+/// What is kept of a socket that is made anew.
+const OPTIONS: [(usize, usize); 14] = [
     (SOL_SOCKET, SO_REUSEADDR),
     (SOL_SOCKET, SO_REUSEPORT),
     (SOL_SOCKET, SO_KEEPALIVE),
     (SOL_SOCKET, SO_PASSCRED),
+    (SOL_SOCKET, SO_BROADCAST),
+    (IPPROTO_IP, IP_TTL),
+    (IPPROTO_IP, IP_MULTICAST_TTL),
+    (IPPROTO_IP, IP_MULTICAST_LOOP),
+    (IPPROTO_IPV6, IPV6_UNICAST_HOPS),
+    (IPPROTO_IPV6, IPV6_MULTICAST_HOPS),
+    (IPPROTO_IPV6, IPV6_MULTICAST_LOOP),
     (IPPROTO_IPV6, IPV6_V6ONLY),
     (IPPROTO_TCP, TCP_NODELAY),
     (IPPROTO_TCP, TCP_DEFER_ACCEPT),
@@ -47,10 +63,11 @@ const ADDRESS: usize = 128;
 /// Everything by which it is made anew, as bytes of a record's text.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Listener {
+struct Made {
     domain: u32,
     kind: u32,
     protocol: u32,
+    /// 0 where it does not listen.
     backlog: u32,
     flags: u32,
     length: u32,
@@ -69,40 +86,73 @@ pub(crate) fn look(all: &mut Inventory, fd: i32, stat: &Stat) {
     let of = |name| option(fd, SOL_SOCKET, name).unwrap_or(0);
     let (domain, kind) = (of(SO_DOMAIN), of(SO_TYPE));
     let flags = sys::flags(fd).unwrap_or(0) as u32;
-    if of(SO_ACCEPTCONN) == 0 {
+    let mut address = [0; ADDRESS];
+    let length = sys::socket_name(fd, &mut address).unwrap_or(0);
+    let listens = of(SO_ACCEPTCONN) != 0;
+    if !listens && !is_bound(fd, domain, kind, &address[..length]) {
         let values = [stat.ino, 0, u64::from(domain) | u64::from(kind) << 32, u64::from(flags)];
         all.records.push(Kind::Socket, fd, values, &[]);
         return;
     }
-    let mut one = Listener {
+    let mut one = Made {
         domain,
         kind,
         protocol: of(SO_PROTOCOL),
-        backlog: BACKLOG,
+        backlog: if listens { BACKLOG } else { 0 },
         flags,
-        length: 0,
+        length: length as u32,
         options: [0; OPTIONS.len()],
-        address: [0; ADDRESS],
+        address,
     };
     for (place, (level, name)) in one.options.iter_mut().zip(OPTIONS) {
-        let applies = level == SOL_SOCKET
-            || level == IPPROTO_IPV6 && domain == AF_INET6
-            || level == IPPROTO_TCP && matches!(domain, AF_INET | AF_INET6);
+        let is_internet = matches!(domain, AF_INET | AF_INET6);
+        let applies = match level {
+            IPPROTO_IP => domain == AF_INET && kind != SOCK_STREAM,
+            IPPROTO_IPV6 => domain == AF_INET6 && (name == IPV6_V6ONLY || kind != SOCK_STREAM),
+            IPPROTO_TCP => is_internet && kind == SOCK_STREAM,
+            _ => true,
+        };
         if applies {
             *place = option(fd, level, name).map_or(0, |value| value + 1);
         }
     }
-    if matches!(domain, AF_INET | AF_INET6) {
+    if listens && matches!(domain, AF_INET | AF_INET6) {
         let mut info = [0; 32];
         // struct tcp_info: of a socket that listens, `tcpi_sacked` (at 28) is its backlog.
         if sys::option(fd, IPPROTO_TCP, TCP_INFO, &mut info) == Ok(32) {
             one.backlog = u32::from_le_bytes([info[28], info[29], info[30], info[31]]);
         }
     }
-    one.length = sys::socket_name(fd, &mut one.address).unwrap_or(0) as u32;
     // SAFETY: a value of plain numbers, seen as its bytes.
-    let bytes = unsafe { core::slice::from_raw_parts((&raw const one).cast::<u8>(), size_of::<Listener>()) };
-    all.records.push(Kind::Listener, fd, [stat.ino, 0, 0, 0], bytes);
+    let bytes = unsafe { core::slice::from_raw_parts((&raw const one).cast::<u8>(), size_of::<Made>()) };
+    let which = if listens { Kind::Listener } else { Kind::Bound };
+    all.records.push(which, fd, [stat.ino, 0, 0, 0], bytes);
+}
+
+/// Whether a socket keeps others from its address, and is not connected: so that it can be made anew.
+fn is_bound(fd: i32, domain: u32, kind: u32, address: &[u8]) -> bool {
+    // sockaddr_in, sockaddr_in6: the port at 2. sockaddr_un: the name at 2, none where it has none.
+    let has_address = match domain {
+        AF_INET | AF_INET6 => {
+            matches!(kind, SOCK_STREAM | SOCK_DGRAM) && address.get(2..4).is_some_and(|port| port != [0; 2])
+        }
+        AF_UNIX => address.len() > 2,
+        _ => false,
+    };
+    has_address && !sys::has_peer(fd) && (domain == AF_UNIX || kind != SOCK_STREAM || never_connected(fd))
+}
+
+fn never_connected(fd: i32) -> bool {
+    const CLOSED: u8 = 7;
+    let mut info = [0; 160];
+    // struct tcp_info: its state first, `tcpi_segs_out` at 136.
+    let length = sys::option(fd, IPPROTO_TCP, TCP_INFO, &mut info).unwrap_or(0);
+    length >= 140 && info[0] == CLOSED && info[136..140] == [0; 4]
+}
+
+/// Whether there are sockets that are made anew.
+pub(crate) fn has_addresses(all: &Inventory) -> bool {
+    all.has(Kind::Listener) || all.has(Kind::Bound)
 }
 
 // ---- pairs ----
@@ -256,30 +306,30 @@ pub(crate) fn keep_copies(all: &mut Inventory) {
     }
 }
 
-/// In the frozen process: a socket that is closed must not accept connections any more.
+/// In the frozen process: a socket that is closed must not accept connections any more, nor keep its address.
 pub(crate) fn give_up(all: &Inventory, null: i32) {
-    for one in all.records.of(Kind::Listener) {
-        _ = sys::replace(null, one.fd);
+    for kind in [Kind::Listener, Kind::Bound] {
+        for one in all.records.of(kind) {
+            _ = sys::replace(null, one.fd);
+        }
     }
 }
 
 pub(crate) fn mend(line: &mut Line<'_>) {
     let end = line.all.records.count();
-    let mut at = 0;
-    while let Some((index, one)) = line.all.records.next_of(Kind::Listener, &mut at, end) {
-        let first = line.all.records.before(index, Kind::Listener).find(|other| other.a == one.a);
-        if let Some(first) = first {
-            _ = sys::replace(first.fd, one.fd);
-            continue;
-        }
-        // In a branch the parent has it.
-        let made = if line.is_branch { Err(0) } else { listen_again(line.all.records.text(&one)) };
-        match made {
-            Ok(new) => {
-                _ = sys::replace(new, one.fd);
-                sys::close(new);
+    for kind in [Kind::Listener, Kind::Bound] {
+        let mut at = 0;
+        while let Some((index, one)) = line.all.records.next_of(kind, &mut at, end) {
+            let first = line.all.records.before(index, kind).find(|other| other.a == one.a);
+            if let Some(first) = first {
+                _ = sys::replace(first.fd, one.fd);
+                continue;
             }
-            Err(error) => line.lost(Kind::LostListener, one.fd, error as u64, &[]),
+            let Some(made) = Made::of(line.all.records.text(&one)) else {
+                line.lost(Kind::LostDescriptor, one.fd, sys::ENOMEM as u64, &[]);
+                continue;
+            };
+            make_anew(line, kind, one.fd, &made);
         }
     }
     let mut at = 0;
@@ -290,32 +340,56 @@ pub(crate) fn mend(line: &mut Line<'_>) {
     }
 }
 
-fn listen_again(bytes: &[u8]) -> sys::Result<i32> {
-    if bytes.len() != size_of::<Listener>() {
-        return Err(sys::ENOMEM);
-    }
-    // SAFETY: `look` has written such a value, of plain numbers.
-    let one = unsafe { bytes.as_ptr().cast::<Listener>().read_unaligned() };
-    let address = &one.address[..(one.length as usize).min(ADDRESS)];
-    let new = sys::socket(one.domain as usize, one.kind as usize, one.protocol as usize)?;
-    let made = (|| {
-        for (value, (level, name)) in one.options.iter().zip(OPTIONS) {
-            if *value > 0 {
-                sys::set_option(new, level, name, &(value - 1).to_le_bytes())?;
-            }
+fn make_anew(line: &mut Line<'_>, kind: Kind, fd: i32, made: &Made) {
+    let new = match made.socket() {
+        Ok(new) => new,
+        Err(error) => return line.lost(Kind::LostDescriptor, fd, error as u64, &[]),
+    };
+    // In a branch the parent has the address.
+    let taken = if line.is_branch { Err(0) } else { made.take_address(new) };
+    match (kind, taken) {
+        (Kind::Bound, Ok(())) if made.kind != SOCK_STREAM => line.lost(Kind::LostDatagrams, fd, 0, &[]),
+        (_, Ok(())) => {}
+        (Kind::Bound, Err(error)) => line.lost(Kind::LostAddress, fd, error as u64, &[]),
+        (_, Err(error)) => {
+            line.lost(Kind::LostListener, fd, error as u64, &[]);
+            return sys::close(new);
         }
-        if one.domain == AF_UNIX {
+    }
+    _ = sys::replace(new, fd);
+    sys::close(new);
+}
+
+impl Made {
+    fn of(bytes: &[u8]) -> Option<Made> {
+        if bytes.len() != size_of::<Made>() {
+            return None;
+        }
+        // SAFETY: `look` has written such a value, of plain numbers.
+        Some(unsafe { bytes.as_ptr().cast::<Made>().read_unaligned() })
+    }
+
+    /// Such a socket, without its address.
+    fn socket(&self) -> sys::Result<i32> {
+        let new = sys::socket(self.domain as usize, self.kind as usize, self.protocol as usize)?;
+        let mut made = sys::set_flags(new, self.flags as usize);
+        for (value, (level, name)) in self.options.iter().zip(OPTIONS).filter(|(value, _)| **value > 0) {
+            made = made.and_then(|_| sys::set_option(new, level, name, &(value - 1).to_le_bytes()));
+        }
+        made.map(|_| new).inspect_err(|_| sys::close(new))
+    }
+
+    fn take_address(&self, new: i32) -> sys::Result<()> {
+        let address = &self.address[..(self.length as usize).min(ADDRESS)];
+        if self.domain == AF_UNIX {
             make_way(address)?;
         }
         sys::bind(new, address)?;
-        sys::listen(new, one.backlog as usize)?;
-        sys::set_flags(new, one.flags as usize)
-    })();
-    if let Err(error) = made {
-        sys::close(new);
-        return Err(error);
+        if self.backlog > 0 {
+            sys::listen(new, self.backlog as usize)?;
+        }
+        Ok(())
     }
-    Ok(new)
 }
 
 /// The name of a Unix socket stays when its process ends: it is taken away, unless something else has taken its place.

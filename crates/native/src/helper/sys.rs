@@ -449,6 +449,12 @@ pub(crate) fn socket_name(fd: i32, address: &mut [u8]) -> Result {
     call!(GETSOCKNAME, fd, address.as_mut_ptr(), &raw mut length).map(|_| (length as usize).min(address.len()))
 }
 
+/// Whether a socket is connected.
+pub(crate) fn has_peer(fd: i32) -> bool {
+    let (mut address, mut length) = ([0u8; 128], 128u32);
+    call!(GETPEERNAME, fd, address.as_mut_ptr(), &raw mut length).is_ok()
+}
+
 pub(crate) fn bind(fd: i32, address: &[u8]) -> Result {
     call!(BIND, fd, address.as_ptr(), address.len())
 }

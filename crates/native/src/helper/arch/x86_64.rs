@@ -33,6 +33,7 @@ pub(crate) mod number {
     pub(crate) const BIND: usize = 49;
     pub(crate) const LISTEN: usize = 50;
     pub(crate) const GETSOCKNAME: usize = 51;
+    pub(crate) const GETPEERNAME: usize = 52;
     pub(crate) const SOCKETPAIR: usize = 53;
     pub(crate) const SETSOCKOPT: usize = 54;
     pub(crate) const SHUTDOWN: usize = 48;
