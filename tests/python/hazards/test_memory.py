@@ -228,3 +228,63 @@ async def test_the_live_process_is_the_first_to_go(python: str) -> None:
 
         # Each says so itself, when it begins to wait.
         await comes_true(stay)
+
+
+async def test_memory_that_is_an_open_file_comes_back(python: str) -> None:
+    code = "import os; fd = os.memfd_create('held'); os.write(fd, b'one'); os.lseek(fd, 1, 0); twin = os.dup(fd)\n"
+    code += "reader = os.open(f'/proc/self/fd/{fd}', os.O_RDONLY); empty = os.memfd_create('empty')"
+    there = "os.pread(reader, 100, 0), os.fstat(empty).st_size, os.lseek(twin, 0, 1), os.path.sameopenfile(fd, twin)"
+    async with Session(python=python) as session:
+        await run(session, code)
+        made = await session.snapshot()
+        assert made.warnings == []
+        for inside in ("os.pwrite(fd, b'two and more', 0); os.write(empty, b'x')", "os.ftruncate(fd, 0); os.close(reader)"):
+            await run(session, inside)
+            back = await session.rollback_to(made)
+            assert back.exact, back.report
+            assert await run(session, f"repr(({there}))") == "(b'one', 0, 1, True)"
+        (branch,) = await session.branch()
+        async with branch:
+            await run(branch, "os.pwrite(twin, b'branch', 0)")
+            await run(session, "os.pwrite(fd, b'parent', 0)")
+            assert await run(branch, f"repr(({there}))") == "(b'branch', 0, 1, True)"
+            assert await run(session, f"repr(({there}))") == "(b'parent', 0, 1, True)"
+            assert await run(branch, "os.readlink(f'/proc/self/fd/{fd}')") == "/memfd:held (deleted)"
+
+
+async def test_memory_that_is_mapped_and_an_open_file_comes_back(python: str) -> None:
+    async with Session(python=python) as session:
+        await run(
+            session,
+            "import mmap, os; fd = os.memfd_create('held'); os.truncate(fd, 8192)\n"
+            "one = mmap.mmap(fd, 4096); one[:5] = b'first'; os.pwrite(fd, b'second', 4096)",
+        )
+        made = await session.snapshot()
+        await run(session, "one[:5] = b'other'; os.pwrite(fd, b'others', 4096)")
+        assert (await session.rollback_to(made)).exact
+        assert await run(session, "repr((one[:5], os.pread(fd, 6, 4096)))") == "(b'first', b'second')"
+        (branch,) = await session.branch()
+        async with branch:
+            said = await first_words(branch, "memfd:held")
+            assert "shared with the session that this one was branched from" in said
+
+
+async def test_an_open_file_of_memory_that_is_too_large_is_named(python: str) -> None:
+    async with Session(python=python) as session:
+        await run(session, f"import os; fd = os.memfd_create('large'); os.truncate(fd, {20 * MEBI})")
+        made = await session.snapshot()
+        assert len(made.warnings) == 1 and "/memfd:large" in made.warnings[0]
+        back = await session.rollback_to(made)
+        assert not back.exact and "/memfd:large" in back.report
+
+
+async def test_memory_that_was_sealed_inside_is_named(python: str) -> None:
+    async with Session(python=python) as session:
+        await run(session, "import fcntl, os; fd = os.memfd_create('held', os.MFD_ALLOW_SEALING); os.write(fd, b'one')")
+        made = await session.snapshot()
+        await run(session, "os.write(fd, b'two'); fcntl.fcntl(fd, 1033, 8)")  # F_ADD_SEALS, F_SEAL_WRITE
+        back = await session.rollback_to(made)
+        assert not back.exact and "/memfd:held" in back.report
+        # What nobody can change is as it was.
+        made = await session.snapshot()
+        assert (await session.rollback_to(made)).exact

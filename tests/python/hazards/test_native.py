@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 import sysconfig
@@ -174,3 +175,35 @@ async def test_a_gpu_that_is_first_used_inside(tmp_path: Path) -> None:
             await session.snapshot()
         assert (await session.rollback_to(made)).exact
         await session.snapshot()
+
+
+SHARED = {
+    "a pseudoterminal": "import pty; a, b = pty.openpty(); __import__('tty').setraw(b)",
+    "a message queue": "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n"
+    "q = libc.mq_open(b'/pyrepl3-hazard-{pid}', 0o102, 0o600, None)\n"
+    "assert q >= 0, ctypes.get_errno()\nlibc.mq_unlink(b'/pyrepl3-hazard-{pid}')",
+}
+
+
+@pytest.mark.parametrize("what", SHARED)
+async def test_what_is_shared_is_named(python: str, what: str) -> None:
+    async with Session(python=python) as session:
+        await run(session, SHARED[what].format(pid=os.getpid()))
+        back = await session.rollback_to(await session.snapshot())
+        assert not back.exact and f"{what} (descriptor " in back.report, back.report
+        assert "is shared: it is not undone" in back.report
+
+
+async def test_what_was_set_for_the_process_is_set(python: str) -> None:
+    """What `prctl` sets and a fork does not hand on."""
+    async with Session(python=python) as session:
+        await run(
+            session,
+            "import ctypes, signal; libc = ctypes.CDLL(None); libc.prctl(1, signal.SIGUSR2, 0, 0, 0); libc.prctl(36, 1, 0, 0, 0)\n"
+            "def told(what):\n    value = ctypes.c_int(); libc.prctl(what, ctypes.byref(value), 0, 0, 0); return value.value",
+        )
+        made = await session.snapshot()
+        for _ in range(2):
+            await run(session, "libc.prctl(1, 0, 0, 0, 0); libc.prctl(36, 0, 0, 0, 0)")
+            assert (await session.rollback_to(made)).exact
+            assert await run(session, "told(2) == signal.SIGUSR2 and told(37) == 1") is True

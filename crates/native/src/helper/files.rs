@@ -2,6 +2,7 @@
 //! know that it has become two.
 
 use crate::helper::inventory::{Inventory, Known};
+use crate::helper::memory_files;
 use crate::helper::mend::Line;
 use crate::helper::records::{Kind, Record};
 use crate::helper::sys::{self, Stat};
@@ -24,6 +25,13 @@ const ONCE: usize = 0o100 | 0o200 | 0o1000 | 0o400_000 | 0o20_200_000;
 pub(crate) fn look(all: &mut Inventory, fd: i32, stat: &Stat, known: &Known<'_>) {
     // What has no position is no file: a pidfd, say.
     let (Ok(offset), Ok(flags)) = (sys::lseek(fd, 0, 1), sys::flags(fd)) else { return };
+    // It has always this size.
+    if stat.size == 80 && sys::is_message_queue(fd) {
+        return all.records.push(Kind::Other, fd, [0; 4], b"a message queue");
+    }
+    if stat.nlink == 0 {
+        memory_files::look(all, fd, stat);
+    }
     if flags & sys::O_ACCMODE != 0 && flags & sys::O_APPEND != 0 {
         all.appends = true;
     }
@@ -124,7 +132,9 @@ fn each_lock(buffer: &mut [u8], fd: i32, mut each: impl FnMut(u64, u64, u64, u64
 
 /// In a branch: positions of its own.
 pub(crate) fn open_all_again(line: &mut Line<'_>) {
+    memory_files::make_copies(line);
     open_again(line.all, |_, _| true, |all, fd| all.records.push(Kind::LostOwnPosition, fd, [0; 4], &[]));
+    memory_files::close_copies(line.all);
 }
 
 /// In a frozen process: where the live one closes a file, its lock is to be free. Once more when it is woken: its replacement is not to
@@ -153,7 +163,8 @@ fn open_again(
             Some(twin) => file.d | new_of(&twin) << NEW,
             None => {
                 let flags = flags_of(&file) & !ONCE;
-                let new = sys::open(Path::new("/proc/self/fd/", file.fd, "").as_c(), flags);
+                let source = memory_files::copy_of(all, file.fd).unwrap_or(file.fd);
+                let new = sys::open(Path::new("/proc/self/fd/", source, "").as_c(), flags);
                 new.map_or(file.d, |new| file.d | (new as u64) << NEW | OPENED)
             }
         };

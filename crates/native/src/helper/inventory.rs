@@ -2,6 +2,7 @@
 
 use crate::helper::arena::Arena;
 use crate::helper::park::each_entry;
+use crate::helper::process::{self, Process};
 use crate::helper::records::{Kind, Records};
 use crate::helper::sys::{self, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, Stat};
 use crate::helper::text::{self, Path};
@@ -49,6 +50,7 @@ pub(crate) struct Inventory {
     pub(crate) appends: bool,
     /// Whether something is said of it before anybody relies on it.
     pub(crate) warns: bool,
+    pub(crate) process: Process,
     scratch: *mut u8,
 }
 
@@ -60,7 +62,7 @@ impl Inventory {
     pub(crate) fn new(arena: &mut Arena, capacity: usize) -> Inventory {
         let scratch = arena.take(SCRATCH);
         let records = Records::new(arena, capacity, capacity * 256);
-        Inventory { records, appends: false, warns: false, scratch }
+        Inventory { records, appends: false, warns: false, process: Process::default(), scratch }
     }
 
     /// Room for a small file. One user at a time: who reads into it is done with what was there before.
@@ -87,6 +89,7 @@ impl Inventory {
     /// Looks at everything.
     pub(crate) fn look(&mut self, known: &Known<'_>) -> Result<(), Obstacle> {
         timers::look(self);
+        self.process = process::look();
         each_entry(c"/proc/self/fd", |fd, listing| {
             if fd == listing || known.is_own(fd) {
                 return Ok(());
@@ -119,7 +122,7 @@ impl Inventory {
             S_IFREG => files::look(self, fd, stat, known),
             S_IFIFO if fd > 2 => pipes::look(self, fd, stat, known),
             S_IFSOCK if fd > 2 => sockets::look(self, fd, stat),
-            S_IFCHR => special::device(fd, stat)?,
+            S_IFCHR => special::device(self, fd, stat)?,
             0 => special::look(self, fd)?,
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use crate::helper::inventory::Inventory;
 use crate::helper::records::{Kind, Record};
-use crate::helper::{files, pipes, shared, sockets, special, sys, timers};
+use crate::helper::{files, memory_files, pipes, process, shared, sockets, special, sys, timers};
 
 /// How long a process that was killed may take to give up what only one can have, in milliseconds.
 const GONE_LIMIT: i32 = 2000;
@@ -43,6 +43,7 @@ pub(crate) fn close_copies(all: &Inventory) {
     pipes::close_copies(all);
     sockets::close_copies(all);
     shared::drop_copies(all);
+    memory_files::drop_copies(all);
 }
 
 /// In the frozen process: what others may wait for until nobody has it any more.
@@ -76,8 +77,11 @@ pub(crate) fn mend(all: &mut Inventory, is_branch: bool, predecessor: Option<i32
     } else {
         files::let_go_of_locks(line.all);
     }
+    process::mend(line.all.process);
     shared::mend(&mut line);
     shared::drop_copies(line.all);
+    memory_files::mend(&mut line);
+    memory_files::drop_copies(line.all);
     files::mend(&mut line);
     pipes::mend(&mut line, sentinels);
     sockets::mend(&mut line);

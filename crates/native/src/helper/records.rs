@@ -49,6 +49,9 @@ pub(crate) enum Kind {
     Child = 20,
     /// A socket with an address that neither listens nor is connected. a: inode. Text: as of one that listens.
     Bound = 21,
+    /// Memory as an open file. a: inode, b: size, c: where the copy is, or 0, d: see
+    /// [`crate::helper::memory_files`]. Text: its name.
+    MemoryFile = 22,
 
     // What could not be put right.
     /// The position in a file.

@@ -9,10 +9,18 @@ use crate::helper::text::{self, Path};
 
 /// Major numbers of devices.
 const NVIDIA: u64 = 195;
+/// Both ends of pseudoterminals: the device of one, and those of the other.
+const PTMX: u64 = 5 << 8 | 2;
+const PTS: core::ops::RangeInclusive<u64> = 136..=143;
 
-pub(crate) fn device(fd: i32, stat: &Stat) -> Result<(), Obstacle> {
+pub(crate) fn device(all: &mut Inventory, fd: i32, stat: &Stat) -> Result<(), Obstacle> {
     // dev_t: the major number in bits 8 to 19.
-    if stat.rdev >> 8 & 0xfff == NVIDIA {
+    let major = stat.rdev >> 8 & 0xfff;
+    let is_terminal = stat.rdev == PTMX || PTS.contains(&major);
+    if is_terminal && fd > 2 {
+        all.records.push(Kind::Other, fd, [0; 4], b"a pseudoterminal");
+    }
+    if major == NVIDIA {
         return Err(Obstacle::Gpu(fd));
     }
     let mut target = [0; 32];

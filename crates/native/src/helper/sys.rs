@@ -85,6 +85,30 @@ pub(crate) fn pread(fd: i32, buffer: &mut [u8], offset: usize) -> Result {
     call!(PREAD64, fd, buffer.as_mut_ptr(), buffer.len(), offset)
 }
 
+pub(crate) fn pwrite(fd: i32, bytes: &[u8], offset: usize) -> Result {
+    call!(PWRITE64, fd, bytes.as_ptr(), bytes.len(), offset)
+}
+
+pub(crate) fn truncate(fd: i32, size: u64) -> Result {
+    call!(FTRUNCATE, fd, size)
+}
+
+/// A file in memory. `name` ends with a zero. `may_be_sealed`: whether its owner may.
+pub(crate) fn memory_file(name: &[u8], may_be_sealed: bool) -> Result<i32> {
+    const MFD_CLOEXEC: usize = 1;
+    const MFD_ALLOW_SEALING: usize = 2;
+    let flags = MFD_CLOEXEC | if may_be_sealed { MFD_ALLOW_SEALING } else { 0 };
+    call!(MEMFD_CREATE, name.as_ptr(), flags).map(|fd| fd as i32)
+}
+
+/// Whether a descriptor is a POSIX message queue.
+pub(crate) fn is_message_queue(fd: i32) -> bool {
+    const MQUEUE_MAGIC: u64 = 0x1980_0202;
+    // struct statfs: its kind first, 120 bytes in all.
+    let mut about = [0u64; 15];
+    call!(FSTATFS, fd, about.as_mut_ptr()).is_ok() && about[0] == MQUEUE_MAGIC
+}
+
 pub(crate) fn write(fd: i32, bytes: &[u8]) -> Result {
     call!(WRITE, fd, bytes.as_ptr(), bytes.len())
 }
@@ -107,13 +131,14 @@ pub(crate) fn getdents(fd: i32, buffer: &mut [u8]) -> Result {
 pub(crate) struct Stat {
     pub(crate) dev: u64,
     pub(crate) ino: u64,
-    nlink: u64,
+    pub(crate) nlink: u64,
     pub(crate) mode: u32,
     uid: u32,
     gid: u32,
     pad: u32,
     pub(crate) rdev: u64,
-    rest: [u64; 13],
+    pub(crate) size: u64,
+    rest: [u64; 12],
 }
 
 pub(crate) const S_IFMT: u32 = 0o170000;
@@ -123,7 +148,7 @@ pub(crate) const S_IFSOCK: u32 = 0o140000;
 pub(crate) const S_IFCHR: u32 = 0o020000;
 
 pub(crate) fn fstat(fd: i32) -> Result<Stat> {
-    let mut stat = Stat { dev: 0, ino: 0, nlink: 0, mode: 0, uid: 0, gid: 0, pad: 0, rdev: 0, rest: [0; 13] };
+    let mut stat = Stat { dev: 0, ino: 0, nlink: 0, mode: 0, uid: 0, gid: 0, pad: 0, rdev: 0, size: 0, rest: [0; 12] };
     call!(FSTAT, fd, &raw mut stat).map(|_| stat)
 }
 

@@ -48,6 +48,10 @@ pub(crate) mod number {
     pub(crate) const FLOCK: usize = 73;
     pub(crate) const UNLINK: usize = 87;
     pub(crate) const SETPGID: usize = 109;
+    pub(crate) const PWRITE64: usize = 18;
+    pub(crate) const FTRUNCATE: usize = 77;
+    pub(crate) const FSTATFS: usize = 138;
+    pub(crate) const MEMFD_CREATE: usize = 319;
     pub(crate) const PRCTL: usize = 157;
     pub(crate) const ARCH_PRCTL: usize = 158;
     pub(crate) const GETTID: usize = 186;
