@@ -26,6 +26,8 @@ STATUSES = 1000
 GONE_LIMIT = 1.0
 # Seconds to wait for the end of a branch's processes.
 BURY_LIMIT = 8.0
+# Milliseconds for which a worker that was rolled back is left as it is, so that those who hear of the return find a processor.
+REST = 5
 # Seconds that a branch may take until it joins: another session of the family must not take it for its own.
 JOINING = 60.0
 # Descriptors that come with one frame at most.
@@ -258,7 +260,7 @@ class Init:
         # What the woken process leaves in its place is not known by its pid yet. Its name may be anybody's: so it counts
         # once, and by the next sweep it is among those that are told.
         replacements, member.replacements = member.replacements, set()
-        names, seen, waited, quiet, is_over = [], set(), [], 0, old is None
+        names, seen, waited, quiet, is_over, is_told = [], set(), [], 0, old is None, False
         while True:
             # Who loses its parent meanwhile becomes a child of this process: so those below the old worker are listed
             # first, children of this process last. Where there is anybody but frozen processes, who only wait, nobody
@@ -284,16 +286,37 @@ class Init:
                 continue
             if is_over:
                 break
+            is_waited = holdings.has_any(old, 1 if self.adoption is None else 2)
+            if is_alone and not is_waited and system.is_stopped(old):
+                # Nobody is there who would make it go on. So nobody has to wait until its memory is taken apart, which takes longest
+                # and does not give way to who wants that processor: those who hear of the return do.
+                member.send({"t": "swept", "ended": []})
+                is_told = True
+                self.rest(REST)
+                # What is younger by now may be what the new worker has started.
+                system.kill(system.descendants([old], keep))
+                self.end_worker(old, is_waited)
+                break
             # Last. User code may have made it go on, and so it may have started others: after this it cannot.
-            waited += self.end_worker(old)
+            self.end_worker(old, is_waited)
+            waited += [old] if is_waited else []
             is_over, quiet = True, 1
-        # Until they are gone they hold what only one can have: a port, a lock. The new worker is woken meanwhile.
-        waited += [pid for pid in seen if holdings.has_any(pid, 0)]
-        system.await_ends(waited, GONE_LIMIT)
-        member.send({"t": "swept", "ended": names[:20]})
+        if not is_told:
+            # Until they are gone they hold what only one can have: a port, a lock. The new worker is woken meanwhile.
+            waited += [pid for pid in seen if holdings.has_any(pid, 0)]
+            system.await_ends(waited, GONE_LIMIT)
+            member.send({"t": "swept", "ended": names[:20]})
         if new is None or new in self.statuses:
             # It is gone already.
             member.tell_exit(self.statuses.pop(new, None))
+
+    def rest(self, limit):
+        """Until somebody asks for something, for so many milliseconds at most."""
+        waiter = select.poll()
+        for one in self.members:
+            if one.socket is not None:
+                waiter.register(one.socket, select.POLLIN)
+        waiter.poll(limit)
 
     def younger(self, member, found, born, known, replacements):
         """Those of a member's processes that were made after the one that is the worker now."""
@@ -307,16 +330,13 @@ class Init:
                 young.append(pid)
         return young
 
-    def end_worker(self, pid):
-        """Ends a worker that was rolled back. A list of it where it has what others may wait for; else nobody has to wait until its
-        memory is taken apart, which takes longest."""
-        is_waited = holdings.has_any(pid, 1 if self.adoption is None else 2)
+    def end_worker(self, pid, is_waited):
+        """Ends a worker that was rolled back. `is_waited`: it has what others may wait for."""
         # The woken process may wait for it, too, and has killed it then.
         if not is_waited and not system.is_ending(pid):
             system.make_idle(pid)
         system.kill([pid])
         self.undone.add(pid)
-        return [pid] if is_waited else []
 
     def status(self, member, request):
         """How a child ended that a worker had before it was rolled back."""

@@ -157,3 +157,17 @@ async def test_workers_that_were_undone_are_no_processes_of_the_users(python: st
             await run(session, f"x = {number}; big = bytearray(8 << 20)")
             for back in (await session.undo(), await session.redo(), await session.undo(), await session.rollback_to(made)):
                 assert "process" not in str(back.report), back.report
+
+
+async def test_what_is_started_right_after_a_return_goes_on(python: str) -> None:
+    """The process that was undone is ended a little later than the return is told."""
+    async with Session(python=python) as session:
+        await run(session, "import subprocess, time")
+        made = await session.snapshot()
+        for _ in range(5):
+            await session.rollback_to(made)
+            await run(session, "child = subprocess.Popen(['sleep', '60'])")
+            second = await session.snapshot()
+            assert await run(session, "time.sleep(0.05); child.poll() is None") is True
+            await run(session, "child.kill(); child.wait()")
+            await session.drop_snapshot(second)

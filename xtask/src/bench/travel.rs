@@ -40,6 +40,12 @@ async fn session(engine: &Engine, setup: &[&str]) -> Done<Session> {
     Ok(session)
 }
 
+/// Until a process that has ended has given its memory back, the next step would be measured against that. The bare fork beside it
+/// waits for its child, and as long as this, too.
+async fn settle() {
+    tokio::time::sleep(Duration::from_millis(10)).await;
+}
+
 /// How long a session that goes on pauses for a snapshot, and how long a return takes once everything is there.
 async fn snapshots(table: &mut Table, engine: &Engine) -> Done {
     for (pause, back, setup) in [
@@ -71,6 +77,7 @@ async fn snapshots(table: &mut Table, engine: &Engine) -> Done {
                     samples.push(took);
                 }
                 session.drop_snapshot(&taken.snapshot_id).await.map_err(why)?;
+                settle().await;
             }
         }
         table.add(pause, pauses);
@@ -125,7 +132,7 @@ async fn returns(table: &mut Table, engine: &Engine) -> Done {
                     }
                 }
             }
-            // Until the process that was undone has given its memory back, the next would be measured against that.
+            settle().await;
             session.execute("x = 'x' in globals(); assert not x; del x").map_err(why)?.result().await.map_err(why)?;
         }
         for i in 0..table.times(200) + 3 {
@@ -136,7 +143,7 @@ async fn returns(table: &mut Table, engine: &Engine) -> Done {
             if i >= 3 {
                 table.add(rollback, vec![begin.elapsed().as_secs_f64()]);
             }
-            // The same: what was undone has ended.
+            settle().await;
             session.execute("assert 'x' not in globals()").map_err(why)?.result().await.map_err(why)?;
         }
         session.shutdown().await;
