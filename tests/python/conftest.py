@@ -58,6 +58,13 @@ stderr = 2
 leftovers = Leftovers(PRIVATE)
 
 
+@pytest.fixture(params=list(INTERPRETERS.values()), ids=list(INTERPRETERS))
+def python(request: pytest.FixtureRequest) -> str:
+    """An interpreter with nothing but the standard library."""
+    path: str = request.param
+    return path
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What can be chosen."""
     parser.addoption("--long", action="store_true", help="also what takes long, on all versions of Python")

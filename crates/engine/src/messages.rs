@@ -55,6 +55,7 @@ pub(crate) fn error(status: EndStatus, ename: &str, evalue: String) -> ErrorMess
         error: evalue.clone(),
         evalue,
         frames: Vec::new(),
+        shown: false,
         rolled_back: false,
         undone: Vec::new(),
         salvaged: Vec::new(),

@@ -431,6 +431,9 @@ messages! {
         duration: f64,
         /// Change of the resident memory since the execution before it ended, in bytes.
         memory_delta: i64,
+        /// Whether a hook that the session has set (`sys.displayhook`) has shown it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        shown: bool,
         /// Names of the namespace that changed.
         changes: Changes,
         /// Number of the execution in its session, from 1.
@@ -454,6 +457,9 @@ messages! {
         /// The traceback's frames, outermost first.
         #[serde(default)]
         frames: Vec<Frame>,
+        /// Whether a hook that the session has set (`sys.excepthook`) has shown it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        shown: bool,
         /// Whether its effects were undone.
         rolled_back: bool,
         /// What was restored and how, in words.

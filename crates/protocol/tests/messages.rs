@@ -216,12 +216,12 @@ fn server() -> BoxedStrategy<Message> {
         (head(), opt(raw()), opt(text()), bundle(), finite(), any::<i64>(), changes()).prop_map(|(head, value, repr, data, duration, delta, changes)| {
             message!(ResultMessage, head, {
                 value: value.filter(|value| value.get() != "null"), value_type: repr.clone(), repr: repr, data: data, duration: duration,
-                memory_delta: delta, changes: changes, execution_count: 7, replayed: delta % 2 == 0,
+                memory_delta: delta, changes: changes, execution_count: 7, replayed: delta % 2 == 0, shown: delta % 3 == 0,
             })
         }),
         (head(), status, text(), traceback, opt(exit()), changes(), any::<bool>()).prop_map(|(head, status, text, frames, exit, changes, yes)| {
             message!(ErrorMessage, head, {
-                status: status, ename: text.clone(), evalue: text.clone(), error: text.clone(), traceback: text.clone(), frames: frames,
+                status: status, ename: text.clone(), evalue: text.clone(), error: text.clone(), traceback: text.clone(), frames: frames, shown: yes,
                 rolled_back: yes, report: yes.then(|| text.clone()), undone: if yes { vec![1, 7] } else { vec![] }, salvaged: if yes { vec![text.clone()] } else { vec![] }, stopped_by: yes.then_some(StopStep::Kill), session_lost: yes,
                 exit: exit, exit_code: yes.then_some(3), duration: 0.5, changes: changes, execution_count: 1, replayed: yes,
             })

@@ -21,6 +21,9 @@ TOP_LEVEL_AWAIT = _ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 CO_COROUTINE = 0x80
 _PAGE = os.sysconf("SC_PAGESIZE")
 _WARNED = "__warningregistry__"
+_DISPLAY = sys.displayhook
+# A class may have put something of its own in its place.
+_set_traceback = BaseException.__traceback__.__set__
 # `from __future__` imports hold for later executions, as at a Python prompt.
 _FUTURE = 0
 for _name in __import__("__future__").all_feature_names:
@@ -83,6 +86,7 @@ class Executor:
         self.underscore = False
         self.context = contextvars.copy_context()
         self.loop = None
+        self.excepthooks = ()  # Python's, and the worker's own
         self.initial = frozenset()  # names that are there from the beginning
         self.flags = 0
         self.pid, self.statm, self.resident = 0, -1, 0
@@ -167,22 +171,19 @@ class Executor:
             del namespace[_WARNED]
         self.keys = _set(namespace)
         self.ids = {name: _id(namespace[name]) for name in program.names() if name in namespace}
+        if self.loop is not None:
+            self.loop.offer()
         if program.awaits():
-            if self.loop is None or not self.loop.usable():
-                # Not imported before it is needed: asyncio would make every session start later and weigh more.
-                from .tasks import Loop
-
-                self.loop = Loop(self.guard, self.channel, self.context)
-            value = self.loop.run(self._run_awaiting(program))
+            value = self.session_loop().run(self._run_awaiting(program))
         else:
             value = None
             if program.body is not None:
                 self.context.run(_exec, program.body, namespace)
             if program.last is not None:
                 value = self.context.run(_eval, program.last, namespace)
-        if self.underscore and value is not None:
-            builtins._ = value
         frame = {"t": "result"}
+        if program.last is not None:
+            self._display(value, frame)
         if value is not None:
             self._present(value, frame)
         self.displays.show_figures(shown_figure(value))
@@ -193,6 +194,28 @@ class Executor:
             except Exception:
                 pass  # an object that user code put in place of stdout; it need not have a flush
         return frame
+
+    def session_loop(self):
+        """The event loop that the session keeps."""
+        if self.loop is None or not self.loop.usable():
+            # Not imported before it is needed: asyncio would make every session start later and weigh more.
+            from .tasks import Loop
+
+            self.loop = Loop(self.guard, self.channel, self.context)
+        return self.loop
+
+    def _display(self, value, frame):
+        """As the prompt does it: a hook that user code has set shows a value, and Python's own remembers it."""
+        hook = getattr(sys, "displayhook", None)
+        if hook is None:
+            raise RuntimeError("lost sys.displayhook")
+        if hook is _DISPLAY:
+            if self.underscore and value is not None:
+                builtins._ = value
+            return
+        self.context.run(hook, value)
+        if value is not None:
+            frame["shown"] = True
 
     def _compile(self, code, file):
         if type(code) is bytes:
@@ -245,11 +268,35 @@ class Executor:
             exit_code = _exit_code(error)
         else:
             exit_code = None
-            _remember(error)
         frame = failure.describe(error)
         frame["t"] = "error"
         frame["exit_code"] = exit_code
+        if exit_code is None:
+            _remember(error)
+        if exit_code is None and self._is_shown(error, frame):
+            frame["shown"] = True
         return frame
+
+    def _is_shown(self, error, frame):
+        """Whether a hook that user code has set has shown an error."""
+        hook = getattr(sys, "excepthook", None)
+        if hook is None or any(hook is one for one in self.excepthooks):
+            return False
+        guard = self.guard
+        try:
+            try:
+                guard.mode = stop.ON
+                self.context.run(hook, type(error), error, failure.without_ours(error))
+            finally:
+                guard.mode = stop.DEFER
+        except BaseException as failed:
+            guard.mode = stop.DEFER
+            try:
+                print(f"Error in sys.excepthook:\n{failure.describe(failed)['traceback']}", file=sys.stderr)
+            except Exception:
+                pass  # what user code put in the place of stderr
+            return False
+        return True
 
     def _changes(self):
         """Names added, rebound and removed; None where there are none."""
@@ -298,6 +345,8 @@ def _exit_code(error):
 
 def _remember(error):
     """For `pdb.pm()`."""
-    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, failure.traceback_of(error)
+    trace = failure.without_ours(error)
+    _set_traceback(error, trace)
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, trace
     if sys.version_info >= (3, 12):
         sys.last_exc = error

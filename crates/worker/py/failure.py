@@ -1,6 +1,9 @@
 """Tracebacks as Python prints them, without the worker's own frames."""
 
+import ctypes
+import io
 import os
+import sys
 import traceback
 
 from .codec import clean
@@ -11,6 +14,8 @@ _LOOP = os.path.join(os.path.dirname(os.__file__), "asyncio") + os.sep
 LIMIT = 256 << 10
 FRAMES = 200
 
+_SUGGESTS = (NameError, AttributeError, ImportError)
+_MEANT = ". Did you mean: '"
 _TracebackException = traceback.TracebackException
 _from_list = traceback.StackSummary.from_list
 # A class may have put something of its own in its place.
@@ -21,12 +26,11 @@ def describe(error):
     """What a frame says of an exception: ename, evalue, traceback, frames."""
     name = type(error).__name__
     try:
-        # The worker's own frames come first. Python would look for their source in each directory of `sys.path`.
-        trace = begin = traceback_of(error)
-        while trace is not None and trace.tb_frame.f_code.co_filename.startswith(OURS):
-            trace = trace.tb_next
+        trace = without_ours(error)
         summary = _TracebackException(type(error), error, trace, compact=True)
-        _strip(summary, trace is not begin)
+        _strip(summary, trace is not traceback_of(error))
+        if sys.version_info < (3, 13) and isinstance(error, _SUGGESTS) and "Did you mean" not in summary._str:
+            summary._str += _suggestion(error)
         text = "".join(summary.format())
         frames = [
             {"filename": clean(f.filename), "lineno": f.lineno or 0, "name": clean(f.name), "line": clean(f.line or "")}
@@ -36,6 +40,38 @@ def describe(error):
         text = f"Traceback (most recent call last):\n{name}: <its traceback could not be made: {type(failed).__name__}>\n"
         frames = []
     return {"ename": clean(name), "evalue": clean(cut(message(error))), "traceback": clean(cut(text)), "frames": frames}
+
+
+def without_ours(error):
+    """The traceback from where it leaves the worker's own frames, which come first, and those of the event loop on the way to a
+    coroutine. Python would look for the source of the worker in each directory of `sys.path`."""
+    first = traceback_of(error)
+    if first is None or not _file(first).startswith(OURS):
+        return first
+    for passed in ((OURS, _LOOP), (OURS,)):
+        trace = first
+        while trace is not None and _file(trace).startswith(passed):
+            trace = trace.tb_next
+        if trace is not None:
+            return trace
+    return None
+
+
+def _suggestion(error):
+    """What Python's prompt says that was meant. The module `traceback` knows it as well as C code does since Python 3.13."""
+    display = getattr(ctypes.pythonapi, "_PyErr_Display", None)
+    if display is None:
+        return ""
+    display.argtypes, display.restype = (ctypes.py_object,) * 4, None
+    file = io.StringIO()
+    display(file, type(error), error, None)
+    text = file.getvalue().rstrip()
+    at = text.rfind(_MEANT)
+    return text[at:] if at >= 0 and text.endswith("'?") and "\n" not in text[at:] else ""
+
+
+def _file(trace):
+    return trace.tb_frame.f_code.co_filename
 
 
 def message(error):

@@ -87,6 +87,8 @@ class Freezer:
         self.prefers_to_die = 0
         self.inherited = None  # numbers of pipes that others share, and where they are
         self.own = (), None, None  # the worker's own descriptors, and the same in memory
+        self.is_used = False  # since something was made ready for the next snapshot
+        self.ready = None  # what is needed for it, and how many handlers of signals had run
 
     # ---- in the live process ----
 
@@ -96,19 +98,24 @@ class Freezer:
         which may be much later: a `Woken`. `track`: for a checkpoint. `mark`: by which a supervisor that takes over
         knows the frozen process; one without a mark is of use to this supervisor only. `answer`: what to say where there are
         no warnings, at once; None is returned then."""
-        present = None
+        present, self.is_used = self._take_ready(track or splits or others), True
         try:
-            self._check(track)
-            if track:
-                self.keeping.track()
-            present = Present(self)
-            if present.elder:
-                self.children.keep_notes()
-            if splits:
-                from . import random_state
+            if present is not None:
+                present.request.wake = wake
+                self.output.flush()
+                outcome = self._freeze(present, answer)
+            else:
+                self._check(track)
+                if track:
+                    self.keeping.track()
+                present = Present(self)
+                if present.elder:
+                    self.children.keep_notes()
+                if splits:
+                    from . import random_state
 
-                present.generators = random_state.generators()
-            outcome = self._attempt(present, wake, others, mark, answer)
+                    present.generators = random_state.generators()
+                outcome = self._attempt(present, wake, others, mark, answer)
             while outcome in (native.NEEDS_LOOK, native.NEEDS_FLUSH):
                 if outcome == native.NEEDS_LOOK:
                     self._look(present)
@@ -139,6 +146,22 @@ class Freezer:
         if outcome == native.ANSWER:
             answerer.run(self.keeping, present)
         return self._live(present, outcome == native.BRANCH)
+
+    def get_ready(self):
+        """While nothing is asked for: what the next snapshot needs, if that is a plain one. Only where nothing can change meanwhile:
+        no other thread runs, and no session init is to be told."""
+        self.is_used = False
+        if _count_threads() or self.channel.line is not None or _helper.why is not None:
+            return
+        present = Present(self)
+        self._prepare(present, -1, (), None)
+        self.ready = present, self.guard.called
+
+    def _take_ready(self, is_special):
+        ready, self.ready = self.ready, None
+        if ready is None or is_special or ready[1] != self.guard.called or _count_threads():
+            return None
+        return ready[0]
 
     def branch(self, wake, splits, answer):
         """The same for a fork that is to make branches. `splits`: their random generators go ways of their own."""

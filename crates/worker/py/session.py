@@ -27,7 +27,7 @@ GONE_LIMIT = 1.0
 # Seconds to wait for the end of a branch's processes.
 BURY_LIMIT = 8.0
 # Milliseconds for which a worker that was rolled back is left as it is, so that those who hear of the return find a processor.
-REST = 5
+REST = 2
 # Seconds that a branch may take until it joins: another session of the family must not take it for its own.
 JOINING = 60.0
 # Descriptors that come with one frame at most.
@@ -288,8 +288,8 @@ class Init:
                 break
             is_waited = holdings.has_any(old, 1 if self.adoption is None else 2)
             if is_alone and not is_waited and system.is_stopped(old):
-                # Nobody is there who would make it go on. So nobody has to wait until its memory is taken apart, which takes longest
-                # and does not give way to who wants that processor: those who hear of the return do.
+                # Nobody is there who would make it go on. So nobody has to wait until its memory is taken apart, which takes
+                # longest and does not give way: those who hear of the return want that processor.
                 member.send({"t": "swept", "ended": []})
                 is_told = True
                 self.rest(REST)

@@ -34,6 +34,7 @@ class Guard:
         self.pid = 0  # of the worker; processes that user code forks are none
         self.waits = False  # for a request: nothing of the worker's own is in the way of a handler
         self.calls = False  # handlers, one after the other
+        self.called = 0  # handlers, while nothing else of user code ran
         self.noted = {}  # signals that came in the worker's own code, and their handlers
         self.report = None  # prints what a handler raises that nothing has called
 
@@ -112,6 +113,7 @@ class Guard:
         try:
             while self.noted:
                 signum, handler = self.noted.popitem()
+                self.called += 1
                 try:
                     try:
                         self.mode = ON

@@ -8,6 +8,8 @@ from . import stop
 
 _current_task, _cancelled = asyncio.current_task, asyncio.CancelledError
 _new_event_loop, _set_event_loop = asyncio.new_event_loop, asyncio.set_event_loop
+# Later versions warn of the one without an underscore.
+_policy = getattr(asyncio.events, "_get_event_loop_policy", None) or asyncio.get_event_loop_policy
 
 
 class Loop:
@@ -18,6 +20,13 @@ class Loop:
         self.main = None  # the task of the running execution
         self.interrupted = False
         guard.loop = self
+
+    def offer(self):
+        """`asyncio.run` leaves the thread without a current loop: then it is this one again. Another one that user code has set
+        stays."""
+        current = getattr(getattr(_policy(), "_local", None), "_loop", self.loop)
+        if current is None and self.usable():
+            _set_event_loop(self.loop)
 
     # ---- executions ----
 

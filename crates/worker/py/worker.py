@@ -15,6 +15,8 @@ from .children import Children
 from .later import IDLE, Later
 
 _main = sys.modules["__main__"]
+# Milliseconds without a request after which there is time to get ready for the next snapshot.
+QUIET = 1
 
 
 class Worker:
@@ -46,6 +48,8 @@ class Worker:
         os.system = self._system(os.system)
         threading.excepthook = _print_thread_failure
         sys.excepthook = _print_failure
+        self.executor.excepthooks = (sys.__excepthook__, _print_failure)
+        display.after_import("asyncio", self._adopt_asyncio)
         os.register_at_fork(after_in_child=self.after_user_fork)
         self.keeping.prepare()
 
@@ -60,6 +64,18 @@ class Worker:
             return status
 
         return system
+
+    def _adopt_asyncio(self, asyncio):
+        """Tasks can be started without a loop that runs: they go on in the session's, as at the prompt of `python -m asyncio`."""
+        original = asyncio.create_task
+
+        @functools.wraps(original)
+        def create_task(coro, **options):
+            if self.prompts.execution is None or not self.guard.is_main() or asyncio._get_running_loop() is not None:
+                return original(coro, **options)
+            return self.executor.session_loop().loop.create_task(coro, **options)
+
+        asyncio.create_task = asyncio.tasks.create_task = create_task
 
     def _ask_status(self, pid, nohang):
         return self.prompts.inquire({"t": "wait", "pid": pid, "nohang": nohang})
@@ -140,6 +156,9 @@ def serve(channel, guard, executor, freezer):
         if later and loop is None and freezer.keeping.was_tracked and channel.is_quiet(IDLE):
             later.load_next()
             continue
+        freezer.ready = None
+        if freezer.is_used and loop is None and channel.is_quiet(QUIET):
+            freezer.get_ready()
         request = loop.request() if loop is not None and loop.usable() else channel.request()
         op = request["op"]
         if op in ("execute", "freeze", "branch"):

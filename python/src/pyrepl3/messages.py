@@ -165,7 +165,7 @@ class ResultMessage(Message):
 
     `value` is exact for None, bool, int, finite float, str, and lists and string-keyed dicts of those, at
     most 1 MiB; for anything else it is None, and `repr`, `value_type` and the MIME bundle `data` describe it.
-    `has_value` tells that None from the value None.
+    `has_value` tells that None from the value None. `shown`: a `sys.displayhook` of the session's own has printed it.
     `duration` is in seconds, `memory_delta` in bytes. `stdout`, `stderr` and `displays` are what the execution
     printed and showed, within the limits of `Execution`; `warnings` what it was warned of.
     """
@@ -176,6 +176,7 @@ class ResultMessage(Message):
     repr: str | None = None
     value_type: str | None = None
     data: dict[str, Any] = field(default_factory=dict)
+    shown: bool = False
     duration: float = 0.0
     memory_delta: int = 0
     changes: Changes = field(default_factory=Changes)
@@ -201,7 +202,7 @@ class ResultMessage(Message):
 class ErrorMessage(Message):
     """An execution ended otherwise: `status` says how.
 
-    `error` is the exception's `str`, `traceback` what Python prints. `rolled_back`: what it had changed was undone,
+    `error` is the exception's `str`, `traceback` what Python prints; `shown`: a `sys.excepthook` of the session's own has printed it. `rolled_back`: what it had changed was undone,
     and `report` says what was restored and what was not; `undone` has the numbers of the executions that this undid,
     its own and, after a crash, others before it. `salvaged` are the names that were carried over into the state before.
     `stopped_by` is the step that stopped it. `session_lost`: the namespace went with the process, and the
@@ -216,6 +217,7 @@ class ErrorMessage(Message):
     error: str = ""
     traceback: str = ""
     frames: list[Frame] = field(default_factory=list)
+    shown: bool = False
     rolled_back: bool = False
     report: str | None = None
     undone: list[int] = field(default_factory=list)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from adoption.supervisor import Zygote
-from hazards.conftest import INTERPRETERS
+from known_state import interpreters
 
 
-@pytest.fixture(params=list(INTERPRETERS.values()), ids=list(INTERPRETERS))
+@pytest.fixture(params=list(interpreters().values()), ids=list(interpreters()))
 def zygote(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Zygote]:
     """A zygote of each supported version. Ends with what was started from it."""
     one = Zygote(request.param, tmp_path)

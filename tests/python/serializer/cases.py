@@ -21,6 +21,43 @@ def case(name, setup, check, lost=None, needs=(), since=(3, 10)):
     CASES.append(Case(name, dedent(setup), dedent(check), lost or {}, needs, since))
 
 
+# ---- what says that it is something else ----
+case("an object that says it is a name", """
+    class Missing:
+        def __reduce__(self): return 'MISSING'
+    MISSING = Missing(); d = {'x': MISSING}; also = MISSING
+    class G:
+        __slots__ = ("n", "__dict__")
+        def __reduce_ex__(self, protocol): return 'somewhere.else'
+    g = G(); g.n = [1]; g.m = g.n; h = [g]
+""", """
+    assert d['x'] is MISSING is also and type(MISSING) is Missing and MISSING.__reduce__() == 'MISSING'
+    assert g.n == [1] and g.m is g.n and h[0] is g
+""")
+case("a member of an enum that says it is a name", """
+    import enum
+    @enum.global_enum
+    class E(enum.IntEnum):
+        A = 1
+        def __reduce_ex__(self, protocol): return self.name
+    A = E.A
+    a = E.A; l = [a]
+""", "assert E.A == 1 and a is E.A is l[0] and A is a", since=(3, 11))
+case("what a library compares by identity", """
+    import argparse, optparse
+    hidden = argparse.SUPPRESS; both = [optparse.NO_DEFAULT, optparse.SUPPRESS_HELP, hidden]
+    parser = argparse.ArgumentParser('prog'); parser.add_argument('--secret', help=argparse.SUPPRESS, default=argparse.SUPPRESS)
+    parser.add_argument('rest', nargs=argparse.REMAINDER, help='what is left')
+    parser.set_defaults(level=3)
+    old = optparse.OptionParser(prog='old'); old.add_option('--hidden', help=optparse.SUPPRESS_HELP)
+""", """
+    assert hidden is argparse.SUPPRESS and both[0] is optparse.NO_DEFAULT and both[1] is optparse.SUPPRESS_HELP and both[2] is hidden
+    assert 'SUPPRESS' not in parser.format_help() and 'secret' not in parser.format_help() and 'what is left' in parser.format_help()
+    found = parser.parse_args(['a', '--b'])
+    assert found.rest == ['a', '--b'] and found.level == 3 and not hasattr(found, 'secret')
+    assert 'hidden' not in old.format_help() and old.parse_args([])[0].hidden is None
+""")
+
 # ---- plain values and aliasing ----
 case("atoms", "a, b, c, d, e = 1, 2.5, 'x', None, b'y'; n = float('nan'); big = 10**400; z = -0.0; j = 1j",
      "assert (a, b, c, d, e, j) == (1, 2.5, 'x', None, b'y', 1j) and n != n and big == 10**400 and str(z) == '-0.0'")

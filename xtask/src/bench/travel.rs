@@ -40,10 +40,10 @@ async fn session(engine: &Engine, setup: &[&str]) -> Done<Session> {
     Ok(session)
 }
 
-/// Until a process that has ended has given its memory back, the next step would be measured against that. The bare fork beside it
+/// Until a process that has ended has given its memory back, the next step would be measured against that: the bare fork beside it
 /// waits for its child, and as long as this, too.
 async fn settle() {
-    tokio::time::sleep(Duration::from_millis(10)).await;
+    tokio::time::sleep(Duration::from_millis(6)).await;
 }
 
 /// How long a session that goes on pauses for a snapshot, and how long a return takes once everything is there.

@@ -36,7 +36,7 @@ impl Repl {
     /// It completed.
     pub(super) async fn completed(&mut self, result: &ResultMessage) {
         self.console.screen.finish_line();
-        if let Some(text) = render::result(self.console.palette, result) {
+        if let Some(text) = render::result(self.console.palette, result).filter(|_| !result.shown) {
             self.console.line(&text);
         }
         self.console.save_images(&result.data);
@@ -57,7 +57,10 @@ impl Repl {
         if let Some(code) = error.exit_code {
             return Some(exit::of_code(code));
         }
-        self.console.line(&render::error(self.console.palette, error));
+        let text = render::error(self.console.palette, error);
+        if !text.is_empty() {
+            self.console.line(&text);
+        }
         if running.is_some_and(|running| running.timed) {
             self.console.aside(&format!("took {}", size::seconds(error.duration)));
         }

@@ -54,7 +54,8 @@ impl Outcome {
                 let interrupted = error.ename == "KeyboardInterrupt";
                 let status = if interrupted { exit::INTERRUPTED } else { exit::FAILED };
                 Outcome {
-                    traceback: error.traceback.clone(),
+                    // A hook that the script has set stands in for it, as in Python.
+                    traceback: if error.shown { String::new() } else { error.traceback.clone() },
                     leave: leave(true),
                     ..Outcome::new(status, String::new())
                 }

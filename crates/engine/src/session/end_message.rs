@@ -135,6 +135,7 @@ fn result(mut done: Done, known: &Circumstances<'_>) -> ResultMessage {
         repr: done.repr,
         value_type: done.value_type,
         data: done.data,
+        shown: done.shown,
         duration: done.duration,
         memory_delta: done.memory_delta,
         changes: done.changes,
@@ -147,6 +148,7 @@ fn reported(raised: Raised, status: EndStatus) -> ErrorMessage {
     let mut message = error(status, &raised.ename, raised.evalue);
     message.traceback = raised.traceback;
     message.frames = raised.frames;
+    message.shown = raised.shown;
     message.exit_code = raised.exit_code;
     message.duration = raised.duration;
     message.changes = raised.changes;

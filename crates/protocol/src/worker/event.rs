@@ -184,6 +184,9 @@ pub struct Done {
     /// Its MIME bundle.
     #[serde(default)]
     pub data: Bundle,
+    /// Whether a hook of the session's has shown it.
+    #[serde(default)]
+    pub shown: bool,
     /// Wall time in seconds.
     pub duration: f64,
     /// Change of resident memory in bytes.
@@ -207,6 +210,9 @@ pub struct Raised {
     /// Frames.
     #[serde(default)]
     pub frames: Vec<Frame>,
+    /// Whether a hook of the session's has shown it.
+    #[serde(default)]
+    pub shown: bool,
     /// Exit status that a `SystemExit` asks for.
     #[serde(default)]
     pub exit_code: Option<i32>,

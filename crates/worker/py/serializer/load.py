@@ -44,8 +44,10 @@ class _Reader(_Unpickler):
 
 
     def persistent_load(self, found):
-        """A dict that is part of something else."""
+        """A dict that is part of something else, or what a library compares by identity."""
         kind, name = found
+        if kind == "member":
+            return self.loader.member(*name)
         if kind == "namespace":
             return self.loader.namespace
         if kind == "module":

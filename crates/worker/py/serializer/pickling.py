@@ -55,8 +55,8 @@ class Fast(_Overriding, _Pickler):
 
 
 class _Asking(_Overriding):
-    """Refers to dicts that are part of something else: the session's namespace, a module's, that of functions. Python's
-    own dicts never come to `reducer_override`; to be asked for each object takes longer than to pickle it."""
+    """Refers to dicts that are part of something else: the session's namespace, a module's, that of functions; and to texts that a
+    library knows by their identity. Python's own dicts and texts never come to `reducer_override`; to be asked for each object takes longer than to pickle it."""
 
     def persistent_id(self, obj):
         found = self.registry.points.get(id(obj))
@@ -66,6 +66,8 @@ class _Asking(_Overriding):
                 self.units[name] = True
             elif kind == "module":
                 self.modules.add(name)
+            elif kind == "member":
+                self.modules.add(name[0])
         return found
 
 

@@ -72,8 +72,8 @@ def find(registry, cls):
     if (module_of(cls), name_of(cls)) in KINDS and words is not None:
         return _refuse(words)
     own = registry.place(cls) is None
-    if own and not issubclass(cls, enum.Enum):
-        return _own(registry, cls, mro, words)
+    if own:
+        return _member if issubclass(cls, enum.Enum) else _own(registry, cls, mro, words)
     if words is not None and name_of(cls) != "BaseEventLoop":
         return _refuse(words)
     if issubclass(cls, BaseException):
@@ -120,8 +120,23 @@ def _refuse(words):
 
 
 def _suspect(pickler, obj):
-    pickler.suspects[id(type(obj))] = type(obj)
-    return NotImplemented
+    """Of a class that says itself how it is pickled. One that says it is a name of `__main__` has said nothing: its state is saved."""
+    cls = type(obj)
+    pickler.suspects[id(cls)] = cls
+    if cls in copyreg.dispatch_table:
+        return NotImplemented
+    parts = obj.__reduce_ex__(5)
+    return _instance(pickler, obj) if _is_of_main(parts, obj) else parts
+
+
+def _is_of_main(parts, obj):
+    return type(parts) is str and getattr(obj, "__module__", None) == "__main__"
+
+
+def _member(_pickler, obj):
+    """A member of an enumeration of the session: of its class, where it says that it is a name of `__main__`."""
+    parts = obj.__reduce_ex__(5)
+    return (getattr, (type(obj), obj._name_)) if _is_of_main(parts, obj) else parts
 
 
 def state_of(obj):

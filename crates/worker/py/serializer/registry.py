@@ -10,6 +10,11 @@ from .words import is_main, module_named, module_of, name_of
 
 _special_types = {type(None), type(...), type(NotImplemented)}
 _types_names = {id(value): name for name, value in vars(types).items() if isinstance(value, type)}
+# What libraries compare by identity, though it is a text or a tuple, which pickle copies.
+_SENTINELS = {
+    "argparse": ("SUPPRESS", "PARSER", "REMAINDER"),
+    "optparse": ("NO_DEFAULT", "SUPPRESS_HELP", "SUPPRESS_USAGE"),
+}
 # Equal values of these are as good as the same one: a module's own instances of them are no reason for a reference.
 _VALUES = frozenset(("datetime", "decimal", "fractions", "uuid", "ipaddress", "pathlib", "collections", "enum", "re"))
 _STANDARD = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
@@ -48,7 +53,7 @@ class Registry:
         self.standard = {id(one): name for name, one in streams.items() if one and id(one) not in replaced}
         self.used = {}
         # Dicts that are part of something else: where they are found again (pickling.Pointing).
-        self.points = {id(namespace): ("namespace", "")}
+        self.points = {id(namespace): ("namespace", ""), **_sentinels()}
         self.shared = {}  # id of an instance's dict -> whether something else refers to it
 
     def point_at(self, obj):
@@ -175,6 +180,13 @@ class Registry:
 
     def special(self, cls):
         return cls in _special_types
+
+
+def _sentinels():
+    loaded = ((module, sys.modules[module], names) for module, names in _SENTINELS.items() if module_named(module) is not None)
+    return {
+        id(vars(found)[name]): ("member", (module, name)) for module, found, names in loaded for name in names if name in vars(found)
+    }
 
 
 def package(module):

@@ -92,7 +92,7 @@ class _Saver:
 
     def _name(self, name, obj):
         part = "name", name
-        if type(obj) in _ATOMS:
+        if type(obj) in _ATOMS and id(obj) not in self.registry.points:
             one = pickling.Pass()
             one.stream, one.atomic = pickle.dumps((obj,), 5), True
             self.passes[part], self.payloads[part] = one, (obj,)
@@ -320,7 +320,7 @@ class _Saver:
         for group, entry in zip(self.groups_, entries):
             if group.verified is None and group.done is not None and not group.is_atomic():
                 budget -= len(group.done.stream)
-                if budget < 0:
+                if budget < 0 and b"__main__" not in group.done.stream:
                     group.verified = False
                     continue
                 self._busy(group)

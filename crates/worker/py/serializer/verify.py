@@ -22,12 +22,18 @@ class _Memory:
         self.stream, self.buffer = streams.__getitem__, buffers.__getitem__
 
 
+class _Loader(Loader):
+    def in_main(self, name):
+        """What is there is the original, which another process does not have."""
+        raise Lost(f"it is pickled as the name {name} of __main__, where nothing else would bring it back")
+
+
 class Verifier:
     def __init__(self, registry, skeletons, groups, streams, buffers):
         self.registry = registry
         # Functions that are loaded back see the session's values, but what they assign stays in the copy.
         scratch = dict(registry.namespace)
-        self.loader = Loader(scratch, skeletons, registry.texts, {}, None)
+        self.loader = _Loader(scratch, skeletons, registry.texts, {}, None)
         self.restore = _Restore({"groups": groups}, _Memory(streams, buffers), self.loader)
         self.again = Registry(scratch, registry.texts, registry.reducers, registry.files, registry.directory)
         self.again.table = registry.table

@@ -31,6 +31,7 @@ pub(crate) fn error(palette: Palette, error: &ErrorMessage) -> String {
             lines.push(palette.error("KeyboardInterrupt"));
         }
         EndStatus::Cancelled => lines.push(palette.error(&error.evalue)),
+        _ if error.shown => {}
         _ => lines.push(palette.traceback(traceback)),
     }
     if error.session_lost {

@@ -1,0 +1,1 @@
+"""Sessions beside Python's own prompt."""
