@@ -240,7 +240,12 @@ class Channel:
 
     def is_quiet(self, milliseconds):
         """Whether nothing comes for so long. False where another thread reads, or somebody has gone."""
-        return not (self._requests or self._reading or self._readable.poll(milliseconds))
+        if self._requests or self._reading:
+            return False
+        # One of its own: another thread may begin to read meanwhile, and two cannot use one at the same time.
+        waiter = _poll()
+        waiter.register(self.fd, select.POLLIN)
+        return not waiter.poll(milliseconds)
 
     def request_now(self):
         """The next request if one is there, without waiting."""

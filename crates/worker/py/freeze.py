@@ -147,12 +147,13 @@ class Freezer:
             answerer.run(self.keeping, present)
         return self._live(present, outcome == native.BRANCH)
 
+    def may_get_ready(self):
+        return self.is_used and not _count_threads() and self.channel.line is None
+
     def get_ready(self):
         """While nothing is asked for: what the next snapshot needs, if that is a plain one. Only where nothing can change meanwhile:
         no other thread runs, and no session init is to be told."""
         self.is_used = False
-        if _count_threads() or self.channel.line is not None or _helper.why is not None:
-            return
         present = Present(self)
         self._prepare(present, -1, (), None)
         self.ready = present, self.guard.called

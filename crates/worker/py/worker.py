@@ -157,7 +157,7 @@ def serve(channel, guard, executor, freezer):
             later.load_next()
             continue
         freezer.ready = None
-        if freezer.is_used and loop is None and channel.is_quiet(QUIET):
+        if loop is None and freezer.may_get_ready() and channel.is_quiet(QUIET):
             freezer.get_ready()
         request = loop.request() if loop is not None and loop.usable() else channel.request()
         op = request["op"]

@@ -68,6 +68,7 @@ modules! {
     "_pyrepl3.serializer.signals" => "serializer/signals.py",
     "_pyrepl3.serializer.situation" => "serializer/situation.py",
     "_pyrepl3.serializer.skeletons" => "serializer/skeletons.py",
+    "_pyrepl3.serializer.statements" => "serializer/statements.py",
     "_pyrepl3.serializer.tracker" => "serializer/tracker.py",
     "_pyrepl3.serializer.transport" => "serializer/transport.py",
     "_pyrepl3.serializer.variables" => "serializer/variables.py",

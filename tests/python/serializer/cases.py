@@ -58,6 +58,147 @@ case("what a library compares by identity", """
     assert 'hidden' not in old.format_help() and old.parse_args([])[0].hidden is None
 """)
 
+# ---- classes that a package's metaclass makes ----
+case("pydantic models", """
+    from pydantic import BaseModel, Field, field_validator, computed_field, ConfigDict, PrivateAttr
+    from typing import ClassVar, Optional
+    LIMIT = 10
+    class Inner(BaseModel):
+        n: int = Field(gt=0, description='positive')
+    class M(BaseModel):
+        'Words.'
+        model_config = ConfigDict(validate_assignment=True)
+        count: ClassVar[int] = 0
+        seen: ClassVar[list] = []
+        x: int = Field(default=1, le=LIMIT)
+        inner: Optional[Inner] = None
+        items: list[Inner] = []
+        _secret: int = PrivateAttr(default=5)
+        @field_validator('x')
+        @classmethod
+        def check(cls, v):
+            cls.seen.append(v)
+            return v + 1
+        @computed_field
+        @property
+        def y(self) -> int: return self.x * 2
+        def double(self): return type(self)(x=self.x, inner=self.inner)
+    i = Inner(n=3)
+    m = M(x=2, inner=i, items=[i]); m._secret = 9
+    M.count = 7; seen = M.seen
+    l = [m, m.inner]
+""", """
+    import pydantic
+    assert type(m) is M and m.x == 3 and m.y == 6 and m._secret == 9 and M.count == 7 and M.seen is seen and seen[0] == 2
+    assert l[0] is m and l[1] is m.inner and m.double().x == 4 and M.__doc__ == 'Words.'
+    for bad in (dict(x=11), dict(inner={'n': 0})):
+        try: M(**bad)
+        except pydantic.ValidationError: continue
+        assert False, bad
+    assert m.model_dump()['y'] == 6 and M.model_json_schema()['properties']['x']['maximum'] == 10
+    m.x = 5; assert m.x == 6
+    assert 'LIMIT' in globals() and M.double.__code__.co_firstlineno > 20
+""", needs=("pydantic",))
+case("pydantic models of each other", """
+    from __future__ import annotations
+    import dataclasses, enum
+    from typing import Generic, TypeVar
+    from pydantic import BaseModel, RootModel, TypeAdapter
+    T = TypeVar('T')
+    class G(BaseModel, Generic[T]):
+        v: T
+    class Kind(enum.Enum): A = 'a'
+    @dataclasses.dataclass
+    class D:
+        n: int = 0
+    class Node(BaseModel):
+        kids: list[Node] = []
+        d: D = D(1)
+        kind: Kind = Kind.A
+        later: Later | None = None
+        def size(self): return 1 + sum(k.size() for k in self.kids)
+    class Later(Node):
+        node: Node
+        def size(self): return super().size() + 10
+    class R(RootModel[list[int]]):
+        def total(self): return sum(self.root)
+    g = G[int](v=3); GI = G[int]; two = [G[str], g]; r = R([1, 2])
+    t = Node(kids=[Node()]); t.later = Later(node=t); ta = TypeAdapter(list[R])
+    class G2(BaseModel):
+        x: int
+        def f(self): return 1
+    old = G2(x=1)
+    class G2(BaseModel):
+        y: int
+        def f(self): return 2
+    new = G2(y=1)
+""", """
+    assert type(g) is GI is G[int] and two[0] is G[str] and GI(v='4').v == 4 and r.total() == 3
+    assert t.size() == 2 and t.later.node is t and t.later.size() == 11 and Node(kids=[{'d': {'n': '4'}}]).kids[0].d.n == 4
+    assert type(t.d) is D and t.kind is Kind.A and ta.validate_python([[1]])[0].total() == 1
+    assert old.f() == 1 and new.f() == 2 and type(old) is not type(new) is G2 and not hasattr(new, 'x')
+""", needs=("pydantic",))
+case("a pydantic model that was changed later", """
+    from pydantic import BaseModel
+    class M(BaseModel):
+        x: int = 1
+        def f(self): return 1
+    M.f = lambda self: 2; m = M()
+    class N(BaseModel):
+        x: int = 1
+        def f(self): return 1
+    N.extra = 5; n = N(); kept = 1
+""", "assert kept == 1", {"M": "M.f", "m": "M.f", "N": "N.extra", "n": "N.extra"}, needs=("pydantic",))
+case("classes of SQLAlchemy", """
+    from sqlalchemy import ForeignKey, String, create_engine, select
+    from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, Session
+    class Base(DeclarativeBase):
+        pass
+    class User(Base):
+        __tablename__ = 'users'
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str] = mapped_column(String(30))
+        items: Mapped[list['Item']] = relationship(back_populates='owner')
+        def hello(self): return 'hi ' + self.name
+    class Item(Base):
+        __tablename__ = 'items'
+        id: Mapped[int] = mapped_column(primary_key=True)
+        user_id: Mapped[int] = mapped_column(ForeignKey('users.id'))
+        owner: Mapped[User] = relationship(back_populates='items')
+    u = User(name='ann', items=[Item(), Item()]); l = [u.items[0], u]
+""", """
+    assert type(u) is User and u.hello() == 'hi ann' and len(u.items) == 2 and l[0].owner is u is l[1]
+    engine = create_engine('sqlite://'); Base.metadata.create_all(engine)
+    with Session(engine) as s:
+        s.add(u); s.commit(); assert s.scalars(select(Item).join(Item.owner).where(User.name == 'ann')).all() == list(u.items)
+    engine.dispose()
+""", needs=("sqlalchemy",))
+case("structs, and classes with a cached hash", """
+    import attrs, msgspec
+    class P(msgspec.Struct):
+        x: int
+        y: list = []
+        def f(self): return self.x
+    p = P(1, [2]); l = [p.y]; data = msgspec.json.encode(p)
+    @attrs.frozen(cache_hash=True)
+    class F:
+        x: int
+    f = F(3); h = hash(f)
+""", """
+    assert p.f() == 1 and l[0] is p.y and msgspec.json.decode(data, type=P) == p and type(p) is P
+    assert f == F(3) and hash(f) == hash(F(3)) == h
+""", needs=("attrs", "msgspec"))
+case("a decorated function that says it is a name", """
+    import cachetools
+    @cachetools.cached(cache={})
+    def f(x): return [x]
+    y = f(2)
+""", "assert f(3) == [3] and f(2) is y and f.cache", needs=("cachetools",))
+case("what a library copies when it is pickled", """
+    from bs4 import BeautifulSoup
+    soup = BeautifulSoup('<div><p>a</p></div>', 'html.parser'); p = soup.p; other = BeautifulSoup('<b>x</b>', 'html.parser')
+""", "assert p.text == 'a' and soup.p.text == 'a' and other.b.text == 'x'", {"p in soup": "a copy of its own"}, needs=("bs4",))
+
 # ---- plain values and aliasing ----
 case("atoms", "a, b, c, d, e = 1, 2.5, 'x', None, b'y'; n = float('nan'); big = 10**400; z = -0.0; j = 1j",
      "assert (a, b, c, d, e, j) == (1, 2.5, 'x', None, b'y', 1j) and n != n and big == 10**400 and str(z) == '-0.0'")

@@ -4,6 +4,8 @@ import json
 
 import pytest
 import tools
+from _pyrepl3.serializer import pickling, save
+from harness import Directory
 
 
 def groups(body):
@@ -179,3 +181,52 @@ def test_saved_again_after_a_restore(tmp_path):
     second = json.loads((tmp_path / "again" / "body.json").read_text())
     assert not second["lost"] and groups(first) == groups(second)
     tools.load(tmp_path / "again", "assert f() is A.l is l and e is E.P and type(a) is A")
+
+
+GRAPH = """
+class Node:
+    def __init__(self, *to): self.to = list(to)
+nodes = [Node() for _ in range(2000)]
+for at, node in enumerate(nodes): node.to = [nodes[at * 7 % 2000], nodes[at * 11 % 2000]]
+del at, node
+first, second, inner = nodes[0], nodes[1], nodes[5].to
+"""
+
+
+def test_names_within_one_graph_are_pickled_with_it(tmp_path, monkeypatch):
+    """And not each with all of it, by itself."""
+    monkeypatch.setattr("gc.disable", lambda: None)
+    monkeypatch.setattr("sys.setrecursionlimit", lambda _: None)
+    monkeypatch.setattr("warnings.filters", list(__import__("warnings").filters))
+    runs = []
+    run = pickling.run
+    monkeypatch.setattr(pickling, "run", lambda registry, payload, *more: runs.append(len(payload)) or run(registry, payload, *more))
+    nodes = [[] for _ in range(2000)]
+    for at, node in enumerate(nodes):
+        node += [nodes[at * 7 % 2000], nodes[at * 11 % 2000]]
+    namespace = {"nodes": nodes, **{f"n{at}": nodes[at] for at in range(20)}, "alone": [1]}
+    body = save.save(namespace, Directory(str(tmp_path)), deadline=None)
+    assert [sorted(group["names"]) for group in body["groups"]] == [sorted({*namespace} - {"alone"}), ["alone"]]
+    assert all(group["verified"] for group in body["groups"])
+    # The list, the one that is alone, the group; and the group once more, to compare.
+    assert sorted(runs) in ([1, 1, 21], [1, 1, 21, 21])
+
+
+def test_names_within_one_graph_come_back_so(tmp_path):
+    body = tools.save(tmp_path, GRAPH)
+    assert tools.lost(body) == {}
+    tools.load(tmp_path, "assert first is nodes[0] and second is nodes[1] and inner is nodes[5].to and inner[0] is nodes[35]")
+
+
+def test_names_within_what_is_lost_are_looked_at_by_themselves(tmp_path):
+    setup = "import threading\nclass Holder: pass\nholder = Holder(); holder.big = [[i] for i in range(3000)]\n"
+    setup += "holder.f = lambda lock=threading.Lock(): lock\nbig = holder.big; one = holder.big[1]"
+    body = tools.save(tmp_path, setup)
+    assert tools.lost(body).keys() == {"holder"}
+    tools.load(tmp_path, "assert big[1] is one and one == [1] and len(big) == 3000")
+
+
+def test_a_container_of_things_that_reach_each_other_is_given_up_in_time(tmp_path):
+    setup = "class N:\n    def __init__(self): self.l = []\nns = [N() for _ in range(20000)]\n"
+    setup += "for a, b in zip(ns, ns[1:]): a.l.append(b)\nns[-1].g = (i for i in [1])\ndel a, b"
+    assert "generator" in tools.lost(tools.save(tmp_path, setup))["ns"]

@@ -152,7 +152,7 @@ class Comparison:
         if self.key_here(kind) is None and own is None and not slots and kind not in _CONTAINERS:
             self._reduction(one, other, path)
             return
-        dropped = _dropped(one, kind, own)
+        dropped = _dropped(one, kind, {**(own or {}), **slots})
         for mine, yours in ((own or {}, own2 or {}), (slots, slots2)):
             for name in mine:
                 if name in dropped:
@@ -238,7 +238,7 @@ def _dropped(one, kind, own):
         state = parts[2] if type(parts) is tuple and len(parts) > 2 else None
     except Exception:  # it was pickled once and fails now: what differs will be said
         return ()
-    if type(state) is not dict or own is None:
+    if type(state) is not dict:
         return ()
     return {name for name in own if state.get(name) is None}
 

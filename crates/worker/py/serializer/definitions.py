@@ -13,7 +13,7 @@ import sys
 import types
 import typing
 
-from . import pickling, reducing, references
+from . import pickling, reducing, references, statements
 from .words import Lost, name_of, of_error
 
 _type_dict = type.__dict__["__dict__"].__get__
@@ -39,7 +39,10 @@ _ENUM_MADE = frozenset(
 def describe(registry, unit):
     """Fills in head, shape, payload and deps of a unit, or its error."""
     try:
-        head, shape, payload = _KINDS[unit.kind](registry, unit.obj)
+        found = statements.describe(registry, unit.obj) if unit.kind in ("class", "statement") else None
+        if found is not None:
+            unit.kind = "statement"
+        head, shape, payload = found or _KINDS[unit.kind](registry, unit.obj)
     except Lost as lost:
         unit.error = lost.reason
         return
@@ -278,7 +281,7 @@ def sources_of(registry):
     """For each function and class: {"name", "kind", "source"}; and the texts that they come from, by file."""
     listed, texts, starts = [], {}, {}
     for unit in registry.units.values():
-        if unit.kind not in ("function", "class"):
+        if unit.kind not in ("function", "class", "statement"):
             continue
         file, line, name = _where(unit, registry.texts)
         if file is None:
@@ -290,7 +293,7 @@ def sources_of(registry):
             starts[file] = _blocks(texts[file])
         source = starts[file].get((name, line) if line else name)
         if source is not None:
-            listed.append({"name": name, "kind": unit.kind, "source": source})
+            listed.append({"name": name, "kind": "function" if unit.kind == "function" else "class", "source": source})
     return listed, texts
 
 

@@ -5,6 +5,7 @@ The picklers tell: a C pickler's memo lists the id of everything that it wrote, 
 
 import collections
 import ctypes
+import gc
 import io
 import pickle
 import sys
@@ -86,6 +87,29 @@ def group(passes, is_reference, identical=()):
     for name in passes:
         groups.setdefault(sets.root(name), []).append(name)
     return list(groups.values())
+
+
+# Where a walk of what an object refers to goes no further: these refer to everything.
+_BOUNDS = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.CodeType, types.FrameType, type)
+
+
+def reached(obj, targets, stops, limit):
+    """Which of the ids `targets` an object refers to, through whatever it holds, by strong references. Not through what has one of the
+    ids `stops`, and at most `limit` objects far: what is further away is not found."""
+    found, seen, frontier = set(), {id(obj)}, [obj]
+    while frontier and len(seen) < limit:
+        fresh = []
+        for one in gc.get_referents(*frontier):
+            address = id(one)
+            if address in seen or address in stops:
+                continue
+            seen.add(address)
+            if address in targets:
+                found.add(address)
+            if gc.is_tracked(one) and not isinstance(one, _BOUNDS):
+                fresh.append(one)
+        frontier = fresh
+    return found
 
 
 def object_at(address):

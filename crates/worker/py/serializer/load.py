@@ -273,6 +273,8 @@ class _Restore:
         while todo:
             key, ready = todo.pop()
             if ready:
+                if self.loader.skeletons.get(key, ("",))[0] == "statement":
+                    self._make(key)
                 if key in self.owner:
                     self._do(self.owner[key])
                 continue
@@ -281,6 +283,13 @@ class _Restore:
             seen.add(key)
             todo.append((key, True))
             todo += [(need, False) for need in reversed(self._needs(key))]
+
+    def _make(self, key):
+        """A statement runs when all that it needs is there, and before anything is loaded that could look for its class."""
+        try:
+            self.loader.unit(key)
+        except Lost:
+            pass  # the loader remembers it
 
     def _needs(self, key):
         """Keys that a definition refers to."""

@@ -140,6 +140,48 @@ class Pass:
         return len(self.stream) + sum(view.nbytes for view in self.views)
 
 
+class Joined:
+    """Of a name whose object another one's pass has written already: it goes into that one's group, and was not pickled by itself.
+    `passes`: those that there are; `part`: the other one."""
+
+    atomic = refused = False
+    first_error, stream, weight, views, ranges = None, b"", 0, (), ()
+
+    def __init__(self, passes, part):
+        self.passes, self.part, self.error = passes, part, None
+        self.pickler = _Aside(self.other.pickler)
+
+    @property
+    def other(self):
+        return self.passes[self.part]
+
+    @property
+    def tier(self):
+        return self.other.tier
+
+    @property
+    def size(self):
+        return self.other.size
+
+    def ids(self):
+        return ()
+
+    def among(self, _ids):
+        return ()
+
+    def is_plain(self):
+        return self.other.is_plain()
+
+
+class _Aside:
+    """What is known of a pickler that has written more than is asked for."""
+
+    placeholders = 0
+
+    def __init__(self, pickler):
+        self.units, self.suspects, self.modules = pickler.units, pickler.suspects, pickler.modules
+
+
 def run(registry, payload, tier="pickle", shared=()):
     """Pickles one payload. `shared`: ranges of memory that more than one buffer lies in: those are never copied."""
     kinds = {"pickle": (Fast, Deep), "data": (Partial,)}.get(tier) or (cloud(),)

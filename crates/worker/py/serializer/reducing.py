@@ -80,7 +80,7 @@ def find(registry, cls):
         return _exception
     if not own:
         if issubclass(cls, enum.Enum) or not registry.singletons(cls):
-            return None
+            return _named if _reduces_itself(mro) else None
         return _maybe_single
     return None
 
@@ -131,6 +131,16 @@ def _suspect(pickler, obj):
 
 def _is_of_main(parts, obj):
     return type(parts) is str and getattr(obj, "__module__", None) == "__main__"
+
+
+def _reduces_itself(mro):
+    return any(type(_type_dict(base).get(name)) is types.FunctionType for base in mro for name in ("__reduce__", "__reduce_ex__"))
+
+
+def _named(pickler, obj):
+    """Of a library's class, in the place of a function of the session's: what a decorator makes may say that it is that function."""
+    parts = obj.__reduce_ex__(5)
+    return _instance(pickler, obj) if _is_of_main(parts, obj) else parts
 
 
 def _member(_pickler, obj):

@@ -5,10 +5,12 @@ object in a list, tuple, dict, set or the like; never for a part of some other o
 """
 
 import collections
+import time
 import types
 
-# Objects that are tried one by one before a container is given up.
+# Objects that are tried one by one before a container is given up, and seconds for all of them: each may reach all the others.
 _TRIED = 10_000
+_SECONDS = 2.0
 # Placeholders of one name that are listed, each by its place.
 LISTED = 20
 _SEQUENCES = (list, tuple, collections.deque)
@@ -67,6 +69,7 @@ class Remains:
         """`why(object)`: the reason for which it cannot be saved, or None."""
         self.missing, self.places = {}, []
         self._why, self._left, self._kept = why, _TRIED, 0
+        self._until = time.monotonic() + _SECONDS
         self._seen, self._todo = set(), [(name, obj)]
         try:
             while self._todo:
@@ -122,7 +125,7 @@ class Remains:
 
     def _ask(self, obj):
         self._left -= 1
-        if self._left < 0:
+        if self._left < 0 or time.monotonic() > self._until:
             raise _TooMuch
         return self._why(obj)
 

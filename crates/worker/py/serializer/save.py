@@ -18,11 +18,17 @@ from .registry import Registry, package, version_of
 from .remains import CONTAINERS, Remains
 from .situation import clean
 from .verify import Verifier
-from .words import Lost, of_error, type_name, unfit_name
+from .words import Lost, module_of, of_error, type_name, unfit_name
 
 # Names that every `__main__` has.
 OWN = frozenset(("__builtins__", "__name__", "__package__", "__loader__", "__spec__", "__file__", "__cached__"))
 _ATOMS = (int, float, str, bytes, bool, complex, type(None))
+# Bytes of a pickle above which a name that it has in it is not pickled once more by itself.
+LARGE = 4 << 10
+# Packages whose objects are pickled without what they only remember; None: Python's own, and the session's.
+_OWN_WAY = (None, "pandas", "PIL")
+# How many names are looked at for what they refer to, and how many objects far.
+WALK, FAR = 1000, 20_000
 # C's pickler recurses on the C stack: beyond this depth the one that does not takes over.
 DEPTH = 2000
 DEADLY = "to save it ended the process that did so, twice: see how it is pickled and loaded"
@@ -65,6 +71,7 @@ class _Saver:
         self.passes, self.payloads, self.lost, self.reasons = {}, {}, {}, {}
         self.imports, self.bind, self.sizes = {}, {}, {}
         self.described, self.notes = [], {}
+        self.large = []  # names whose pickles are worth a look whether others are in them
         self.remains = {}  # name -> what is missing in its value, which is kept otherwise: (label, reason)
 
     # ---- the first pass: every name and every definition by itself ----
@@ -115,9 +122,25 @@ class _Saver:
             return
         if type(obj) is dict:
             self.registry.point_at(obj)
-        self._pass(part, obj)
+        within = self._written_by(obj)
+        if within is None:
+            self._pass(part, obj)
+        else:
+            self.passes[part], self.payloads[part] = pickling.Joined(self.passes, within), (obj,)
         if issubclass(type(obj), BaseException) and BaseException.__traceback__.__get__(obj) is not None:
             self.notes[f"{name}.__traceback__"] = "a traceback holds frames, which Python cannot save: keep its text"
+
+    def _written_by(self, obj):
+        """The earlier part whose pickle has an object in it, or None. Names for places in one large graph would else be pickled with all
+        of it, each by itself."""
+        if self._is_atom(obj):
+            return None
+        ids = {id(obj): True}
+        for part in self.large:
+            one = self.passes.get(part)
+            if one is not None and one.error is None and one.tier == "pickle" and one.among(ids):
+                return part
+        return None
 
     def _probe(self, probe, obj):
         """("unit", key), ("import", (module, attribute)), or None: it has to be pickled."""
@@ -152,6 +175,8 @@ class _Saver:
         if done.error is not None and part[0] == "name" and type(obj) in CONTAINERS:
             done = self._remains(part[1], obj, done)
         self.passes[part], self.payloads[part] = done, payload
+        if part[0] == "name" and done.weight > LARGE and part not in self.large:
+            self.large.append(part)
 
     def _remains(self, name, obj, failed):
         """A pass of what can be saved of a container, or the one that failed."""
@@ -205,6 +230,14 @@ class _Saver:
 
     def propagate(self):
         """Takes out what failed and what refers to it."""
+        self._propagate()
+        # What was in the pickle of something that is lost is looked at by itself.
+        while alone := [part for part, one in self.passes.items() if type(one) is pickling.Joined and one.part not in self.passes]:
+            for part in alone:
+                self._pass(part, self.payloads[part][0])
+            self._propagate()
+
+    def _propagate(self):
         bad = {unit.key: unit.error for unit in self.described if unit.error is not None}
         for part in list(self.passes):
             error = self.passes[part].error
@@ -230,7 +263,7 @@ class _Saver:
             self.passes.pop(("unit", key), None)
             self.reasons[key] = reason
         for part in list(self.passes):
-            if part[0] == "name" and not self.passes[part].atomic:
+            if part[0] == "name" and not self.passes[part].atomic and type(self.passes[part]) is not pickling.Joined:
                 reason = needs(self.passes[part].pickler.units, bad)
                 if reason is not None:
                     del self.passes[part]
@@ -250,6 +283,8 @@ class _Saver:
                 other = first.setdefault(id(namespace[part[1]]), part)
                 if other != part:
                     identical.append((other, part))
+                if type(self.passes[part]) is pickling.Joined:
+                    identical.append((self.passes[part].part, part))
         keys = registry.keys
         groups = graph.group(self.passes, lambda obj: id(obj) in keys or by_reference(registry, obj), identical)
         self.groups_ = [Group(sorted(parts, key=lambda part: part[0] == "name")) for parts in groups]
@@ -266,6 +301,31 @@ class _Saver:
                 group.units = [key]
                 self.groups_.append(group)
             group.bind.update(dict.fromkeys(names, key))
+
+    def apart(self):
+        """Notes names whose objects refer to each other and come back as two, as the pickling of a library makes copies: the tree of a
+        document's element, say. Bounded: what is far away is not found."""
+        namespace, targets = self.registry.namespace, {}
+        for part, one in self.passes.items():
+            obj = self.payloads[part][0]
+            if part[0] == "name" and not one.is_plain() and not self._is_atom(obj):
+                targets.setdefault(id(obj), part[1])
+        stops = {id(namespace), id(sys.modules)}
+        left = WALK if len(targets) > 1 else 0
+        for address, name in targets.items():
+            if left <= 0:
+                break
+            obj, one = namespace[name], self.passes["name", name]
+            if package(module_of(type(obj)) or "__main__") in _OWN_WAY or type(one) is pickling.Joined:
+                continue
+            left -= 1
+            reached = graph.reached(obj, targets, stops, FAR) - {address}
+            for other in reached.difference(one.among(dict.fromkeys(reached))) if reached else ():
+                reason = f"{name} refers to it, and comes back with a copy of its own: {type_name(obj)} is pickled so"
+                self.notes[f"{targets[other]} in {name}"] = reason
+
+    def _is_atom(self, obj):
+        return type(obj) in graph.ATOMS or by_reference(self.registry, obj)
 
     def _fill(self, group, tier=None):
         passes = [self.passes[part] for part in group.parts]
@@ -551,6 +611,7 @@ def save(
     saver.groups()
     saver._drop()
     saver.verify()
+    saver.apart()
     return saver.body(context)
 
 

@@ -15,6 +15,7 @@ import sys
 import types
 import typing
 
+from . import statements
 from .words import Lost
 
 _set = type.__setattr__
@@ -76,6 +77,14 @@ def fill_module(module, state):
 
 def fill_globals(namespace, state):
     namespace.update(state, __builtins__=builtins)
+
+
+statement = statements.make
+
+
+def fill_statement(made, state):
+    for name, value in state.items():
+        _set(made, name, value)
 
 
 def lru(loader, head):

@@ -4,7 +4,7 @@ What was loaded is pickled again: an equal stream means an equal structure, equa
 for objects whose pickling says the truth. Classes of the session that pickle themselves are compared (compare.py).
 """
 
-from . import definitions, pickling
+from . import definitions, pickling, statements
 from .compare import Comparison
 from .limits import TimedOut
 from .load import Loader, _Restore
@@ -44,9 +44,13 @@ class Verifier:
     def definition(self, unit):
         """None, or why a definition does not come back as it was."""
         try:
-            made = self.loader.unit(unit.key)
+            if unit.kind != "statement":
+                self.loader.unit(unit.key)
             self.restore.unit(unit.key, self.seen)
+            made = self.loader.unit(unit.key)
             self._know()
+            if unit.kind == "statement":
+                return statements.difference(unit.obj, made)
             again = Unit(unit.key, unit.kind, made)
             definitions.describe(self.again, again)
         except TimedOut:
