@@ -1,9 +1,11 @@
 """Classes that the metaclass of a package has made: pydantic's models, SQLAlchemy's, msgspec's structs.
 
 What such a metaclass makes of a class statement, compiled validators, say, lies outside of what can be seen in the class. So the
-statement runs once more when the class is loaded, in the session's namespace, with what it needs there. Its instances are of the new class.
+statement runs once more when the class is loaded, in the session's namespace, with what it needs there. Its instances are of the new
+class.
 """
 
+import __future__
 import abc
 import ast
 import functools
@@ -17,12 +19,14 @@ from .registry import package
 from .words import Lost, module_of, name_of
 
 _type_dict = type.__dict__["__dict__"].__get__
-_FUTURE = functools.reduce(int.__or__, (getattr(__import__("__future__"), name).compiler_flag for name in __import__("__future__").all_feature_names))
-_ANNOTATIONS = __import__("__future__").annotations.compiler_flag
+_FUTURE = functools.reduce(int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
+_ANNOTATIONS = __future__.annotations.compiler_flag
 # Values of class attributes that are saved, as they may have changed since; others are the library's.
 _PLAIN = (list, dict, set, tuple, frozenset, int, float, complex, str, bytes, bytearray, bool, type(None))
 # Says where the statement was, or is made at each run.
-_ASIDE = frozenset(("__firstlineno__", "__static_attributes__", "_abc_impl", "__slotnames__", "__weakref__", "__dict__", "__module__"))
+_ASIDE = frozenset(
+    ("__firstlineno__", "__static_attributes__", "_abc_impl", "__slotnames__", "__weakref__", "__dict__", "__module__")
+)
 _NOTHING = object()
 
 
@@ -170,8 +174,9 @@ def _names(code):
     """What a statement looks up while it runs: not what its functions do later."""
     found = set(code.co_names)
     for const in code.co_consts:
-        if type(const) is types.CodeType and (not const.co_flags & inspect.CO_OPTIMIZED or const.co_name.startswith(("__annotate", "<generic"))):
-            found |= _names(const)
+        if type(const) is types.CodeType:
+            runs = not const.co_flags & inspect.CO_OPTIMIZED or const.co_name.startswith(("__annotate", "<generic"))
+            found |= _names(const) if runs else set()
     return found
 
 
@@ -189,5 +194,6 @@ def _annotated(node):
 
 
 def _assigned(node):
-    targets = [one.targets if isinstance(one, ast.Assign) else [one.target] for one in node.body if isinstance(one, (ast.Assign, ast.AnnAssign))]
-    return {one.id for some in targets for one in some if isinstance(one, ast.Name)}
+    statements = [one for one in node.body if isinstance(one, (ast.Assign, ast.AnnAssign))]
+    targets = [target for one in statements for target in (one.targets if isinstance(one, ast.Assign) else [one.target])]
+    return {one.id for one in targets if isinstance(one, ast.Name)}
