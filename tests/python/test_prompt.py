@@ -138,3 +138,32 @@ async def test_to_start_tasks_so_is_no_patch_of_the_sessions() -> None:
         async with Session() as other:
             await other.restore(made)
             assert (await other.execute("import asyncio.tasks; f is asyncio.create_task is asyncio.tasks.create_task")).value is True
+
+
+@pytest.mark.parametrize(
+    "clears",
+    [
+        "sys.modules.clear()",
+        "[sys.modules.pop(name) for name in list(sys.modules) if name.startswith('_pyrepl3')] and None",
+        "sys.meta_path.clear(); sys.modules.clear(); sys.meta_path[:] = kept",
+    ],
+)
+async def test_a_session_works_without_its_modules(clears: str) -> None:
+    """The worker's are among them."""
+    async with Session(undo=3) as session:
+        await session.execute("import sys; kept = sys.meta_path[-3:]; x = [1]\nasync def five(): return 5")
+        await session.execute(clears)
+        assert (await session.execute("await five()")).value == 5
+        assert (await session.execute("x.append(2); x")).value == [1, 2]
+        await session.undo()
+        assert (await session.execute("x")).value == [1]
+        assert (await fails(session, "1/0")).ename == "ZeroDivisionError"
+        made = await session.checkpoint(f"test-prompt-{len(clears)}")
+        assert "x" in {variable.name for variable in made.variables}
+        (branch,) = await session.branch()
+        async with branch:
+            assert (await branch.execute("x")).value == [1]
+        async with Session() as other:
+            await other.restore(made)
+            assert (await other.execute("x")).value == [1]
+        assert [one.name for one in await session.variables() if one.name == "x"] == ["x"]
