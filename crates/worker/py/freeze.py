@@ -148,7 +148,8 @@ class Freezer:
         return self._live(present, outcome == native.BRANCH)
 
     def may_get_ready(self):
-        return self.is_used and not _count_threads() and self.channel.line is None
+        libraries = _helper.loads is not None and self.libraries.cuda is None
+        return self.is_used and libraries and not _count_threads() and self.channel.line is None
 
     def get_ready(self):
         """While nothing is asked for: what the next snapshot needs, if that is a plain one. Only where nothing can change meanwhile:

@@ -108,9 +108,6 @@ LOST: dict[str, dict[str, str]] = {
         'parser': "TypeError: cannot pickle 'lxml.etree.XMLParser'",
         'pull': 'TypeError: cannot pickle',
     },
-    'pydantic_classes_rebuilt': {
-        'M': 'it does not come back as it was: M: * items',
-    },
     'text_reader_half_read': {
         'f': 'PicklingError: the open file cannot be kept: the',
         'fd (a file)': 'the file has no name any more * (deleted))',
@@ -290,6 +287,7 @@ LOST: dict[str, dict[str, str]] = {
     },
     'trees_in_space': {
         'hull': 'TypeError: self._lock,self._qh cannot be',
+        'pts in tree': 'tree refers to it, and comes back with a copy of',
     },
     'signal_filters_and_factorisations': {
         'lu': "TypeError: cannot pickle 'SuperLU' object",
@@ -793,6 +791,7 @@ STRUCTURE: dict[str, str] = {
     'single_dispatch': 'a cache of singledispatch, which fills itself again',
     'accessors_and_subclasses': 'pandas gives each instance a list of its own when it is loaded',
     'trees_in_space': "scipy's state of a tree has addresses in it",
+    'pydantic_models': "pydantic's schemas name classes by their addresses",
     'logging_memory_handler': 'a handler that no logger has is made anew, with a lock of its own',
     'assumptions': 'attributes that sympy computes when they are first asked for',
 }

@@ -48,9 +48,16 @@ def describe(registry, cls):
     # A class that is only named in annotations may be of a later statement, which needs this one.
     names |= {name for name in _annotated(node) if not _is_later(registry, name, place)}
     needs = {name: registry.namespace[name] for name in sorted(names) if name in registry.namespace and name != node.name}
-    state = {name: value for name, value in _type_dict(cls).items() if name in _assigned(node) and type(value) in _PLAIN}
+    assigned = _assigned(node)
+    state = {name: value for name, value in _type_dict(cls).items() if _is_kept(name, value, assigned)}
     head = {"file": file, "line": node.lineno, "name": node.name, "flags": flags, "needs": needs}
     return head, None, state or None
+
+
+def _is_kept(name, value, assigned):
+    """Whether an attribute is saved beside the statement: what that assigns may have changed since, and who else has a container of the
+    class's has the same one after."""
+    return type(value) in _PLAIN and name in assigned or type(value) in (list, dict, set) and not name.startswith("__")
 
 
 def make(loader, head):
