@@ -273,12 +273,12 @@ class Executor:
         frame["exit_code"] = exit_code
         if exit_code is None:
             _remember(error)
-        if exit_code is None and self._is_shown(error, frame):
-            frame["shown"] = True
+            if self._is_shown(error):
+                frame["shown"] = True
         return frame
 
-    def _is_shown(self, error, frame):
-        """Whether a hook that user code has set has shown an error."""
+    def _is_shown(self, error):
+        """Whether a hook that user code has set has shown an error. Its traceback begins with the user's frame by now."""
         hook = getattr(sys, "excepthook", None)
         if hook is None or any(hook is one for one in self.excepthooks):
             return False
@@ -286,7 +286,7 @@ class Executor:
         try:
             try:
                 guard.mode = stop.ON
-                self.context.run(hook, type(error), error, failure.without_ours(error))
+                self.context.run(hook, type(error), error, failure.traceback_of(error))
             finally:
                 guard.mode = stop.DEFER
         except BaseException as failed:

@@ -89,8 +89,8 @@ fn identity_of(all: &Inventory, fd: i32) -> Option<[u64; 2]> {
 
 /// Whether a file has a lock that belongs to the open file, so that every process that has it open holds on to it.
 fn has_shared_lock(all: &Inventory, file: &Record) -> bool {
-    let locks = all.records.of(Kind::Lock).filter(|lock| lock.a != POSIX);
-    locks.into_iter().any(|lock| identity_of(all, lock.fd) == Some([file.a, file.b]))
+    let mut locks = all.records.of(Kind::Lock).filter(|lock| lock.a != POSIX);
+    locks.any(|lock| identity_of(all, lock.fd) == Some([file.a, file.b]))
 }
 
 /// Calls `each` with kind, whether it is exclusive, start and length (0: to the end) of the locks of an open file.

@@ -4,11 +4,10 @@
 use crate::helper::inventory::Inventory;
 use crate::helper::mend::Line;
 use crate::helper::records::{Kind, Record};
+use crate::helper::shared::LIMIT;
 use crate::helper::sys::{self, Stat};
 use crate::helper::text::Path;
 
-/// Bytes copied at most for one snapshot.
-const LIMIT: u64 = 16 << 20;
 const F_GET_SEALS: usize = 1034;
 const F_SEAL_SEAL: usize = 1;
 const F_SEAL_WRITE: usize = 8;
@@ -28,7 +27,7 @@ pub(crate) fn look(all: &mut Inventory, fd: i32, stat: &Stat) {
     let copy = if is_known || size == 0 {
         0
     } else {
-        let copy = if size <= LIMIT - used { content_of(fd, size as usize) } else { None };
+        let copy = if size <= LIMIT as u64 - used { content_of(fd, size as usize) } else { None };
         let Some(copy) = copy else {
             all.warns = true;
             return all.records.push(Kind::Uncopied, -1, [0; 4], name);
@@ -80,11 +79,15 @@ pub(crate) fn drop_copies(all: &Inventory) {
     }
 }
 
+/// In a process that goes on with the files that it had. A branch has its own already.
 pub(crate) fn mend(line: &mut Line<'_>) {
+    if line.is_branch {
+        return;
+    }
     let end = line.all.records.count();
     let mut at = 0;
     while let Some((_, one)) = line.all.records.next_of(Kind::MemoryFile, &mut at, end) {
-        if line.is_branch || one.d & TWIN != 0 {
+        if one.d & TWIN != 0 {
             continue;
         }
         let is_back = open(one.fd).is_ok_and(|file| {

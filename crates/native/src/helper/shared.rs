@@ -6,8 +6,8 @@ use crate::helper::mend::Line;
 use crate::helper::records::Kind;
 use crate::helper::{sys, text};
 
-/// Bytes copied at most for one snapshot.
-const LIMIT: usize = 16 << 20;
+/// Bytes copied at most for one snapshot, of mappings and, as much again, of open files of memory.
+pub(crate) const LIMIT: usize = 16 << 20;
 
 /// `struct procmap_query`, Linux 6.11: finds mappings by their flags without printing every one.
 #[repr(C)]

@@ -108,7 +108,7 @@ def _function_of(value):
 
 def _find(texts, cls):
     """(file, node, flags of the compiler) of the statement that has made a class, or None."""
-    name = cls.__qualname__
+    name = name_of(cls)
     if "." in name:
         return None
     known, first, flags = None, _type_dict(cls).get("__firstlineno__"), 0
