@@ -203,6 +203,8 @@ def _end_pool(pool, branched):
     pool._state = "TERMINATE"
     for handler in (pool._worker_handler, pool._task_handler, pool._result_handler):
         handler._state = "TERMINATE"
+    # It is in memory that the pool's processes share. One that had just told a result has it locked, for ever.
+    pool._outqueue._wlock = sys.modules["threading"].Lock()
     pool._inqueue._reader.close()
     pool._change_notifier.put(None)
     error = RuntimeError(_GONE)

@@ -85,6 +85,23 @@ async def test_a_pool_in_a_branch_says_that_it_is_gone(python: str, kind: str) -
         await run(session, end)
 
 
+@pytest.mark.parametrize("way", ["branch", "rollback"])
+async def test_a_pool_whose_process_was_about_to_tell_a_result_can_be_ended(python: str, way: str) -> None:
+    """It had locked what is told through, and unlocks it in its own memory only."""
+    async with Session(python=python) as session:
+        await run(session, SETUP + "pool = context.Pool(2); pool.map(abs, [-1, -2]); pool._outqueue._wlock.acquire()")
+        if way == "branch":
+            (branch,) = await session.branch()
+            async with branch:
+                await first_words(branch, "is gone")
+                await run(branch, "pool.terminate(); pool.join()")
+            await run(session, "pool._outqueue._wlock.release()")
+            assert await run(session, "pool.map(abs, [-3, -4])") == [3, 4]
+        else:
+            await session.rollback_to(await session.snapshot())
+        await run(session, "pool.terminate(); pool.join()")
+
+
 async def test_an_executor_of_processes_says_that_it_is_broken(python: str) -> None:
     async with Session(python=python) as session:
         await run(

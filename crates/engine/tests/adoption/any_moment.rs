@@ -58,7 +58,7 @@ impl<'a> Life<'a> {
 
     async fn value(&mut self, code: &str) -> Value {
         let answer = self.supervisor.ask(json!({"do": "value", "code": code})).await;
-        assert!(answer.get("failure").is_none(), "{code}: {answer}");
+        assert!(answer.get("failure").is_none(), "{code}: {answer}; {:?}", self.supervisor.events);
         answer["value"].clone()
     }
 
@@ -94,14 +94,17 @@ impl<'a> Life<'a> {
     async fn is_one_of(&mut self, what: &str, possible: &[State]) -> usize {
         let seen = self.seen().await;
         let at = possible.iter().position(|state| *state == seen);
-        let at = at.unwrap_or_else(|| panic!("{what}: it is {seen:?}, and none of {possible:?}"));
+        let events = &self.supervisor.events;
+        let at = at.unwrap_or_else(|| panic!("{what}: it is {seen:?}, and none of {possible:?}: {events:?}"));
         self.state = seen;
         at
     }
 
     /// Something happens, and the supervisor dies while it does.
     pub(crate) async fn step(&mut self) {
-        match self.chance.below(8) {
+        let kind = self.chance.below(8);
+        println!("{kind}, from {:?}", self.state);
+        match kind {
             0 => {
                 let (number, after) = self.appended();
                 self.execute(&format!("seen.append({number})"), None).await;

@@ -84,7 +84,8 @@ impl Supervisor {
 
     async fn line(&mut self) -> Option<Value> {
         loop {
-            let line = tokio::time::timeout(LIMIT, self.lines.next_line()).await.expect("a word within the limit");
+            let line = tokio::time::timeout(LIMIT, self.lines.next_line()).await;
+            let line = line.unwrap_or_else(|_| panic!("no word within the limit, after {:?}", self.events));
             let line = line.unwrap()?;
             // The test program says some words of its own.
             if let Some(json) = line.split_once("\u{1}").map(|(_, json)| json) {

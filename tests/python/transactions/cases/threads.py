@@ -266,7 +266,12 @@ case(
         # Not so soon that it looks at threads that run: that is not safe in any program.
         faulthandler.dump_traceback_later(3600, file=2)
     """,
-    mutate="faulthandler.cancel_dump_traceback_later()",
+    mutate=WAIT
+    + """
+        faulthandler.cancel_dump_traceback_later()
+        # It has said that it ends, and the kernel may still be about it.
+        assert comes_true(lambda: threads() == before)
+    """,
     check=WAIT
     + """
         # One that was told to end may be on its way.

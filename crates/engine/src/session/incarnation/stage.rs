@@ -197,6 +197,18 @@ impl Incarnation {
         *self = Incarnation { stage, number: self.number.saturating_add(1), killed: false, severed: self.severed };
     }
 
+    /// Another supervisor goes on. What is waited for may have come while nobody was there to see it: it has its time again.
+    pub(crate) fn taken_over(&mut self, now: Time) {
+        match &mut self.stage {
+            Stage::Starting { until, .. } => *until = now.after(HELLO_LIMIT),
+            Stage::Waking { until, .. } => *until = now.after(WAKE_LIMIT),
+            Stage::Hung { until } => *until = now.after(EXIT_LIMIT),
+            Stage::Leaving { until } => *until = until.map(|_| now.after(LEAVE_LIMIT)),
+            Stage::Burying { until } => *until = now.after(BURY_LIMIT),
+            Stage::Up | Stage::Down | Stage::Ended => {}
+        }
+    }
+
     /// A return that another supervisor had begun is begun again: the frozen process was not woken.
     pub(crate) fn undo_wake(&mut self) {
         *self = Incarnation { stage: Stage::Down, number: self.number.saturating_sub(1), ..*self };
@@ -417,6 +429,15 @@ mod tests {
             assert_eq!(incarnation.see(order[1], START), [Step::Reverted]);
             assert_eq!(incarnation.number(), 2);
         }
+        // That it is awake, and nobody knows yet that it is the worker, outlives the supervisor.
+        let mut adopted = up();
+        adopted.wake(START);
+        assert_eq!(adopted.see(Seen::Awake, START), []);
+        let later = START.after(WAKE_LIMIT).after(WAKE_LIMIT);
+        adopted.taken_over(later);
+        assert!(adopted.is_sweeping());
+        assert_eq!(adopted.see(Seen::Timer, later), [], "it has its time again");
+        assert_eq!(adopted.see(Seen::Swept, later), [Step::Reverted]);
         let mut late = up();
         late.wake(START);
         assert_eq!(late.see(Seen::Timer, START.after(WAKE_LIMIT)), [Step::Kill, Step::CannotWake]);

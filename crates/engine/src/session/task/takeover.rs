@@ -57,7 +57,7 @@ impl SessionTask {
         let number = note.incarnation.number();
         let is_fresh = |(event, _): &(InitEvent, Vec<OwnedFd>)| matches!(event, InitEvent::Channel(FreshChannel { worker: Some(worker), .. }) if *worker == number);
         let fetched = inventory.events.iter().any(is_fresh);
-        let before = inventory.held.remove(CONTROL_BEFORE).filter(|_| fetched).map(|(fd, _)| fd);
+        let before = if fetched { inventory.held.remove(CONTROL_BEFORE).map(|(fd, _)| fd) } else { None };
         let mut held = |name: &str| {
             let missing = || io::Error::other(format!("session init does not have its {name}"));
             inventory.held.remove(name).map(|(fd, _)| fd).ok_or_else(missing)
@@ -67,7 +67,7 @@ impl SessionTask {
         // Of a return that was under way it is not known whether the frozen process was woken. Until it has said so itself
         // that channel may be the worker's from before, or its own.
         let unclear = match note.incarnation.is_waking() {
-            true => inventory.worker != note.incarnation.number(),
+            true => inventory.worker != note.incarnation.number() && !note.incarnation.is_sweeping(),
             false => note.snapshots.planned.is_some() && note.incarnation.is_down(),
         };
         let (worker_control, unclear_control) = if unclear {
@@ -103,6 +103,7 @@ impl SessionTask {
         self.ready = None;
         self.machine = note.machine;
         self.incarnation = note.incarnation;
+        self.incarnation.taken_over(Time::now());
         (self.count, self.applied) = (note.count, note.applied);
         (self.exit, self.fault, self.unfrozen) = (note.exit, note.fault, note.unfrozen);
         (self.told.no_undo, self.told.came_back) = (note.no_undo, note.came_back);
@@ -327,6 +328,8 @@ impl SessionTask {
         }
         self.see(Seen::ChannelRenewed);
         self.say_again(fresh, is_lost);
+        // What is younger than a process that was woken is ended next.
+        self.go_on_with_snapshots();
     }
 
     /// Says again what the worker has not got, and answers what nobody else will. `is_lost`: the request by which the worker was
@@ -359,12 +362,26 @@ impl SessionTask {
 
     /// Whether this is the process that was to be woken: then it was, and the return goes on from there.
     fn has_woken(&mut self, mark: u64, process: &Process, channel: &OwnedFd) -> bool {
+        let (Ok(pidfd), Ok(kept)) = (process.pidfd(), channel.try_clone()) else { return false };
+        let reverting = self.snapshots.reverting.as_ref();
+        // It may have said so to the supervisor before, and does not say it again.
+        let is_known = self.incarnation.is_sweeping() && reverting.is_some_and(|(plan, _)| plan.mark == mark);
+        if !is_known && !self.was_woken(mark) {
+            return false;
+        }
+        if let Err(error) = self.init.keep_control(kept) {
+            tracing::debug!(%error, "session init could not be told of a channel");
+        }
+        self.snapshots.wait(Awaited::Sweep(pidfd));
+        true
+    }
+
+    /// The frozen process of a return that waits to be begun again was woken before. False where nothing waits for it.
+    fn was_woken(&mut self, mark: u64) -> bool {
         let Some(held) = self.lingering.as_mut().and_then(|lingering| lingering.held.take()) else { return false };
         let Some(plan) = self.snapshots.take_plan(mark) else { return false };
-        let (Some(frozen), Ok(pidfd)) = (self.snapshots.get(mark), process.pidfd()) else { return false };
-        let to = frozen.note();
-        let control = ControlChannel::taken_over(held, 0, 0, false);
-        let (Ok(control), Ok(kept)) = (control, channel.try_clone()) else { return false };
+        let Some(to) = self.snapshots.get(mark).map(Frozen::note) else { return false };
+        let Ok(control) = ControlChannel::taken_over(held, 0, 0, false) else { return false };
         if !plan.keep {
             self.snapshots.remove(mark);
             self.context.origin.registry.add_frozen(self.id(), -1);
@@ -376,10 +393,6 @@ impl SessionTask {
         let (lost, ended) = (Vec::new(), Vec::new());
         let reverting = Reverting { to, began: Time::now(), discarded, lost, ended, salvaged: None };
         self.snapshots.reverting = Some((plan, reverting));
-        if let Err(error) = self.init.keep_control(kept) {
-            tracing::debug!(%error, "session init could not be told of a channel");
-        }
-        self.snapshots.wait(Awaited::Sweep(pidfd));
         true
     }
 
