@@ -411,9 +411,10 @@ class Init:
 
     def end(self, member, is_asked):
         self.bury(member)
+        is_last = len(self.members) == 1
         if is_asked:
-            member.send({"t": "ended"})
-        if len(self.members) == 1:
+            member.send({"t": "ended", "last": is_last})
+        if is_last:
             os._exit(0)
         self.members.remove(member)
         if member.socket is not None:

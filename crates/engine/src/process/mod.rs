@@ -58,6 +58,13 @@ impl Process {
         !matches!(poll(&mut fds, Some(&now)), Ok(1..))
     }
 
+    /// Waits until it has ended.
+    pub(crate) async fn end(&self) {
+        while self.is_alive() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+
     /// SIGINT to the process and the children that it waits for (its group), and SIGCONT in case it was stopped.
     pub(crate) fn interrupt(&self) {
         // The group's number is the pid of a process that is alive, so it cannot be another's by now.

@@ -156,8 +156,11 @@ pub enum InitEvent {
         /// Why.
         why: String,
     },
-    /// Nothing of the session is left but init itself, which ends now.
-    Ended {},
+    /// Nothing of the session is left.
+    Ended {
+        /// Whether session init ends, too: the session was the last of its family.
+        last: bool,
+    },
 }
 
 impl InitEvent {

@@ -32,6 +32,8 @@ pub(crate) struct InitLink {
     stalled: Option<Time>,
     /// Nothing more will be said.
     pub(crate) gone: bool,
+    /// It has said that it ends now.
+    pub(crate) is_ending: bool,
 }
 
 impl InitLink {
@@ -58,6 +60,7 @@ impl InitLink {
             fds: VecDeque::new(),
             stalled: None,
             gone: false,
+            is_ending: false,
         }
     }
 
@@ -195,6 +198,13 @@ impl InitLink {
         self.process.as_ref().is_some_and(Process::is_alive)
     }
 
+    /// Waits until its process is no more, where it has said that it ends.
+    pub(crate) async fn end_of_process(&self) {
+        if let Some(process) = self.process.as_ref().filter(|_| self.is_ending) {
+            process.end().await;
+        }
+    }
+
     /// Asks how a process ended.
     pub(crate) fn ask_status(&mut self, number: u64, pid: i32, nohang: bool) -> io::Result<()> {
         self.send(&InitRequest::Wait { number, pid, nohang }, Vec::new())
@@ -270,13 +280,13 @@ mod tests {
     async fn what_it_said_before_it_closed_is_heard_also_where_it_cannot_be_told_anything_any_more() {
         let (mut link, theirs) = InitLink::new().unwrap();
         let mut theirs = Blocking::from(theirs);
-        theirs.write_all(&pyrepl3_protocol::frame::encode(br#"{"t":"ended"}"#).unwrap()).unwrap();
+        theirs.write_all(&pyrepl3_protocol::frame::encode(br#"{"t":"ended","last":true}"#).unwrap()).unwrap();
         drop(theirs);
         assert!(link.note("x").is_err());
         link.flush();
         assert!(!link.is_waiting() && link.deadline().is_none());
         link.readable().await;
-        assert!(matches!(link.next(), Some((InitEvent::Ended {}, _))));
+        assert!(matches!(link.next(), Some((InitEvent::Ended { .. }, _))));
         assert!(link.next().is_none() && link.gone);
     }
 }

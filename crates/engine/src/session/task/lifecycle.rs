@@ -111,7 +111,10 @@ impl SessionTask {
                     self.see(seen);
                 }
             }
-            InitEvent::Ended {} => self.see(Seen::Buried),
+            InitEvent::Ended { last } => {
+                self.init.is_ending = last;
+                self.see(Seen::Buried);
+            }
             InitEvent::Exit { worker, code, signal } => {
                 // One that was rolled back is of no interest any more.
                 if worker == self.incarnation.number() {

@@ -52,6 +52,8 @@ impl SessionTask {
             lingering.end().await;
         }
         self.last_requests().await;
+        // Whoever is told that the session has ended finds no process of it.
+        _ = tokio::time::timeout(LAST_REQUESTS, self.init.end_of_process()).await;
         self.say_goodbye();
     }
 
