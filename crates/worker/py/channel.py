@@ -92,10 +92,12 @@ class Channel:
         self._greeting = _allocate_lock()
         self._greeting.acquire()
 
-    def introduce(self, message):
-        """In a process that was woken: the first that it says. Then its other threads may speak, and what those that wait
-        have asked is asked again: the supervisor of this incarnation has not seen it."""
-        self.send(message)
+    def introduce(self, message, frame, count):
+        """In a process that was woken: the first that it says; or its `first_frame`, of which the helper has sent so many bytes.
+        Then its other threads may speak, and what those that wait have asked is asked again: the supervisor of this incarnation has
+        not seen it."""
+        if not self.sent(frame, count):
+            self.send(message)
         greeting, self._greeting = self._greeting, None
         greeting.release()
         for frame in self._unanswered:
@@ -154,6 +156,11 @@ class Channel:
         except OSError:
             return False
         return True
+
+    def first_frame(self, message):
+        """A frame for the helper to send as the first of a new incarnation."""
+        body = encode({**message, "seq": 1}).encode("ascii")
+        return _len(body).to_bytes(4, "big") + body
 
     def next_frame(self, message):
         """A frame for the helper to send while this thread holds the locks; `sent` is told what came of it. None where it has to

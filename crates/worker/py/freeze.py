@@ -45,6 +45,7 @@ class Woken:
 
     def __init__(self, lost, pools, request):
         self.lost, self._pools, self._request = lost, pools, request
+        self.greeted = request.answered  # so many bytes of its greeting are sent
         self.salvaged = None
 
     def finish(self):
@@ -83,7 +84,7 @@ class Freezer:
         self.numexpr = native.Numexpr()
         self.writers = writers.Writers()
         self.told = set()
-        self.executor = None
+        self.executor = self.greeting = None
         self.prefers_to_die = 0
         self.inherited = None  # numbers of pipes that others share, and where they are
         self.own = (), None, None  # the worker's own descriptors, and the same in memory
@@ -157,13 +158,24 @@ class Freezer:
         self.is_used = False
         present = Present(self)
         self._prepare(present, -1, (), None)
+        _helper.prepare(_byref(present.request))
         self.ready = present, self.guard.called
 
+    def drop_ready(self):
+        """It may be otherwise by now."""
+        if self.ready is not None:
+            _helper.release(_byref(self.ready[0].request))
+            self.ready = None
+
     def _take_ready(self, is_special):
-        ready, self.ready = self.ready, None
-        if ready is None or is_special or ready[1] != self.guard.called or _count_threads():
+        if self.ready is None:
             return None
-        return ready[0]
+        present, called = self.ready
+        if is_special or called != self.guard.called or _count_threads():
+            self.drop_ready()
+            return None
+        self.ready = None
+        return present
 
     def branch(self, wake, splits, answer):
         """The same for a fork that is to make branches. `splits`: their random generators go ways of their own."""
@@ -209,6 +221,8 @@ class Freezer:
         return self._freeze(present, answer)
 
     def _prepare(self, present, wake, others, mark):
+        if present.request is not None:
+            _helper.release(_byref(present.request))
         channel, line = self.channel, None if mark is None else self.channel.line
         request, present.mark = native.new_request(), mark
         present.request = request
@@ -234,6 +248,9 @@ class Freezer:
             found = [*inventory.inherited, *(inventory.identity(fd) for fd in (0, 1, 2))]
             self.inherited = _numbers("Q", [number for one in found if one is not None for number in one])
         request.inherited = (self.inherited[1][0], self.inherited[1][1] // 2)
+        if not pools.may_be_there():
+            # Of pools only the interpreter can say that they are gone. Of anything else the helper knows.
+            request.greeting = self._greeting()
         present.held = held = []
         spare = () if line is None else line.spare
         for name, kind, values in (
@@ -249,6 +266,14 @@ class Freezer:
                 numbers, (address, count) = _numbers(kind, values)
                 held.append(numbers)
                 setattr(request, name, (address, count // 2 if name in ("kept", "sentinels") else count))
+
+    def _greeting(self):
+        if self.greeting is None:
+            from .zygote import python_info
+
+            frame = self.channel.first_frame({"t": "awake", "python": python_info(), "lost": []})
+            self.greeting = frame, *_numbers("B", frame)
+        return self.greeting[2]
 
     def _freeze(self, present, answer):
         """While this thread holds the locks of the channel, so that no other is in the middle of a frame. All that the

@@ -13,7 +13,7 @@ from _thread import get_ident as _get_ident
 
 from . import system
 
-INTERFACE = 1
+INTERFACE = 2
 LIVE, WOKEN, BRANCH, SAVER, ANSWER = range(5)
 LATE, TOO_MANY_THREADS, RING, GPU, ZMQ, SHADOW_STACK, NO_ROOM, FORK, SYSTEM, DIED, NEEDS_FLUSH, FULL, NEEDS_LOOK = range(-1, -14, -1)
 # Microseconds that a thread may take to be parked.
@@ -32,6 +32,7 @@ class Request(ctypes.Structure):
         ("is_flushed", _U32),
         ("prefers_to_die", _U32),
         ("has_looked", _U32),
+        ("is_plain", _U32),
         ("limit", _U64),
         ("branch_base", _U64),
         ("loads", _U64),
@@ -47,6 +48,7 @@ class Request(ctypes.Structure):
         ("kept", _List),
         ("sentinels", _List),
         ("walk", _List),
+        ("greeting", _List),
         ("before", ctypes.c_void_p),
         ("after_in_parent", ctypes.c_void_p),
         ("after_in_child", ctypes.c_void_p),
@@ -114,15 +116,15 @@ class Helper:
             return
         finally:
             os.close(fd)
-        library.pyrepl3_freeze.argtypes = library.pyrepl3_release.argtypes = (ctypes.c_void_p,)
-        library.pyrepl3_release.restype = None
+        for one in (library.pyrepl3_freeze, library.pyrepl3_prepare, library.pyrepl3_release):
+            one.argtypes = (ctypes.c_void_p,)
+        library.pyrepl3_prepare.restype = library.pyrepl3_release.restype = None
         library.pyrepl3_thaw_unknown.argtypes = (ctypes.c_void_p, *(ctypes.c_void_p, ctypes.c_size_t) * 2)
         library.pyrepl3_thaw_unknown.restype = ctypes.c_ssize_t
         library.pyrepl3_loads.argtypes = (ctypes.c_void_p,)
         library.pyrepl3_loads.restype = ctypes.c_uint64
-        self.freeze, self.release, self.thaw_unknown = (
-            library.pyrepl3_freeze, library.pyrepl3_release, library.pyrepl3_thaw_unknown,
-        )  # fmt: skip
+        self.freeze, self.prepare = library.pyrepl3_freeze, library.pyrepl3_prepare
+        self.release, self.thaw_unknown = library.pyrepl3_release, library.pyrepl3_thaw_unknown
         if _template.iterate is not None:
             self.loads = functools.partial(library.pyrepl3_loads, _template.iterate)
         self.why = None

@@ -155,6 +155,7 @@ class Init:
         os.set_blocking(self.wake_end, False)
         os.set_blocking(self.wake, False)
         _signal(_SIGCHLD, _wake_up)
+        system.hear_of_ends_only()
         _set_wakeup_fd(self.wake_end, warn_on_full_buffer=False)
         self.poll = select.poll()
         self.poll.register(self.wake, select.POLLIN)

@@ -12,9 +12,10 @@ from os import open as _open
 from os import read as _read
 from os import waitid as _waitid
 from os import waitpid as _waitpid
-from signal import SIGKILL, SIGSTOP
+from signal import SIGCHLD, SIGKILL, SIGSTOP
 
 PR_SET_CHILD_SUBREAPER, PR_SET_NAME = 36, 15
+SA_NOCLDSTOP = 1
 FROZEN, ANSWERS = "pyrepl3-frozen", "pyrepl3-answer"
 _PF_EXITING = 4
 _NO_PRIORITY = os.sched_param(0)
@@ -29,6 +30,24 @@ def become_subreaper():
     """Orphans among this process's descendants become its children, not those of the system's init."""
     if _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+class _Action(ctypes.Structure):
+    _fields_ = [
+        ("handler", ctypes.c_void_p),
+        ("mask", ctypes.c_ulong * (1024 // (8 * ctypes.sizeof(ctypes.c_ulong)))),
+        ("flags", ctypes.c_int),
+        ("restorer", ctypes.c_void_p),
+    ]
+
+
+def hear_of_ends_only():
+    """No SIGCHLD for children that are stopped: a worker is, at each rollback, and whoever is woken for that is in the way of those
+    who have something to do."""
+    action = _Action()
+    if _libc.sigaction(SIGCHLD, None, ctypes.byref(action)) == 0:
+        action.flags |= SA_NOCLDSTOP
+        _libc.sigaction(SIGCHLD, ctypes.byref(action), None)
 
 
 def set_name(name):

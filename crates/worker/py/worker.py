@@ -156,7 +156,7 @@ def serve(channel, guard, executor, freezer):
         if later and loop is None and freezer.keeping.was_tracked and channel.is_quiet(IDLE):
             later.load_next()
             continue
-        freezer.ready = None
+        freezer.drop_ready()
         if loop is None and freezer.may_get_ready() and channel.is_quiet(QUIET):
             freezer.get_ready()
         request = loop.request() if loop is not None and loop.usable() else channel.request()
@@ -211,7 +211,7 @@ def froze(request, channel, freezer):
         said = {"t": "awake", "python": _python_info(), "lost": outcome.lost}
         if outcome.salvaged is not None:
             said["salvaged"] = outcome.salvaged
-        channel.introduce(said)
+        channel.introduce(said, freezer.greeting and freezer.greeting[0], outcome.greeted)
         outcome.finish()
         return False
     if answer is not None:

@@ -6,7 +6,7 @@ use crate::helper::park::{self, Platform};
 use crate::helper::{freeze, sys};
 
 /// Of what is called, and how. The worker asks before anything else.
-pub const INTERFACE: u32 = 1;
+pub const INTERFACE: u32 = 2;
 
 /// Why a process could not be frozen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +68,7 @@ pub struct Freeze {
     pub(crate) is_flushed: u32,
     pub(crate) prefers_to_die: u32,
     has_looked: u32,
+    pub(crate) is_plain: u32,
     pub(crate) limit: u64,
     pub(crate) branch_base: u64,
     /// How many libraries the interpreter has seen loaded, and whom to ask for that.
@@ -84,6 +85,7 @@ pub struct Freeze {
     kept: [usize; 2],
     sentinels: [usize; 2],
     walk: [usize; 2],
+    greeting: [usize; 2],
     before: Option<Hook>,
     after_in_parent: Option<Hook>,
     after_in_child: Option<Hook>,
@@ -139,6 +141,7 @@ impl Freeze {
         kept => kept: [usize; 2],
         sentinels => sentinels: [u64; 2],
         walk => walk: usize,
+        greeting => greeting: u8,
     }
 }
 
@@ -178,6 +181,16 @@ pub unsafe extern "C" fn pyrepl3_loads(iterate: Iterate) -> u64 {
     // SAFETY: see above.
     unsafe { iterate(take, &raw mut loads) };
     loads
+}
+
+/// While nothing is asked for: what the next freeze needs, and what it would find, where that cannot change meanwhile.
+///
+/// # Safety
+/// The pointer is to a [`Freeze`] whose lists are there. Until it is frozen with, or released, the process opens and closes nothing.
+#[cfg_attr(pyrepl3_image, unsafe(no_mangle))]
+pub unsafe extern "C" fn pyrepl3_prepare(request: *mut Freeze) {
+    // SAFETY: see above.
+    freeze::prepare(unsafe { &mut *request });
 }
 
 /// Freezes the process. What it returns is what the calling process is then: 0, the one that goes on; or another one, which may be much

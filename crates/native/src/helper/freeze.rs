@@ -41,10 +41,10 @@ pub(crate) fn freeze(request: &mut Freeze) -> Result<Outcome, Refusal> {
     }
     check_room(request.wake)?;
     let began = sys::now();
-    let descriptors = count_entries(c"/proc/self/fd");
-    let mut capacity = descriptors * 4 + MORE;
+    let mut capacity = if request.present == 0 { capacity() } else { MORE };
     for _ in 0..ATTEMPTS {
-        let present = make_room(request, capacity)?;
+        let present =
+            if request.present == 0 { make_room(request, capacity)? } else { request.present as *mut Present };
         // SAFETY: the arena is this freeze's own until it is released.
         let present = unsafe { &mut *present };
         let outcome = with(request, present, began);
@@ -55,6 +55,24 @@ pub(crate) fn freeze(request: &mut Freeze) -> Result<Outcome, Refusal> {
         capacity *= 8;
     }
     Err(Refusal::System(sys::ENOMEM))
+}
+
+/// While nobody waits: makes room, and looks. Where there is nothing to write down, and no other thread that could change that, the
+/// freeze itself need not look again: this process does nothing until then.
+pub(crate) fn prepare(request: &mut Freeze) {
+    let Ok(present) = make_room(request, capacity()) else { return };
+    // SAFETY: the arena is this freeze's own until it is released.
+    let Present { all, threads } = unsafe { &mut *present };
+    if count_entries(c"/proc/self/task") == 1 && look(request, all, threads).is_ok() && all.is_empty() {
+        request.is_plain = 1;
+    } else {
+        mend::close_copies(all);
+        release(request);
+    }
+}
+
+fn capacity() -> usize {
+    count_entries(c"/proc/self/fd") * 4 + MORE
 }
 
 fn make_room(request: &mut Freeze, capacity: usize) -> Result<*mut Present, Refusal> {
@@ -116,7 +134,8 @@ fn with(request: &mut Freeze, present: &mut Present, began: u64) -> Result<Outco
         Unparked::System(error) => Refusal::System(error),
     })?;
     request.threads = threads.count() as u32;
-    let looked = look(request, all, threads);
+    let is_looked_at = request.is_plain != 0 && threads.count() == 0;
+    let looked = if is_looked_at { Ok(()) } else { look(request, all, threads) };
     let forked = looked.and_then(|()| {
         let ready = sys::pipe().map_err(refusal_of)?;
         match frozen::fork() {
@@ -158,6 +177,8 @@ fn with(request: &mut Freeze, present: &mut Present, began: u64) -> Result<Outco
         // All that the interpreter does from here on is to write to pages that are shared now: nobody has to wait for that.
         request.answered =
             sys::send(request.control, request.answer(), sys::MSG_DONTWAIT | sys::MSG_NOSIGNAL).unwrap_or(0) as u32;
+        // Whoever hears it may have been put behind this process.
+        sys::give_way();
     }
     Ok(Outcome::Live)
 }

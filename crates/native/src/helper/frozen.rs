@@ -256,6 +256,22 @@ impl<'a> Frozen<'a> {
             // A process without all of its threads is none that anybody was promised.
             sys::exit(72);
         }
+        if branch.is_none() {
+            self.greet();
+        }
+    }
+
+    /// Says that it is awake where that is all there is to say: nobody has to wait until the interpreter has written to its memory,
+    /// each page of which is copied.
+    fn greet(&mut self) {
+        let request = &mut *self.request;
+        let frame = request.greeting();
+        if !frame.is_empty() && request.error == 0 && request.salvage < 0 && self.all.records.is_all_there() {
+            request.answered =
+                sys::send(request.control, frame, sys::MSG_DONTWAIT | sys::MSG_NOSIGNAL).unwrap_or(0) as u32;
+            // Whoever hears it may have been put behind this process.
+            sys::give_way();
+        }
     }
 }
 

@@ -129,6 +129,11 @@ impl Inventory {
         Ok(())
     }
 
+    /// Whether there is nothing that a fork does not keep.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.count() == 0 && !self.appends && !self.warns
+    }
+
     /// Whether there are records of a kind.
     pub(crate) fn has(&self, kind: Kind) -> bool {
         self.records.of(kind).next().is_some()

@@ -3,6 +3,9 @@
 
 use crate::helper::arena::Arena;
 
+/// Kinds above this are what could not be put right.
+const LOST: u32 = 100;
+
 /// What a record tells. The worker knows these numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -137,6 +140,12 @@ impl Records {
     /// Where they are, how many, and where their texts are.
     pub(crate) fn extent(&self) -> (usize, usize, usize) {
         (self.first as usize, self.count, self.text as usize)
+    }
+
+    /// Whether nothing is named that is lost, and everything found room.
+    pub(crate) fn is_all_there(&self) -> bool {
+        let loses = |kind: u32| kind > LOST || kind == Kind::PosixTimers as u32;
+        !self.full && !(0..self.count).any(|at| loses(self.get(at).kind))
     }
 
     pub(crate) fn count(&self) -> usize {

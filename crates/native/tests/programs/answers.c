@@ -11,6 +11,8 @@ static const char answer[] = "as it is";
 static int has_looked = 1;
 static uint64_t loads;
 static void *iterate;
+/* Whether it is made ready before, and whether there was nothing to look at again then. */
+static int prepares, is_plain;
 
 /* Freezes this process, and drops what was frozen. How much of the answer was said, or the refusal. */
 static int freeze_with(int control, int reader, int has_answer) {
@@ -27,6 +29,7 @@ static int freeze_with(int control, int reader, int has_answer) {
     }
     one.inherited = (struct list){(size_t)inherited, 3};
     one.close = (struct list){(size_t)&channel[1], 1};
+    if (prepares) helper_prepare(&one), is_plain = one.is_plain;
     if (has_answer) one.answer = (struct list){(size_t)answer, sizeof answer};
     int outcome = helper_freeze(&one), said = one.answered;
     helper_release(&one);
@@ -62,6 +65,23 @@ int main(int count, char **arguments) {
     EXPECT(sizeof answer, held(control[1]));
     EXPECT(0, freeze_with(control[0], control[1], 0));
     EXPECT(-1, held(control[1]));
+    /* Made ready before. */
+    prepares = 1;
+    EXPECT(sizeof answer, freeze_with(control[0], control[1], 1));
+    EXPECT(sizeof answer, held(control[1]));
+    EXPECT(0, is_plain); /* a timer runs */
+    alarm(0);
+    EXPECT(sizeof answer, freeze_with(control[0], control[1], 1));
+    EXPECT(sizeof answer, held(control[1]));
+    EXPECT(1, is_plain);
+    int room[2];
+    if (pipe(room)) return 2;
+    EXPECT(sizeof answer, freeze_with(control[0], control[1], 1));
+    EXPECT(sizeof answer, held(control[1]));
+    EXPECT(0, is_plain);
+    close(room[0]), close(room[1]);
+    prepares = 0;
+    alarm(60);
     /* Nobody reads: it does not wait. */
     char much[4096] = {0};
     while (send(control[0], much, sizeof much, MSG_DONTWAIT) > 0);

@@ -21,10 +21,10 @@
 struct list { size_t first, count; };
 struct freeze {
     int32_t wake, control, line;
-    uint32_t has_sqlite, is_flushed, prefers_to_die, has_looked;
+    uint32_t has_sqlite, is_flushed, prefers_to_die, has_looked, is_plain;
     uint64_t limit, branch_base, loads;
     void *iterate;
-    struct list own, close, inherited, elsewhere, said, spare, answer, pids, kept, sentinels, walk;
+    struct list own, close, inherited, elsewhere, said, spare, answer, pids, kept, sentinels, walk, greeting;
     void (*before)(void), (*after_in_parent)(void), (*after_in_child)(void);
     int32_t error;
     uint32_t threads, warns, index, member, split;
@@ -39,12 +39,13 @@ struct freeze {
 };
 
 static int (*helper_freeze)(struct freeze *);
-static void (*helper_release)(struct freeze *);
+static void (*helper_release)(struct freeze *), (*helper_prepare)(struct freeze *);
 
 static void load_helper(const char *path) {
     void *library = dlopen(path, RTLD_NOW);
     if (!library) { fprintf(stderr, "%s\n", dlerror()); exit(2); }
     helper_freeze = (int (*)(struct freeze *))dlsym(library, "pyrepl3_freeze");
+    helper_prepare = (void (*)(struct freeze *))dlsym(library, "pyrepl3_prepare");
     helper_release = (void (*)(struct freeze *))dlsym(library, "pyrepl3_release");
     void (*platform)(void *) = (void (*)(void *))dlsym(library, "pyrepl3_platform");
     ptrdiff_t *offset = dlsym(RTLD_DEFAULT, "__rseq_offset");
