@@ -54,6 +54,8 @@ pub(crate) struct Lingering {
     pub(crate) unwritten: Vec<Token>,
     /// The channel that a frozen process may have got that may have been woken.
     pub(crate) held: Option<OwnedFd>,
+    /// Another that the worker from before that return has fetched meanwhile. Nobody reads it: what it says is undone.
+    pub(crate) aside: Option<OwnedFd>,
     /// Held where others share the session init, who may not be known here.
     pub(crate) family: Option<Arc<()>>,
 }
@@ -107,6 +109,7 @@ impl Lingering {
             unanswered: None,
             unwritten: Vec::new(),
             held: None,
+            aside: None,
             family: None,
         }
     }

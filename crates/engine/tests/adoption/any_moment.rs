@@ -169,8 +169,9 @@ impl<'a> Life<'a> {
                 self.die().await;
                 let status = self.supervisor.ask(json!({"do": "status"})).await;
                 if !status["answer"]["inputs"].as_array().is_none_or(Vec::is_empty) {
-                    let answered = self.supervisor.ask(answer).await;
-                    assert!(answered.get("failure").is_none(), "{answered}");
+                    // Or it had come, and the end of what asked for it was read meanwhile.
+                    let answered = self.supervisor.ask(answer).await.to_string();
+                    assert!(!answered.contains("failure") || answered.contains("no prompt"), "{answered}");
                 }
                 self.is_one_of("a prompt", &[after]).await;
             }

@@ -177,9 +177,10 @@ impl ControlChannel {
         self.seq = self.seq.max(seq);
     }
 
-    /// Whether a large frame has begun to be read, and was not taken.
+    /// Whether a large frame has begun to be read, and was not taken: here, or by a supervisor before.
     pub(crate) fn is_in_pieces(&self) -> bool {
-        self.continuity.as_ref().is_some_and(|continuity| continuity.large.is_some() && !continuity.taken)
+        let in_pieces = |one: &Continuity| one.large.is_some() && !one.taken || one.renewal == Renewal::Discarded;
+        self.continuity.as_ref().is_some_and(in_pieces)
     }
 
     /// Whether this is the channel of a supervisor that is gone.

@@ -161,9 +161,17 @@ impl SessionTask {
             Some((frozen, pidfd?))
         }) else {
             self.snapshots.untold = discarded;
+            if self.incarnation.is_down() {
+                // The return was begun by a supervisor that is gone, and what the worker has said since then is not known.
+                self.worker.process.as_ref().inspect(|process| process.kill());
+                return self.later.push_back(Event::RevertFailed { dead: true });
+            }
             let dead = self.worker.process.as_ref().is_none_or(|process| !process.is_alive());
             return self.later.push_back(Event::RevertFailed { dead });
         };
+        if let Some(lingering) = &mut self.lingering {
+            (lingering.held, lingering.aside) = (None, None);
+        }
         // User code may have stopped it, or session init.
         frozen.resume();
         self.init.resume();

@@ -57,19 +57,29 @@ impl SessionTask {
         let number = note.incarnation.number();
         let is_fresh = |(event, _): &(InitEvent, Vec<OwnedFd>)| matches!(event, InitEvent::Channel(FreshChannel { worker: Some(worker), .. }) if *worker == number);
         let fetched = inventory.events.iter().any(is_fresh);
-        let before = if fetched { inventory.held.remove(CONTROL_BEFORE).map(|(fd, _)| fd) } else { None };
-        let mut held = |name: &str| {
-            let missing = || io::Error::other(format!("session init does not have its {name}"));
-            inventory.held.remove(name).map(|(fd, _)| fd).ok_or_else(missing)
-        };
-        let control = held(CONTROL)?;
-        let (stdout, stderr) = (Output::on(held(STDOUT)?)?, Output::on(held(STDERR)?)?);
         // Of a return that was under way it is not known whether the frozen process was woken. Until it has said so itself
         // that channel may be the worker's from before, or its own.
         let unclear = match note.incarnation.is_waking() {
             true => inventory.worker != note.incarnation.number() && !note.incarnation.is_sweeping(),
             false => note.snapshots.planned.is_some() && note.incarnation.is_down(),
         };
+        let before = inventory.held.remove(CONTROL_BEFORE);
+        let before = match before {
+            // Of the worker from before that return: what it said is undone.
+            Some(_) if unclear => None,
+            Some((fd, _)) if fetched => Some(fd),
+            Some(before) => {
+                inventory.held.insert(CONTROL_BEFORE.to_owned(), before);
+                None
+            }
+            None => None,
+        };
+        let mut held = |name: &str| {
+            let missing = || io::Error::other(format!("session init does not have its {name}"));
+            inventory.held.remove(name).map(|(fd, _)| fd).ok_or_else(missing)
+        };
+        let control = held(CONTROL)?;
+        let (stdout, stderr) = (Output::on(held(STDOUT)?)?, Output::on(held(STDERR)?)?);
         let (worker_control, unclear_control) = if unclear {
             // If the process was woken it is that one's, and it asks for another once this one ends.
             rustix::net::shutdown(&control, rustix::net::Shutdown::Write)?;
@@ -286,9 +296,20 @@ impl SessionTask {
             // It has not joined, and nobody waits for it.
             return process.kill();
         }
+        if fresh.worker.is_some()
+            && let Some(lingering) = self.lingering.as_mut().filter(|lingering| lingering.held.is_some())
+        {
+            // The worker from before a return that is begun again: it ends with that.
+            lingering.aside = Some(channel);
+            return;
+        }
+        let mut unknown = None;
         match fresh.worker {
             Some(worker) if worker == self.incarnation.number() => {}
-            None if fresh.mark.is_some_and(|mark| self.has_woken(mark, &process, &channel)) => {}
+            // Session init does not know yet that it is the worker, and holds nothing of it by itself.
+            None if fresh.mark.is_some_and(|mark| self.has_woken(mark, &process)) => unknown = channel.try_clone().ok(),
+            // It was woken for a return that has begun again, with the process that was left in its place.
+            None if fresh.mark.is_some() => return process.kill(),
             _ => return,
         }
         // With a large frame on its way the rest of the channel comes again.
@@ -319,6 +340,10 @@ impl SessionTask {
         }
         if !self.write_down() {
             return;
+        }
+        // The one before is held until what was said on it is written down.
+        if let Some(Err(error)) = unknown.map(|kept| self.init.keep_control(kept)) {
+            tracing::debug!(%error, "session init could not be told of a channel");
         }
         if let Err(error) = self.worker.control.renew(channel, fresh.request) {
             return self.lost_touch(&error);
@@ -361,16 +386,13 @@ impl SessionTask {
     }
 
     /// Whether this is the process that was to be woken: then it was, and the return goes on from there.
-    fn has_woken(&mut self, mark: u64, process: &Process, channel: &OwnedFd) -> bool {
-        let (Ok(pidfd), Ok(kept)) = (process.pidfd(), channel.try_clone()) else { return false };
+    fn has_woken(&mut self, mark: u64, process: &Process) -> bool {
+        let Ok(pidfd) = process.pidfd() else { return false };
         let reverting = self.snapshots.reverting.as_ref();
         // It may have said so to the supervisor before, and does not say it again.
         let is_known = self.incarnation.is_sweeping() && reverting.is_some_and(|(plan, _)| plan.mark == mark);
         if !is_known && !self.was_woken(mark) {
             return false;
-        }
-        if let Err(error) = self.init.keep_control(kept) {
-            tracing::debug!(%error, "session init could not be told of a channel");
         }
         self.snapshots.wait(Awaited::Sweep(pidfd));
         true
