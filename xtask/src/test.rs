@@ -83,6 +83,9 @@ fn run_all(wanted: &Wanted) -> Done {
         types.args(["-m", "mypy", "--strict", "python/src"]);
         jobs.push_back(Job { what: "types".into(), command: types });
         jobs.extend(python(&interpreter, wanted));
+        if wanted.long {
+            jobs.push_back(libraries(&venv::make_libraries()?));
+        }
     }
     in_lanes(jobs)?;
     if wanted.rust {
@@ -137,6 +140,14 @@ fn python(interpreter: &Path, wanted: &Wanted) -> Vec<Job> {
     let mut jobs = vec![pytest("the client", &client, false)];
     jobs.extend(APART.iter().map(|(what, paths, newer)| pytest(what, paths, *newer)));
     jobs
+}
+
+/// The matrix of libraries, with all of them. Those that the other tests need, too, are in the client's part.
+fn libraries(interpreter: &Path) -> Job {
+    let mut tests = known(interpreter);
+    tests.arg(interpreter).args(["-m", "pytest", "-q", "tests/python/libraries"]);
+    tests.env("PYREPL3_BIN", binary()).env("PYREPL3_HELPER", helper());
+    Job { what: "libraries".into(), command: tests }
 }
 
 /// The native helper, as a file, for tests that speak to workers themselves.

@@ -41,12 +41,62 @@ const PACKAGES: &[&str] = &[
     "tqdm>=4.67,<5",
 ];
 
+/// What the matrix of libraries tries beside these, before a release.
+const LIBRARIES: &[&str] = &[
+    "statsmodels",
+    "seaborn",
+    "plotly",
+    "altair",
+    "bokeh",
+    "opencv-python-headless",
+    "scikit-image",
+    "shapely",
+    "geopandas",
+    "xarray",
+    "dask",
+    "h5py",
+    "zarr",
+    "openpyxl",
+    "requests",
+    "httpx",
+    "aiohttp",
+    "psycopg[binary]",
+    "pydantic-settings",
+    "marshmallow",
+    "dataclasses-json",
+    "tenacity",
+    "jinja2",
+    "loguru",
+    "structlog",
+    "rich",
+    "click",
+    "pint",
+    "uncertainties",
+    "arrow",
+    "pendulum",
+    "nltk",
+    "spacy",
+    "tokenizers",
+    "gensim",
+    "transformers",
+    "joblib",
+    "regex",
+    "orjson",
+    "protobuf",
+    "ipywidgets",
+];
+
 /// A peer of the benchmarks, and what its twenty steps need.
 const KISHU: &[&str] = &["kishu==0.3.4", "numpy", "pandas", "scikit-learn"];
 
 /// Makes the environment if it is not there, and returns its interpreter.
 pub(crate) fn make() -> Done<PathBuf> {
     make_of("venv", PACKAGES)
+}
+
+/// The same with all libraries of the matrix.
+pub(crate) fn make_libraries() -> Done<PathBuf> {
+    make_of("venv-libraries", &[PACKAGES, LIBRARIES].concat())
 }
 
 /// The same for Kishu, which needs other versions.

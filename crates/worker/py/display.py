@@ -70,6 +70,9 @@ class Displays:
             def __repr__(self):
                 return f"<display {self.display_id}>"
 
+        for one in (display, update_display):
+            # Where they are found: in a checkpoint they are that name.
+            one.__module__, one.__qualname__ = "builtins", one.__name__
         builtins.display, builtins.update_display = display, update_display
         after_import("IPython.core.display_functions", lambda module: self._adopt(module, display, update_display))
         after_import("matplotlib.pyplot", self._adopt_pyplot)

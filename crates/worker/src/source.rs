@@ -46,6 +46,7 @@ modules! {
     "_pyrepl3.serializer.interpreter" => "serializer/interpreter.py",
     "_pyrepl3.serializer.leftovers" => "serializer/leftovers.py",
     "_pyrepl3.serializer.libraries_state" => "serializer/libraries_state.py",
+    "_pyrepl3.serializer.library_settings" => "serializer/library_settings.py",
     "_pyrepl3.serializer.limits" => "serializer/limits.py",
     "_pyrepl3.serializer.load" => "serializer/load.py",
     "_pyrepl3.serializer.logs" => "serializer/logs.py",

@@ -667,12 +667,10 @@ case("operators", "class V:\n    def __init__(s, x): s.x = x\n    def __eq__(s, 
 for name, code, word in (
     ("generator", "(i for i in [1])", "generator"),
     ("coroutine", "(lambda: co())()", "coroutine"),
-    ("lock", "__import__('threading').Lock()", "lock"),
-    ("rlock", "__import__('threading').RLock()", "lock"),
-    ("condition", "__import__('threading').Condition()", "lock"),
+    ("lock", "(lambda one: one.acquire() and one)(__import__('threading').Lock())", "lock"),
+    ("rlock", "(lambda one: one.acquire() and one)(__import__('threading').RLock())", "lock"),
+    ("condition", "(lambda one: one.acquire() and one)(__import__('threading').Condition())", "lock"),
     ("thread", "__import__('threading').Thread(target=print)", "thread"),
-    ("local", "__import__('threading').local()", "thread-local"),
-    ("queue", "__import__('queue').Queue()", "lock"),
     ("socket", "__import__('socket').socket()", "socket"),
     ("file", "open('/etc/hostname')", "file"),
     ("binary file", "open('/etc/hostname', 'rb')", "file"),
@@ -685,7 +683,7 @@ for name, code, word in (
     ("contextvar", "__import__('contextvars').ContextVar('v')", "context variable"),
     ("executor", "__import__('concurrent.futures').futures.ThreadPoolExecutor()", "threads"),
     ("mmap", "__import__('mmap').mmap(-1, 10)", "mapped"),
-    ("environment lock inside", "[{'a': __import__('threading').Lock()}]", "lock"),
+    ("environment lock inside", "[{'a': (lambda one: one.acquire() and one)(__import__('threading').Lock())}]", "lock"),
 ):
     case(f"lost {name}", f"async def co(): pass\nbad = {code}\nkept = [1]", "assert kept == [1] and 'bad' not in globals()", {"bad": word})
 case("lost takes along what needs it", """
@@ -724,7 +722,7 @@ case("hostile eq and hash", """
         def __len__(self): raise RuntimeError('len')
     h = H(); l = [h]
 """, "assert l[0] is h")
-case("lock in a class", "import threading\nclass A:\n    lock = threading.Lock()\na = A(); ok = 1\n", "assert ok == 1", {"A": "lock", "a": "lock"})
+case("lock in a class", "import threading\nclass A:\n    lock = threading.Lock()\nA.lock.acquire(); a = A(); ok = 1\n", "assert ok == 1", {"A": "lock", "a": "lock"})
 
 # ---- numpy and pandas ----
 NP = ("numpy",)
@@ -915,7 +913,30 @@ case("objects in two names", """
 case("dict of an instance, after a first try failed", """
     import threading
     class Plain: pass
-    one = Plain(); one.x = 1; held = [one, vars(one), threading.Lock()]
+    one = Plain(); one.x = 1; held = [one, vars(one), threading.Lock()]; held[2].acquire()
     two = Plain(); two.x = lambda: 5; both = [two, vars(two)]
 """, "assert held[0] is one and held[1] is vars(one) and both[0] is two and both[1] is vars(two) and two.x() == 5",
      {"held[2]": "lock"})
+case(
+    "locks that nobody holds, and what is built on them",
+    """
+    import queue, threading
+    lock = threading.Lock(); again = threading.RLock(); both = [lock, lock]; event = threading.Event(); event.set()
+    condition = threading.Condition(lock); semaphore = threading.BoundedSemaphore(3); semaphore.acquire()
+    q = queue.Queue(5); q.put("a"); local = threading.local(); local.x = [1]; x = local.x
+    """,
+    """
+    assert both[0] is both[1] is lock and condition._lock is lock and event.is_set()
+    with lock: assert not lock.acquire(blocking=False)
+    with again, again: pass
+    with condition: condition.notify_all()
+    semaphore.release()
+    try: semaphore.release()
+    except ValueError: pass
+    else: raise AssertionError
+    assert q.get_nowait() == "a" and q.maxsize == 5 and q.empty() and local.x is x == [1]
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(hasattr(local, "x"))); thread.start(); thread.join()
+    assert seen == [False]
+    """,
+)

@@ -220,7 +220,7 @@ def test_names_within_one_graph_come_back_so(tmp_path):
 
 def test_names_within_what_is_lost_are_looked_at_by_themselves(tmp_path):
     setup = "import threading\nclass Holder: pass\nholder = Holder(); holder.big = [[i] for i in range(3000)]\n"
-    setup += "holder.f = lambda lock=threading.Lock(): lock\nbig = holder.big; one = holder.big[1]"
+    setup += "holder.f = lambda lock=threading.Lock(): lock\nholder.f.__defaults__[0].acquire(); big = holder.big; one = holder.big[1]"
     body = tools.save(tmp_path, setup)
     assert tools.lost(body).keys() == {"holder"}
     tools.load(tmp_path, "assert big[1] is one and one == [1] and len(big) == 3000")

@@ -41,6 +41,11 @@ async def checkpointed(session: Any, case: Case) -> Outcome:
     that its check is about identity within the restored state.
     """
     await run(session, "setup", case.setup)
+    return await saved_and_restored(session, case)
+
+
+async def saved_and_restored(session: Any, case: Case) -> Outcome:
+    """The same for a session in which the case's setup has run."""
     saved = await session.checkpoint()
     named = [lost.name for lost in saved.lost]
     before, positions = await told(session, lambda file: asking(file, named))
@@ -125,6 +130,8 @@ def plain_name(name: str) -> str:
     """The name of what is lost, without what is another one in each run."""
     if re.match(r"fd \d+ \(/(?!dev/)", name):
         return "fd (a file)"
+    if name.startswith("lock on /"):
+        return "lock on a file"
     return re.sub(r"(?<=^fd )\d+ |(?<=Task-)\d+", "", name)
 
 

@@ -99,7 +99,7 @@ def reached(obj, targets, stops, limit):
     found, seen, frontier = set(), {id(obj)}, [obj]
     while frontier and len(seen) < limit:
         fresh = []
-        for one in gc.get_referents(*frontier):
+        for one in [*gc.get_referents(*frontier), *_within(frontier)]:
             address = id(one)
             if address in seen or address in stops:
                 continue
@@ -110,6 +110,21 @@ def reached(obj, targets, stops, limit):
                 fresh.append(one)
         frontier = fresh
     return found
+
+
+def _within(objects):
+    """What messages of protobuf hold, which the collector does not see: a message in another one is a view of it."""
+    kind = getattr(sys.modules.get("google.protobuf.message"), "Message", None)
+    if kind is None:
+        return
+    for one in objects:
+        if isinstance(one, kind):
+            for _field, value in one.ListFields():
+                if isinstance(value, kind):
+                    yield value
+                elif not isinstance(value, (str, bytes, int, float)):
+                    # One of many: a list or a mapping of their own kinds.
+                    yield from (part for part in (value.values() if hasattr(value, "values") else value) if isinstance(part, kind))
 
 
 def object_at(address):

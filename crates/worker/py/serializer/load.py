@@ -4,6 +4,7 @@ Definitions are made when something first refers to them, their states before th
 there is no cycle. Nothing is bound before everything was loaded: what a group that fails would have bound is named.
 """
 
+import _thread
 import dataclasses
 import gc
 import importlib
@@ -164,6 +165,14 @@ class Loader:
     @staticmethod
     def dead():
         return weakref.ref(_Gone())
+
+    @staticmethod
+    def lock(is_reentrant):
+        return _thread.RLock() if is_reentrant else _thread.allocate_lock()
+
+    @staticmethod
+    def local():
+        return _thread._local()
 
     @staticmethod
     def parameters(values):

@@ -3,6 +3,7 @@
 The pickler (pickling.py) asks once for a type and remembers the answer.
 """
 
+import _thread
 import collections
 import copyreg
 import dataclasses
@@ -28,6 +29,7 @@ _DISGUISES = ("__getattr__", "__getattribute__", "__setattr__", "__class__")
 _NAMES = ("TypeVar", "ParamSpec", "TypeVarTuple", "NewType", "TypeAliasType")
 TYPING = tuple(vars(typing)[name] for name in _NAMES if hasattr(typing, name))
 LRU = type(functools.lru_cache(lambda: None))
+LOCK, RLOCK = type(_thread.allocate_lock()), _thread.RLock
 
 
 def classify(pickler, cls):
@@ -40,6 +42,12 @@ def classify(pickler, cls):
 
 def find(registry, cls):
     mro = _mro(cls)
+    if registry.standard and any(type(getattr(sys, name, None)) is cls for name in registry.standard.values()):
+        return _standard
+    return _find(registry, cls, mro)
+
+
+def _find(registry, cls, mro):
     for base in mro:
         extra = registry.reducers.get(base)
         if extra is not None:
@@ -64,8 +72,6 @@ def find(registry, cls):
             return lambda pickler, obj: reduce(obj)
     if any(module_of(base) == "logging" and name_of(base) == "Logger" for base in mro):
         return _logger
-    if registry.standard and any(type(getattr(sys, name, None)) is cls for name in registry.standard.values()):
-        return _standard
     if module_of(cls) in ("_io", "io") and hasattr(cls, "fileno") and name_of(cls) not in ("BytesIO", "StringIO"):
         return _file
     words = kind_words(cls)
@@ -110,6 +116,18 @@ def _own(registry, cls, mro, words):
 
 def _has_slots(mro):
     return any(type(v) is types.MemberDescriptorType for base in mro[:-1] for v in _type_dict(base).values())
+
+
+def _lock(_pickler, obj):
+    """A lock that nobody holds says nothing but that: a new one is as good."""
+    if repr(obj).startswith("<locked"):
+        raise Lost(kind_words(type(obj)))
+    return references.lock, (type(obj) is RLOCK,)
+
+
+def _local(_pickler, obj):
+    """The values of the thread that runs executions. Those of others end with their threads, which are named."""
+    return references.local, (), dict(obj.__dict__) or None
 
 
 def _refuse(words):
@@ -375,7 +393,10 @@ def _memoryview(pickler, obj):
 
 def _standard(pickler, obj):
     name = pickler.registry.standard.get(id(obj))
-    return _file(pickler, obj) if name is None else (references.member, ("sys", name))
+    if name is not None:
+        return references.member, ("sys", name)
+    handler = _find(pickler.registry, type(obj), _mro(type(obj)))
+    return NotImplemented if handler is None else handler(pickler, obj)
 
 
 def _image_file(pickler, obj):
@@ -444,6 +465,9 @@ HANDLERS = {
     weakref.WeakSet: _weak_set,
     LRU: _lru,
     memoryview: _memoryview,
+    LOCK: _lock,
+    RLOCK: _lock,
+    _thread._local: _local,
     NotSaved: _placeholder,
     **dict.fromkeys(TYPING, _typing),
 }

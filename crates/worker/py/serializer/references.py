@@ -33,6 +33,8 @@ WORDS = (
     "adopt",  # the dict of an instance, which something else has as well
     "fill",  # the state of an instance, without a call of its __setattr__
     "keys",  # a view of a dict: of its keys, values or items
+    "lock",  # a lock that nobody holds: whether the one who holds it may take it again
+    "local",  # values of one thread: those of the thread that runs executions
     "chain",  # the state of an exception, with its cause and its context
     "memory",  # a memoryview
     "parameters",  # of a dataclass: each version of Python has others

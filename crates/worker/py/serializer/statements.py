@@ -8,6 +8,7 @@ class.
 import __future__
 import abc
 import ast
+import dis
 import functools
 import inspect
 import marshal
@@ -28,6 +29,7 @@ _ASIDE = frozenset(
     ("__firstlineno__", "__static_attributes__", "_abc_impl", "__slotnames__", "__weakref__", "__dict__", "__module__")
 )
 _NOTHING = object()
+_LOADS = frozenset(("LOAD_NAME", "LOAD_GLOBAL", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_GLOBALS"))
 
 
 def describe(registry, cls):
@@ -179,7 +181,8 @@ def _compile(node, file, flags):
 
 def _names(code):
     """What a statement looks up while it runs: not what its functions do later."""
-    found = set(code.co_names)
+    # A name that it gives to an attribute may be a variable's, too.
+    found = {one.argval for one in dis.get_instructions(code) if one.opname in _LOADS}
     for const in code.co_consts:
         if type(const) is types.CodeType:
             runs = not const.co_flags & inspect.CO_OPTIMIZED or const.co_name.startswith(("__annotate", "<generic"))

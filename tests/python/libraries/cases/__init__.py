@@ -1,0 +1,1 @@
+"""The matrix of libraries, a file for each kind of them."""
