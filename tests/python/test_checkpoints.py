@@ -28,7 +28,7 @@ from support import event_of, restart
 
 async def test_what_a_checkpoint_says() -> None:
     async with Session() as session:
-        await session.execute("numbers = list(range(1000)); lock = __import__('threading').Lock()")
+        await session.execute("numbers = list(range(1000)); lock = __import__('threading').Lock(); _ = lock.acquire()")
         await session.execute("import json, os; json.HO = 5; _ = os.umask(0o27)")
         first = await session.checkpoint("first")
         assert isinstance(first, CheckpointCreatedMessage)
