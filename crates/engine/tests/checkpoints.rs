@@ -74,7 +74,12 @@ async fn a_state_comes_back_into_its_session_into_another_and_into_another_engin
 async fn what_cannot_be_saved_is_named_and_the_rest_is_saved() {
     let data = tempfile::tempdir().unwrap();
     let (engine, session) = started(data.path()).await;
-    run(&session, "import threading\nlock = threading.Lock()\nlock.acquire()\nnumbers = (n for n in range(3))\nplain = 7").await.ok();
+    run(
+        &session,
+        "import threading\nlock = threading.Lock()\nlock.acquire()\nnumbers = (n for n in range(3))\nplain = 7",
+    )
+    .await
+    .ok();
     let saved = session.checkpoint(None).await.unwrap();
     let mut names: Vec<&str> = saved.lost.iter().map(|lost| lost.name.as_str()).collect();
     names.sort_unstable();
