@@ -342,7 +342,10 @@ class Init:
     def status(self, member, request):
         """How a child ended that a worker had before it was rolled back."""
         number, pid = request["number"], request["pid"]
-        if pid not in system.children(os.getpid()) and not system.is_below(pid, os.getpid()):
+        is_there = pid in system.children(os.getpid()) or system.is_below(pid, os.getpid())
+        born = None if member.pid is None else system.born(member.pid)
+        # One that is younger than the worker has only got the number: whoever is asked about is from before.
+        if not is_there or born is not None and not system.is_older(pid, born):
             # It stays known: the line that asks may be undone before it has heard.
             answer = str(self.statuses.get(pid, "unknown"))
         elif request["nohang"]:
