@@ -14,7 +14,7 @@ import pytest
 import support
 from transactions.case import Case
 from transactions.checkpointed import Outcome, piece, plain_name, saved_and_restored, unexplained
-from transactions.runs import Runs, run
+from transactions.runs import Runs, run, runs_of
 
 from .matrix import Library, all_libraries
 from .pinned import APART, LOST, ROLLBACK, STRUCTURE
@@ -65,22 +65,7 @@ async def failure(session: Any, case: Case) -> str:
 
 @pytest.fixture(scope="module")
 def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    before = set(support.processes())
-    wanted: list[Library] = []
-    for item in request.session.items:
-        if isinstance(item, pytest.Function) and item.function is test_it_comes_back_or_is_named:
-            parameters: dict[str, Any] = item.callspec.params
-            if not parameters["case"].missing():
-                wanted.append(parameters["case"])
-    made = Runs([(case, life) for case in wanted], str(tmp_path_factory.mktemp("cases")))
-    try:
-        yield made
-    finally:
-        made.close()
-    support.eventually(
-        lambda: set(support.processes()) <= before,
-        lambda: {pid: command for pid, command in support.processes().items() if pid not in before},
-    )
+    yield from runs_of(request, tmp_path_factory, test_it_comes_back_or_is_named, lambda _: life)
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from typing import Any
+
+import pytest
+import support
 
 import pyrepl3
 
@@ -106,3 +109,29 @@ class Runs:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
+
+
+def runs_of(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    test: Callable[..., object],
+    mode: Callable[[dict[str, Any]], Mode],
+) -> Iterator[Runs]:
+    """What a fixture gives the tests that report: the runs of those cases that are asked for and installed, each in the mode that its
+    test's parameters say. Afterwards nothing is left."""
+    before = set(support.processes())
+    wanted: list[tuple[Case, Mode]] = []
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and item.function is test:
+            parameters: dict[str, Any] = item.callspec.params
+            if not parameters["case"].missing():
+                wanted.append((parameters["case"], mode(parameters)))
+    made = Runs(wanted, str(tmp_path_factory.mktemp("cases")))
+    try:
+        yield made
+    finally:
+        made.close()
+    support.eventually(
+        lambda: set(support.processes()) <= before,
+        lambda: {pid: command for pid, command in support.processes().items() if pid not in before},
+    )

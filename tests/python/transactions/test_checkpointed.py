@@ -9,36 +9,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import support
 
 import pyrepl3
 
 from .case import Case, all_cases
 from .checkpointed import Outcome, checkpointed, piece, plain_name, unexplained
 from .pinned import APART, LOST, STRUCTURE
-from .runs import Runs
+from .runs import Runs, runs_of
 
 CASES = all_cases()
 
 
 @pytest.fixture(scope="module")
 def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    before = set(support.processes())
-    wanted: list[Case] = []
-    for item in request.session.items:
-        if isinstance(item, pytest.Function) and item.function is test_it_comes_back_or_is_named:
-            parameters: dict[str, Any] = item.callspec.params
-            if not parameters["case"].missing():
-                wanted.append(parameters["case"])
-    made = Runs([(case, checkpointed) for case in wanted], str(tmp_path_factory.mktemp("cases")))
-    try:
-        yield made
-    finally:
-        made.close()
-    support.eventually(
-        lambda: set(support.processes()) <= before,
-        lambda: {pid: command for pid, command in support.processes().items() if pid not in before},
-    )
+    yield from runs_of(request, tmp_path_factory, test_it_comes_back_or_is_named, lambda _: checkpointed)
 
 
 @pytest.fixture(autouse=True)

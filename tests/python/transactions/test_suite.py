@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import support
 
 import pyrepl3
 
 from .case import MODES, Case, all_cases
-from .runs import LIMIT, Mode, Runs, run
+from .runs import LIMIT, Mode, Runs, run, runs_of
 
 CASES = all_cases()
 
@@ -112,22 +111,7 @@ async def check(target: Any, case: Case, what: str) -> None:
 
 @pytest.fixture(scope="module")
 def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    before = set(support.processes())
-    wanted: list[tuple[Case, Mode]] = []
-    for item in request.session.items:
-        if isinstance(item, pytest.Function) and item.function is test_exact:
-            parameters: dict[str, Any] = item.callspec.params
-            if not parameters["case"].missing():
-                wanted.append((parameters["case"], MODE[parameters["mode"]]))
-    made = Runs(wanted, str(tmp_path_factory.mktemp("cases")))
-    try:
-        yield made
-    finally:
-        made.close()
-    support.eventually(
-        lambda: set(support.processes()) <= before,
-        lambda: {pid: command for pid, command in support.processes().items() if pid not in before},
-    )
+    yield from runs_of(request, tmp_path_factory, test_exact, lambda parameters: MODE[parameters["mode"]])
 
 
 @pytest.fixture(autouse=True)

@@ -14,11 +14,11 @@ _IO_THREADS = 8
 
 
 class Declared:
-    """`module`: what has to be loaded for it. `read(module)` gives the value, None for what it is by default, where that is known;
-    `write(module, value)` sets it, to the default where the value is None."""
+    """`module`: what has to be loaded for it. `read(module)` gives the value, None for what it is by default, where that is known
+    (`has_default`); `write(module, value)` sets it, to the default where the value is None."""
 
-    def __init__(self, name, module, read, write):
-        self.name, self.module, self.read, self.write = name, module, read, write
+    def __init__(self, name, module, read, write, has_default=False):
+        self.name, self.module, self.read, self.write, self.has_default = name, module, read, write, has_default
 
 
 def _put_into(container, value):
@@ -62,13 +62,21 @@ ALL = (
         "structlog",
         lambda module: module.get_config() if module.is_configured() else None,
         _write_structlog,
+        has_default=True,
     ),
-    Declared("pyarrow.set_cpu_count", "pyarrow.lib", _read_cpus, lambda module, value: module.set_cpu_count(value or _processors())),
+    Declared(
+        "pyarrow.set_cpu_count",
+        "pyarrow.lib",
+        _read_cpus,
+        lambda module, value: module.set_cpu_count(value or _processors()),
+        has_default=True,
+    ),
     Declared(
         "pyarrow.set_io_thread_count",
         "pyarrow.lib",
         lambda module: None if module.io_thread_count() == _IO_THREADS else module.io_thread_count(),
         lambda module, value: module.set_io_thread_count(value or _IO_THREADS),
+        has_default=True,
     ),
     Declared(
         "plotly.io.templates.default",
@@ -100,9 +108,6 @@ ALL = (
         "torch.set_num_threads", "torch", lambda module: module.get_num_threads(), lambda module, value: module.set_num_threads(value)
     ),
 )
-
-
-_KNOWN_DEFAULTS = ("structlog.configure", "pyarrow.set_cpu_count", "pyarrow.set_io_thread_count")
 
 
 def _loaded(one):
@@ -144,7 +149,7 @@ def restore(items, here):
     for one in ALL:
         # This session has changed it, and the one that was saved had not.
         module = _loaded(one) if one.name not in kept else None
-        if module is not None and one.name in _KNOWN_DEFAULTS and one.read(module) is not None:
+        if module is not None and one.has_default and one.read(module) is not None:
             here.attempt(one.name, one.write, module, None)
     for item in items:
         one = known.get(item["name"])

@@ -63,17 +63,9 @@ impl SessionTask {
             true => inventory.worker != note.incarnation.number() && !note.incarnation.is_sweeping(),
             false => note.snapshots.planned.is_some() && note.incarnation.is_down(),
         };
-        let before = inventory.held.remove(CONTROL_BEFORE);
-        let before = match before {
-            // Of the worker from before that return: what it said is undone.
-            Some(_) if unclear => None,
-            Some((fd, _)) if fetched => Some(fd),
-            Some(before) => {
-                inventory.held.insert(CONTROL_BEFORE.to_owned(), before);
-                None
-            }
-            None => None,
-        };
+        let before = if unclear || fetched { inventory.held.remove(CONTROL_BEFORE) } else { None };
+        // Where it is unclear it is the channel of the worker from before that return: what that said is undone.
+        let before = before.filter(|_| !unclear).map(|(fd, _)| fd);
         let mut held = |name: &str| {
             let missing = || io::Error::other(format!("session init does not have its {name}"));
             inventory.held.remove(name).map(|(fd, _)| fd).ok_or_else(missing)
