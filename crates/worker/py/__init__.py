@@ -27,7 +27,17 @@ worker runs user code. Which module does what:
     children    processes that user code started, after a rollback too
     pools       pools of processes, in a process that was woken
     saver       the process that writes a state down
+    in_process_saver  the same in the live process, where it cannot be frozen
+    restorer    brings a checkpoint back, and named values out of a failed execution
     answerer    the process that answers questions while code runs
+    libraries   which native libraries are loaded, as far as a fork has to mind
+    writers     files that user code writes: flushed before a fork
+    random_state  the generators of branches
+    later       modules that checkpoints need, loaded while nothing is asked for
+    effects     exit functions, which belong to one process
+    bootstrap, loader  how these modules come into the interpreter
+    codec       JSON, bound before user code can replace it
+    serializer  what a checkpoint consists of: see there
     holdings    what a killed process has that others wait for
     system      what the standard library lacks: prctl, the process tree
 """

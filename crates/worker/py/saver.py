@@ -86,7 +86,7 @@ def run(keeping, present):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _IN_FLIGHT)
         system.set_name(b"pyrepl3-saver")
         die_first()
-        from .serializer import context, save, transport
+        from .serializer import context, transport
 
         sock.sendall(transport.frame({"t": "hello"}))
         request, fds = transport.Receiver(sock).frame()
@@ -95,33 +95,14 @@ def run(keeping, present):
         known = base["buffers"] if base and tracker is not None and tracker.before == base["generation"] else ()
         splice = transport.Splicer.of(fds[0] if fds else None, sock)
         sink = transport.Sink(sock.sendall, tracker, known, splice)
-        options = keeping.options(_before(present), (0, 1, 2, fd, *fds, *_of_loops(keeping)))
+        options = keeping.options(_before(present), (0, 1, 2, fd, *fds, *of_loops(keeping)))
         detach(present.inventory)
         thaw_libraries(present)
         context.opened_as({fd: flags for fd, (_offset, flags) in present.inventory.files().items()})
         # What no variable holds, and a variable may share: saved with the variables, under names that none has.
         roots = context.shared_roots(keeping.baseline, options)
         keeping.namespace.update(roots)
-
-        def state(keeper):
-            options.shared = frozenset(roots).difference(keeper.saver.lost)
-            return context.capture(keeping.baseline, keeper, options)
-
-        body = save.save(
-            keeping.namespace,
-            sink,
-            # A session may give itself a documentation; all else that is there from the beginning is the worker's.
-            skip=keeping.initial - {"__doc__"},
-            sources=keeping.sources,
-            files=context.describe_file,
-            reducers=context.reducers(),
-            context=state,
-            originals=context.originals(keeping.baseline),
-            leave_out=frozenset(map(tuple, request.get("leave_out", ()))),
-        )
-        body["history"] = _history(keeping.sources, sink)
-        _hide(body, roots)
-        sink.body(body)
+        write(keeping, sink, request, options, roots)
         _exit(0)
     except BaseException as error:
         try:
@@ -130,6 +111,32 @@ def run(keeping, present):
         except BaseException:
             pass  # the supervisor is gone, or has seen enough: there is nobody to tell
         _exit(1)
+
+
+def write(keeping, sink, request, options, roots, **how):
+    """The session's state, to a sink. `roots`: what is among its variables for the time being. `how`: for `save`."""
+    from .serializer import context, save
+
+    def state(keeper):
+        options.shared = frozenset(roots).difference(keeper.saver.lost)
+        return context.capture(keeping.baseline, keeper, options)
+
+    body = save.save(
+        keeping.namespace,
+        sink,
+        # A session may give itself a documentation; all else that is there from the beginning is the worker's.
+        skip=keeping.initial - {"__doc__"},
+        sources=keeping.sources,
+        files=context.describe_file,
+        reducers=context.reducers(),
+        context=state,
+        originals=context.originals(keeping.baseline),
+        leave_out=frozenset(map(tuple, request.get("leave_out", ()))),
+        **how,
+    )
+    body["history"] = _history(keeping.sources, sink)
+    _hide(body, roots)
+    sink.body(body)
 
 
 def _before(present):
@@ -146,7 +153,7 @@ def _before(present):
     return before
 
 
-def _of_loops(keeping):
+def of_loops(keeping):
     """Descriptors of the session's event loop."""
     loop = keeping.executor.loop
     if loop is None or not loop.usable():

@@ -12,6 +12,7 @@ import threading
 from . import display, effects, execute, failure, freeze, handlers, introspect, restorer, saver, source, stop, streams
 from .channel import Channel
 from .children import Children
+from .codec import encode
 from .later import IDLE, Later
 
 _main = sys.modules["__main__"]
@@ -164,7 +165,7 @@ def serve(channel, guard, executor, freezer):
         if op in ("execute", "freeze", "branch"):
             # Before a snapshot: what is noted after it is noted again whenever somebody has returned to it.
             freezer.keeping.baseline.note_modules()
-        if "fds" in request and not froze(request, channel, freezer):
+        if "fds" in request and op != "save" and not froze(request, channel, freezer):
             # It was refused; or this is another process by now, and the request was the other's.
             continue
         if op == "execute":
@@ -176,6 +177,8 @@ def serve(channel, guard, executor, freezer):
             pass
         elif op == "restore":
             channel.send(restore(request, guard, executor, freezer.keeping))
+        elif op == "save":
+            channel.send(save(request, channel, guard, executor, freezer.keeping))
         elif op == "exit":
             leave(executor, request)
         else:
@@ -260,6 +263,30 @@ def restore(request, guard, executor, keeping):
     guard.end()
     executor.output.flush()
     return answer
+
+
+def save(request, channel, guard, executor, keeping):
+    """Writes the state down in this very process. Code of the user's runs on the way, so it can be interrupted."""
+    token, fds = request["id"], request["fds"]
+    guard.mode = stop.DEFER
+    if guard.pending and not channel.was_interrupted(token):
+        guard.pending = False
+    guard.begin()
+    try:
+        # The kernel leaves the channel out where there is no room for it; its other end says so.
+        if fds:
+            from . import in_process_saver
+
+            in_process_saver.run(keeping, guard, fds[0], lambda: channel.was_interrupted(token))
+    except OSError as error:
+        said = encode({"t": "failed", "why": f"{type(error).__name__}: {error}"}).encode()
+        os.write(fds[0], len(said).to_bytes(4, "big") + said)
+        os.close(fds[0])
+    finally:
+        guard.mode = stop.DEFER
+    guard.end()
+    executor.output.flush()
+    return {"t": "reply", "id": token, "data": {}}
 
 
 def query(request, guard, executor):

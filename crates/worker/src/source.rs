@@ -28,6 +28,7 @@ modules! {
     "_pyrepl3.handlers" => "handlers.py",
     "_pyrepl3.holdings" => "holdings.py",
     "_pyrepl3.introspect" => "introspect.py",
+    "_pyrepl3.in_process_saver" => "in_process_saver.py",
     "_pyrepl3.inventory" => "inventory.py",
     "_pyrepl3.serializer" => "serializer/__init__.py",
     "_pyrepl3.serializer.arrays" => "serializer/arrays.py",

@@ -43,6 +43,8 @@ impl Canceller {
 #[derive(Debug)]
 pub(crate) struct Saver {
     stream: UnixStream,
+    /// Whether it is the session's worker, which goes on afterwards.
+    is_worker: bool,
 }
 
 /// What is to be made of it.
@@ -94,13 +96,21 @@ impl Saver {
     /// A channel, and the end to hand to the process.
     pub(crate) fn new() -> io::Result<(Saver, OwnedFd)> {
         let (stream, theirs) = connected_pair()?;
-        Ok((Saver { stream }, theirs))
+        Ok((Saver { stream, is_worker: false }, theirs))
+    }
+
+    /// The same for the worker of a session.
+    pub(crate) fn of_worker() -> io::Result<(Saver, OwnedFd)> {
+        let (saver, theirs) = Saver::new()?;
+        Ok((Saver { is_worker: true, ..saver }, theirs))
     }
 
     /// Waits until the process has said that it is there. `born` is told its pidfd.
     pub(crate) async fn save(self, task: SaverTask, born: impl FnOnce(OwnedFd)) -> Result<Saved, SaveError> {
         let cancelled = || Failure::new(Code::Interrupted, "the checkpoint was given up", "a client cancelled it", "");
         let canceller = task.canceller.clone();
+        let is_worker = self.is_worker;
+        let died = |why: &str| if is_worker { worker_did_not(why) } else { died(why) };
         let hello = tokio::time::timeout(HELLO_LIMIT, self.hello());
         let process = tokio::select! {
             process = hello => match process {
@@ -110,7 +120,9 @@ impl Saver {
             },
             () = canceller.0.notified() => return Err(cancelled().into()),
         };
-        born(process.pidfd().map_err(|error| died(&error.to_string()))?);
+        if !is_worker {
+            born(process.pidfd().map_err(|error| died(&error.to_string()))?);
+        }
         let stream = self.stream.into_std().map_err(|error| died(&error.to_string()))?;
         let stop = StopHandle::of(&stream).map_err(|error| died(&error.to_string()))?;
         let ending = stop.clone();
@@ -119,7 +131,9 @@ impl Saver {
         let done = tokio::select! {
             done = &mut work => done,
             () = canceller.0.notified() => {
-                process.kill();
+                if !is_worker {
+                    process.kill();
+                }
                 // The thread ends at once, also where a process that was forked meanwhile has the channel; what it wrote goes with it.
                 stop.stop();
                 return match work.await {
@@ -128,9 +142,20 @@ impl Saver {
                 };
             }
         };
-        // It has nothing more to do, whatever it thinks.
-        process.kill();
-        done.map_err(|error| Failure::new(Code::Internal, "the checkpoint could not be stored", error.to_string(), ""))?
+        if !is_worker {
+            // It has nothing more to do, whatever it thinks.
+            process.kill();
+        }
+        let done = done.map_err(|error| {
+            Failure::new(Code::Internal, "the checkpoint could not be stored", error.to_string(), "")
+        })?;
+        match done {
+            Err(mut unsaved) if is_worker && !unsaved.over.is_empty() => {
+                unsaved.failure.how = WORKER_ENDED.into();
+                Err(unsaved)
+            }
+            done => done,
+        }
     }
 
     async fn hello(&self) -> io::Result<Process> {
@@ -139,10 +164,11 @@ impl Saver {
         let mut buffer = [0; 256];
         loop {
             if let Some(json) = decoder.next_frame().map_err(io::Error::other)? {
-                let SaverEvent::Hello {} = serde_json::from_slice(json)? else {
-                    return Err(io::Error::other("it began without a hello"));
+                return match serde_json::from_slice(json)? {
+                    SaverEvent::Hello {} => process.ok_or_else(|| io::Error::other("it cannot be told who it is")),
+                    SaverEvent::Failed { why } => Err(io::Error::other(why)),
+                    _ => Err(io::Error::other("it began without a hello")),
                 };
-                return process.ok_or_else(|| io::Error::other("it cannot be told who it is"));
             }
             self.stream.readable().await?;
             match receive_with_peer(&self.stream, &mut buffer, true) {
@@ -166,6 +192,18 @@ fn died(why: &str) -> Failure {
         "the checkpoint could not be made",
         format!("the process that was to write the state down: {why}"),
         "the session goes on as it was; try again",
+    )
+}
+
+/// What is to be said where the session's own process has ended over it.
+const WORKER_ENDED: &str = "the session could not be frozen, so its state is lost with its process";
+
+fn worker_did_not(why: &str) -> Failure {
+    Failure::new(
+        Code::CheckpointFailed,
+        "the checkpoint could not be made",
+        format!("the session's process, which cannot be frozen, was to write its state down: {why}"),
+        "if it has as many files open as it may, close some",
     )
 }
 

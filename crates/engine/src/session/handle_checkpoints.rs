@@ -74,10 +74,11 @@ fn unfit(name: &str) -> Option<String> {
 
 impl Session {
     /// Saves the session to the data directory. It pauses for a fork and goes on while that is written. Waits its turn;
-    /// where code runs, and there is a snapshot of the state before it, that state is saved at once.
+    /// where code runs, and there is a snapshot of the state before it, that state is saved at once. A session that cannot be
+    /// frozen writes it itself and waits until that is done; a warning says so.
     ///
     /// # Errors
-    /// `bad_request`, `snapshot_refused`, `too_many`, `checkpoint_failed`, `storage_full`, `unsupported` without a data
+    /// `bad_request`, `too_many`, `checkpoint_failed`, `storage_full`, `unsupported` without a data
     /// directory, `session_lost`, `session_closed`.
     pub fn checkpoint(
         &self,

@@ -89,18 +89,55 @@ pub(crate) enum Query {
 /// Something to do with the session's state. Each waits its turn.
 #[derive(Debug)]
 pub(crate) enum Operation {
-    Begin { timeout: Option<Duration>, reply: Reply<String> },
-    Commit { transaction: Option<String>, reply: Reply<()> },
-    Rollback { transaction: Option<String>, reply: Reply<RolledBack> },
-    Savepoint { transaction: Option<String>, reply: Reply<SnapshotCreated> },
-    Snapshot { name: Option<String>, reply: Reply<SnapshotCreated> },
-    RollbackTo { snapshot: String, transaction: Option<String>, reply: Reply<RolledBack> },
-    Undo { reply: Reply<RolledBack> },
-    Redo { reply: Reply<RolledBack> },
-    Branch { count: u32, random: RandomState, reply: Reply<Vec<Attachment>> },
-    Checkpoint { request: CheckpointRequest, reply: Reply<Stored> },
-    Restore { request: RestoreRequest, reply: Reply<Restored> },
-    Settle { reply: Reply<()> },
+    Begin {
+        timeout: Option<Duration>,
+        reply: Reply<String>,
+    },
+    Commit {
+        transaction: Option<String>,
+        reply: Reply<()>,
+    },
+    Rollback {
+        transaction: Option<String>,
+        reply: Reply<RolledBack>,
+    },
+    Savepoint {
+        transaction: Option<String>,
+        reply: Reply<SnapshotCreated>,
+    },
+    Snapshot {
+        name: Option<String>,
+        reply: Reply<SnapshotCreated>,
+    },
+    RollbackTo {
+        snapshot: String,
+        transaction: Option<String>,
+        reply: Reply<RolledBack>,
+    },
+    Undo {
+        reply: Reply<RolledBack>,
+    },
+    Redo {
+        reply: Reply<RolledBack>,
+    },
+    Branch {
+        count: u32,
+        random: RandomState,
+        reply: Reply<Vec<Attachment>>,
+    },
+    Checkpoint {
+        request: CheckpointRequest,
+        reply: Reply<Stored>,
+    },
+    /// A checkpoint that the worker itself writes. Who reads it answers.
+    Save,
+    Restore {
+        request: RestoreRequest,
+        reply: Reply<Restored>,
+    },
+    Settle {
+        reply: Reply<()>,
+    },
 }
 
 impl Query {
@@ -173,6 +210,7 @@ impl Operation {
             Operation::Branch { reply, .. } => _ = reply.send(Err(failure)),
             Operation::Checkpoint { reply, .. } => _ = reply.send(Err(failure)),
             Operation::Restore { reply, .. } => _ = reply.send(Err(failure)),
+            Operation::Save => {}
         }
     }
 }

@@ -213,7 +213,7 @@ impl World {
                 let Some((token, kind)) = self.sent.and_then(|token| Some((token, *self.open.get(&token)?))) else {
                     return Ok(());
                 };
-                let freezes = !matches!(kind, TaskKind::Execute | TaskKind::Query);
+                let freezes = !matches!(kind, TaskKind::Execute | TaskKind::Query | TaskKind::Save);
                 let said = match (kind, how % 4) {
                     (TaskKind::Execute, 0 | 1) => Said::Result,
                     (TaskKind::Execute, _) => Said::Error,
@@ -222,6 +222,10 @@ impl World {
                     _ => Said::Reply,
                 };
                 self.sent = self.sent.filter(|_| kind == TaskKind::Branch && said == Said::Reply);
+                if kind == TaskKind::Freeze(SnapshotPurpose::Checkpoint) && said == Said::Unfrozen {
+                    // It may be asked to write its state down itself, and cannot refuse that.
+                    self.open.insert(token, TaskKind::Save);
+                }
                 self.feed(Event::Ended { token, said })
             }
             Happens::Interrupt => self.feed(Event::Interrupt),
@@ -288,7 +292,7 @@ impl World {
 
     fn submit(&mut self, token: u64, kind: u8, policy: u8, limit: bool) -> Result<(), TestCaseError> {
         let some = self.frozen.keys().next_back().copied().unwrap_or(1);
-        let kind = match kind % 14 {
+        let kind = match kind % 15 {
             0..=3 => TaskKind::Execute,
             4 => TaskKind::Query,
             5 => TaskKind::Freeze(SnapshotPurpose::Named),
@@ -299,6 +303,7 @@ impl World {
             10 => TaskKind::RollbackTo(some),
             11 => TaskKind::Undo,
             12 => TaskKind::Redo,
+            13 => TaskKind::Freeze(SnapshotPurpose::Checkpoint),
             _ => TaskKind::Settle,
         };
         let policy = [

@@ -69,6 +69,14 @@ pub enum Request<'a> {
         /// 2.
         fds: u8,
     },
+    /// Write the state down, in this very process, which cannot be frozen. Descriptor: the channel to who stores it.
+    /// Answered by a reply when that is done, or could not be.
+    Save {
+        /// Token that the reply repeats.
+        id: u64,
+        /// 1.
+        fds: u8,
+    },
     /// SIGINT comes next, and is meant for this execution.
     Interrupt {
         /// The execution's token.

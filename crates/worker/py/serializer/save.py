@@ -63,6 +63,53 @@ class Keeper:
         return self.saver.dump(obj)
 
 
+class _Round:
+    """What is to be loaded back and compared, in order."""
+
+    def __init__(self, saver):
+        self.saver = saver
+        streams, buffers, self.entries = [], [], []
+        for group in saver.groups_:
+            self.entries.append(group.entry(streams, buffers))
+        self.verifier = Verifier(saver.registry, saver.skeletons(), self.entries, streams, buffers)
+
+    def findings(self, check=None):
+        """(kind, index, verdict, part) of each: True, False where it was not tried, or why it does not come back as it was. Ends where a
+        definition does not. `part`: which of a group's parts it is, if that is known. `check`: in the place of this one's."""
+        saver, check = self.saver, check or self.check
+        for at, unit in enumerate(saver.described):
+            if unit.key not in saver.reasons and not unit.verified:
+                verdict, part = check("unit", at)
+                yield "unit", at, verdict, part
+                if type(verdict) is str:
+                    return
+        budget = saver.verify_bytes
+        for at, group in enumerate(saver.groups_):
+            if group.verified is not None:
+                continue
+            verdict, part = True, None
+            if group.done is not None and not group.is_atomic():
+                budget -= len(group.done.stream)
+                fits = budget >= 0 or b"__main__" in group.done.stream
+                verdict, part = check("group", at) if fits else (False, None)
+            yield "group", at, verdict, part
+
+    def check(self, kind, at):
+        """(verdict, part) of one."""
+        saver = self.saver
+        if kind == "unit":
+            unit = saver.described[at]
+            saver.sink.busy((("unit", unit.key),))
+            with limits.within(saver.deadline):
+                reason, part = self.verifier.definition(unit), None
+        else:
+            group = saver.groups_[at]
+            saver.busy_with(group)
+            with limits.within(saver.deadline):
+                reason, part = self.verifier.group(self.entries[at], group.done, group.payload, group.labels(), group.shared)
+        return True if reason is None else reason, part
+
+
 class _Saver:
     def __init__(self, namespace, sink, skip, leave_out, verify_bytes, deadline, texts, options):
         self.registry = Registry(namespace, texts, **options)
@@ -338,7 +385,7 @@ class _Saver:
         else:
             tiers = {one.tier for one in passes}
             tier = tier or next(tier for tier in ("data", "cloudpickle", "pickle") if tier in tiers)
-            self._busy(group)
+            self.busy_with(group)
             group.done = self._run(group.payload, tier, group.shared)
             if group.done.error is None and self.registry.pending:
                 group.done.error = "its pickling gives something else each time"
@@ -355,48 +402,34 @@ class _Saver:
 
     # ---- verification ----
 
-    def verify(self):
-        """Loads back as much as the budget allows; what fails is tried on the next tier, then lost."""
+    def verify(self, examine):
+        """Loads back as much as the budget allows; what fails is tried on the next tier, then lost. `examine(round)` yields the
+        findings of a `_Round`."""
         again = True
         while again:
-            again = self._verify_all()
+            again = self._take_findings(examine(_Round(self)))
 
-    def _verify_all(self):
-        streams, buffers, entries = [], [], []
-        for group in self.groups_:
-            entries.append(group.entry(streams, buffers))
-        verifier = Verifier(self.registry, self.skeletons(), entries, streams, buffers)
-        for unit in self.described:
-            if unit.key not in self.reasons and not unit.verified:
-                self.sink.busy((("unit", unit.key),))
-                with limits.within(self.deadline):
-                    reason = verifier.definition(unit)
-                if reason is not None:
-                    unit.error = reason
+    def _take_findings(self, findings):
+        failed = []
+        for kind, at, verdict, part in findings:
+            if kind == "unit":
+                unit = self.described[at]
+                unit.verified = True
+                if type(verdict) is str:
+                    unit.error = verdict
                     self._drop()
                     return True
-                unit.verified = True
-        budget, failed = self.verify_bytes, False
-        for group, entry in zip(self.groups_, entries):
-            if group.verified is None and group.done is not None and not group.is_atomic():
-                budget -= len(group.done.stream)
-                if budget < 0 and b"__main__" not in group.done.stream:
-                    group.verified = False
-                    continue
-                self._busy(group)
-                with limits.within(self.deadline):
-                    reason, part = verifier.group(entry, group.done, group.payload, group.labels(), group.shared)
-                if reason is not None:
-                    failed = True
-                    self._demote(group, reason, part)
-                    continue
-            if group.verified is None:
-                group.verified = True
+            elif type(verdict) is str:
+                failed.append((self.groups_[at], verdict, part))
+            else:
+                self.groups_[at].verified = verdict
+        for one in failed:
+            self._demote(*one)
         if failed:
             self._drop()
-        return failed
+        return bool(failed)
 
-    def _busy(self, group):
+    def busy_with(self, group):
         """Only what is more than Python's own containers and values runs anybody's code."""
         parts = [part for part in group.parts if not self.passes[part].is_plain()]
         with_hooks = [part for part in parts if self.passes[part].pickler.suspects]
@@ -588,7 +621,7 @@ class _Saver:
 
 def save(
     namespace, sink, *, skip=frozenset(), verify_bytes=64 << 20, deadline=10.0, sources=None, context=None, files=None,
-    reducers=None, directory=None, originals=None, leave_out=frozenset(),
+    reducers=None, directory=None, originals=None, leave_out=frozenset(), examine=_Round.findings,
 ):
     """Saves `namespace` to `sink` and returns the body of the manifest (docs/design/checkpoints.md).
 
@@ -596,7 +629,7 @@ def save(
     group. `sources`: texts of executions (source.Sources). `context(keeper)`: (items, lost) of what is no variable.
     `files(obj)`: describes an open file, or raises Lost. `reducers`: type -> function as in copyreg. `directory`: where
     the session's own modules lie. `originals`: id -> (module, name) of what the session replaced there. `leave_out`: parts,
-    as `sink.busy` names them, that ended earlier processes. A name that fails is in the body's "lost"; only the sink's
+    as `sink.busy` names them, that ended earlier processes. `examine(round)`: yields what `round.findings()` does. A name that fails is in the body's "lost"; only the sink's
     errors are raised."""
     gc.disable()
     # A list of its own: the session's may be one of its variables.
@@ -610,7 +643,7 @@ def save(
     saver.propagate()
     saver.groups()
     saver._drop()
-    saver.verify()
+    saver.verify(examine)
     saver.apart()
     return saver.body(context)
 

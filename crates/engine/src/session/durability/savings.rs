@@ -24,10 +24,11 @@ struct Saving {
     canceller: Canceller,
 }
 
-/// A checkpoint on its way. It may take several savers: the session's own code, which they run, can end them.
+/// A checkpoint on its way. Of a snapshot it may take several savers: the session's own code, which they run, can end them.
 #[derive(Debug)]
 pub(crate) struct SavingJob {
-    pub(crate) mark: Mark,
+    /// What it is made of; None: of the session as it is, by its worker.
+    pub(crate) mark: Option<Mark>,
     pub(crate) request: CheckpointRequest,
     pub(crate) reply: Reply<Stored>,
     pub(crate) asked: Instant,

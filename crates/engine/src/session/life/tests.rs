@@ -192,6 +192,25 @@ fn an_explicit_transaction_ends_by_commit_rollback_or_its_time() {
     assert!(machine.timeline().open().is_none());
 }
 
+/// What comes after it in the queue is not part of it.
+#[test]
+fn what_cannot_be_frozen_is_saved_by_the_worker_before_anything_else_runs() {
+    let (mut machine, now) = ready();
+    machine.submit(Task::new(1, TaskKind::Freeze(SnapshotPurpose::Checkpoint)), now).unwrap();
+    machine.submit(Task::new(2, TaskKind::Execute), now).unwrap();
+    let actions = end(&mut machine, 1, Said::Unfrozen, now);
+    assert_eq!(actions.last(), Some(&Action::Send(1, None)), "{actions:?}");
+    assert_eq!(machine.timeline().marks().count(), 0);
+    let actions = end(&mut machine, 1, Said::Reply, now);
+    assert_eq!(actions, [Action::End(1, Verdict::Reported, State::Kept), Action::Send(2, None)]);
+    end(&mut machine, 2, Said::Result, now);
+    // One that is being stopped is not begun again in another way.
+    machine.submit(Task::new(3, TaskKind::Freeze(SnapshotPurpose::Checkpoint)), now).unwrap();
+    machine.handle(Event::Interrupt, now);
+    let actions = end(&mut machine, 3, Said::Unfrozen, now);
+    assert!(actions.contains(&Action::End(3, Verdict::Refused(Why::Unfrozen), State::Kept)), "{actions:?}");
+}
+
 #[test]
 fn what_cannot_be_frozen_is_undone_without_redo() {
     let now = Time::now();

@@ -27,7 +27,7 @@ impl Machine {
         }
         self.timeline.touch(now);
         match task.kind {
-            TaskKind::Query => self.send(task, None, now, actions),
+            TaskKind::Query | TaskKind::Save => self.send(task, None, now, actions),
             TaskKind::Execute => self.begin_execution(task, now, actions)?,
             TaskKind::Branch => {
                 self.give(task, None, now);
@@ -185,7 +185,7 @@ impl Machine {
         }
         self.current = None;
         if said == Said::Unfrozen {
-            self.unfrozen(&current, actions);
+            self.unfrozen(&current, now, actions);
         } else if current.task.kind == TaskKind::Execute {
             self.executed(&current, said, actions);
         } else {
@@ -219,8 +219,9 @@ impl Machine {
         self.turn(now, actions);
     }
 
-    /// There is no snapshot, so what needed it does not happen. An undo does, without a present to come back to.
-    fn unfrozen(&mut self, current: &Current, actions: &mut Vec<Action>) {
+    /// There is no snapshot, so what needed it does not happen. An undo does, without a present to come back to; and a
+    /// checkpoint, which the worker writes itself while it waits.
+    fn unfrozen(&mut self, current: &Current, now: Time, actions: &mut Vec<Action>) {
         if let Some(mark) = current.mark {
             if current.began {
                 drop_marks(self.timeline.commit(), actions);
@@ -236,6 +237,13 @@ impl Machine {
             drop_marks(self.timeline.clear_redo(), actions);
             let back = self.timeline.revert_to(mark, Some(Role::Undo));
             return self.revert(back, For::Operation(token), actions);
+        }
+        if current.task.kind == TaskKind::Freeze(SnapshotPurpose::Checkpoint)
+            && current.stop.is_none()
+            && !current.abandoned
+        {
+            let task = Task { kind: TaskKind::Save, timeout: None, ..current.task };
+            return self.send(task, None, now, actions);
         }
         actions.push(Action::End(token, Verdict::Refused(Why::Unfrozen), State::Kept));
     }

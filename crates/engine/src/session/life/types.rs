@@ -17,6 +17,8 @@ pub(crate) enum TaskKind {
     Query,
     /// Takes a snapshot.
     Freeze(SnapshotPurpose),
+    /// Has the worker itself write its state down, as it cannot be frozen; ends with a reply.
+    Save,
     /// Brings a checkpoint back; ends with a reply, or is undone.
     Restore,
     /// Splits the session.

@@ -95,6 +95,7 @@ impl SessionTask {
             Operation::Checkpoint { .. } => TaskKind::Freeze(SnapshotPurpose::Checkpoint),
             Operation::Restore { .. } => TaskKind::Restore,
             Operation::Settle { .. } => TaskKind::Settle,
+            Operation::Save => TaskKind::Save,
         })
     }
 

@@ -121,6 +121,7 @@ impl SessionTask {
                     let track = matches!(operation, Operation::Checkpoint { .. });
                     self.worker.control.send(&Request::Freeze { id: token, fds: 1, track }, mark, vec![wake])
                 }
+                (Operation::Checkpoint { .. }, None) => self.send_save(token),
                 (_, None) => Ok(()),
             },
         };

@@ -4,7 +4,8 @@
 //! freeze ─► the frozen process forks a saver ─► a job stores what it says ─► SaverEnded
 //! ```
 //!
-//! While a saver works, the mark that it was forked from is held: nothing discards it for want of room.
+//! While a saver works, the mark that it was forked from is held: nothing discards it for want of room. A session that cannot
+//! be frozen writes its state down itself, in its worker, and waits meanwhile.
 
 use super::report::{Report, SaverEnd};
 use super::state::{SessionTask, Then};
@@ -13,12 +14,16 @@ use crate::messages;
 use crate::session::answers::Reply;
 use crate::session::applied::Applied;
 use crate::session::durability::{CheckpointRequest, SavingJob, Stored, Trigger};
-use crate::session::life::Event;
+use crate::session::life::{Event, Token};
+use crate::session::mailbox::Operation;
 use crate::session::snapshots::Awaited;
+use crate::session::tickets::{PendingOperation, Ticket};
 use crate::session::timeline::Mark;
 use pyrepl3_native::wake;
+use pyrepl3_protocol::worker::Request;
 use pyrepl3_protocol::{Code, Failure};
 use pyrepl3_store::Meta;
+use std::io;
 use std::time::{Duration, Instant};
 
 impl SessionTask {
@@ -41,16 +46,25 @@ impl SessionTask {
         sent: Option<Instant>,
     ) {
         let pause = sent.map_or(Duration::ZERO, |sent| sent.elapsed());
-        let job =
-            SavingJob { mark, request, reply, asked, pause, tracked: sent.is_some(), deaths: SaverCrashes::default() };
+        let job = SavingJob {
+            mark: Some(mark),
+            request,
+            reply,
+            asked,
+            pause,
+            tracked: sent.is_some(),
+            deaths: SaverCrashes::default(),
+        };
         self.snapshots.wait(Awaited::Confirm(mark, Then::Save(Box::new(job))));
         self.go_on_with_snapshots();
     }
 
     /// It is known whether the frozen process is there.
     pub(super) fn save_confirmed(&mut self, job: SavingJob) {
-        if self.snapshots.get(job.mark).is_some_and(|frozen| frozen.process().is_some()) {
-            return self.attempt_saving(job);
+        if let Some(mark) = job.mark
+            && self.snapshots.get(mark).is_some_and(|frozen| frozen.process().is_some())
+        {
+            return self.attempt_saving(job, mark);
         }
         let failure = not_made("the process of its snapshot ended before it was ready");
         self.not_saved(job, failure);
@@ -61,15 +75,44 @@ impl SessionTask {
             self.saved_by_itself(Err(&failure));
         }
         _ = job.reply.send(Err(failure));
-        self.later.push_back(Event::Release(job.mark));
+        self.later.extend(job.mark.map(Event::Release));
         self.perform(Vec::new());
     }
 
-    fn attempt_saving(&mut self, job: SavingJob) {
-        let (saver, applied) = match self.fork_saver(job.mark) {
-            Ok(forked) => forked,
-            Err(failure) => return self.not_saved(job, failure),
+    fn attempt_saving(&mut self, job: SavingJob, mark: Mark) {
+        match self.fork_saver(mark) {
+            Ok((saver, applied)) => self.save(job, saver, &applied),
+            Err(failure) => self.not_saved(job, failure),
+        }
+    }
+
+    /// Has a worker that cannot be frozen write its state down. It waits meanwhile; who asked hears from who reads.
+    pub(super) fn send_save(&mut self, token: Token) -> io::Result<()> {
+        let (saver, theirs) = Saver::of_worker()?;
+        let Some(Ticket::Operate(pending)) = self.tickets.remove(token) else { return Ok(()) };
+        let Operation::Checkpoint { request, reply } = pending.operation else { return Ok(()) };
+        self.tickets.insert(token, Ticket::Operate(Box::new(PendingOperation::new(Operation::Save))));
+        let why = self.unfrozen.take().map_or_else(String::new, |(why, _)| format!(" ({why})"));
+        if request.trigger != Trigger::Autosave || !std::mem::replace(&mut self.told.saves_here, true) {
+            self.warn_session(format!(
+                "The session cannot be frozen{why}, so its own process writes the checkpoint: it waits until that is done, and \
+                 what objects do when they are pickled happens in it"
+            ));
+        }
+        let job = SavingJob {
+            mark: None,
+            request,
+            reply,
+            asked: pending.asked,
+            pause: Duration::ZERO,
+            tracked: false,
+            deaths: SaverCrashes::default(),
         };
+        self.save(job, saver, &self.applied.clone());
+        self.worker.control.send(&Request::Save { id: token, fds: 1 }, None, vec![theirs])
+    }
+
+    fn save(&mut self, job: SavingJob, saver: Saver, applied: &Applied) {
         let saving = self.durability.begin(job.request.canceller.clone());
         let count = applied.last().unwrap_or(0);
         let task = SaverTask {
@@ -113,13 +156,16 @@ impl SessionTask {
     pub(super) fn saver_ended(&mut self, end: SaverEnd) {
         self.durability.ended(end.saving);
         let SaverEnd { mut job, result, count, .. } = end;
-        let result = match result {
-            Err(unsaved) if job.deaths.note(&unsaved.over) && self.incarnation.is_up() => {
-                return self.attempt_saving(job);
+        let result = match (result, job.mark) {
+            (Err(unsaved), Some(mark)) if job.deaths.note(&unsaved.over) && self.incarnation.is_up() => {
+                return self.attempt_saving(job, mark);
             }
-            result => result.map_err(|unsaved| unsaved.failure),
+            (result, _) => result.map_err(|unsaved| unsaved.failure),
         };
-        self.feed(Event::Release(job.mark));
+        match job.mark {
+            Some(mark) => self.feed(Event::Release(mark)),
+            None => job.pause = job.asked.elapsed(),
+        }
         let stored = result.and_then(|saved| {
             let (variables, lost) = checkpoint::contents(&saved.manifest)?;
             let manifest = saved.manifest;

@@ -46,6 +46,8 @@ pub(super) enum Then {
 pub(super) struct Told {
     /// Why executions cannot be undone.
     pub(super) no_undo: Option<String>,
+    /// That the session writes its checkpoints itself.
+    pub(super) saves_here: bool,
     /// What is back since the worker died while nothing ran.
     pub(super) came_back: Option<String>,
 }
