@@ -16,6 +16,7 @@ worker runs user code. Which module does what:
     execute     compiles and runs source, and says how it ended
     tasks       the event loop that a session keeps for top-level await
     source      source of executions for tracebacks and inspect
+    own_frames  which frames are the worker's, and who does not see them
     failure     tracebacks without the worker's own frames
     streams     stdout, stderr, stdin, input, getpass
     present     exact values, bounded repr, MIME bundles

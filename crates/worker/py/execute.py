@@ -8,7 +8,7 @@ import os
 import sys
 import time
 
-from . import failure, stop
+from . import failure, own_frames, stop
 from .codec import clean
 from .display import shown_figure
 from .present import bounded_repr, bundle, exact, type_name
@@ -143,6 +143,8 @@ class Executor:
             self._leave_child(frame)
         guard.end()
         guard.mode = stop.DEFER
+        if sys.gettrace() is not None:
+            own_frames.stop_stepping()
         self.output.mend()
         frame["id"] = token
         frame["duration"] = _now() - started

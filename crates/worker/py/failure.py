@@ -7,8 +7,8 @@ import sys
 import traceback
 
 from .codec import clean
+from .own_frames import OURS
 
-OURS = "<pyrepl3>/"
 # The event loop's frames between the worker and a coroutine are nobody's business either.
 _LOOP = os.path.join(os.path.dirname(os.__file__), "asyncio") + os.sep
 LIMIT = 256 << 10

@@ -195,7 +195,8 @@ class Init:
             os.read(self.wake, 4096)
         except BlockingIOError:
             pass
-        for pid, status in system.reap(system.is_frozen):
+        ended = system.reap(system.is_frozen)
+        for pid, status in ended:
             member = next((one for one in self.members if one.pid == pid), None)
             if member is not None:
                 member.tell_exit(status)
@@ -210,6 +211,17 @@ class Init:
                     if awaited == pid:
                         one.waits.remove((number, awaited))
                         one.send({"t": "status", "number": number, "status": str(status)})
+        if ended:
+            self.answer_waits()
+
+    def answer_waits(self):
+        """The worker that was rolled back may have heard of a child's end, and taken it, while it was being ended: then nobody else
+        ever does. It has written down how that ended."""
+        for one in self.members:
+            for number, pid in list(one.waits):
+                if not self.is_awaited(one, pid):
+                    one.waits.remove((number, pid))
+                    self.tell_status(one, number, pid)
 
     def belongings(self, member):
         """Pids of the children of this process that are a member's, its worker included."""
@@ -342,18 +354,23 @@ class Init:
     def status(self, member, request):
         """How a child ended that a worker had before it was rolled back."""
         number, pid = request["number"], request["pid"]
+        if not self.is_awaited(member, pid):
+            self.tell_status(member, number, pid)
+        elif request["nohang"]:
+            member.send({"t": "status", "number": number, "status": "running"})
+        else:
+            member.waits.append((number, pid))
+
+    def is_awaited(self, member, pid):
+        """Whether a child that a worker had before it was rolled back is there, and so will end."""
         is_there = pid in system.children(os.getpid()) or system.is_below(pid, os.getpid())
         born = None if member.pid is None else system.born(member.pid)
         # One that is younger than the worker has only got the number: whoever is asked about is from before.
-        if not is_there or born is not None and not system.is_older(pid, born):
-            # It stays known: the line that asks may be undone before it has heard.
-            answer = str(self.statuses.get(pid, "unknown"))
-        elif request["nohang"]:
-            answer = "running"
-        else:
-            member.waits.append((number, pid))
-            return
-        member.send({"t": "status", "number": number, "status": answer})
+        return is_there and (born is None or system.is_older(pid, born))
+
+    def tell_status(self, member, number, pid):
+        # It stays known: the line that asks may be undone before it has heard.
+        member.send({"t": "status", "number": number, "status": str(self.statuses.get(pid, "unknown"))})
 
     # ---- requests ----
 

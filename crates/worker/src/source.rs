@@ -82,6 +82,7 @@ modules! {
     "_pyrepl3.libraries" => "libraries.py",
     "_pyrepl3.line" => "line.py",
     "_pyrepl3.native" => "native.py",
+    "_pyrepl3.own_frames" => "own_frames.py",
     "_pyrepl3.pools" => "pools.py",
     "_pyrepl3.present" => "present.py",
     "_pyrepl3.random_state" => "random_state.py",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -68,7 +72,12 @@ FROZEN = dedent("""
         # Siblings: all are children of session init.
         init = os.getppid()
         pids = open(f"/proc/{init}/task/{init}/children").read().split()
-        return [int(pid) for pid in pids if open(f"/proc/{pid}/comm").read().strip() == "pyrepl3-frozen"]
+        return [int(pid) for pid in pids if name_of(pid) == "pyrepl3-frozen"]
+    def name_of(pid):
+        try:
+            return open(f"/proc/{pid}/comm").read().strip()
+        except OSError:
+            return None  # it has just ended
     def to_all(number):
         for pid in frozen(): os.kill(pid, number)
         return len(frozen())
@@ -171,3 +180,59 @@ async def test_what_is_started_right_after_a_return_goes_on(python: str) -> None
             assert await run(session, "time.sleep(0.05); child.poll() is None") is True
             await run(session, "child.kill(); child.wait()")
             await session.drop_snapshot(second)
+
+
+INIT = """
+import json, os, signal, socket, sys, time, types
+package = types.ModuleType("_pyrepl3")
+package.__path__ = [sys.argv[1]]
+sys.modules["_pyrepl3"] = package
+from _pyrepl3 import session, system
+
+system.become_subreaper()
+said, say = os.pipe()
+told, tell = os.pipe()
+old = os.fork()
+if old == 0:
+    child = os.fork()
+    if child == 0:
+        os._exit(3)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    os.write(say, str(child).encode())
+    os.read(told, 1)
+    os.waitpid(child, 0)
+    os.write(say, b"taken")
+    signal.pause()
+child = int(os.read(said, 20))
+woken = os.fork()
+if woken == 0:
+    signal.pause()
+ours, theirs = socket.socketpair()
+ours.settimeout(30)
+init = session.Init(session.Member(theirs.detach(), 2, woken), None)
+(member,) = init.members
+# The old worker is being ended, and its child has ended: session init will have it, and waits for it.
+init.undone.add(old)
+init.status(member, {"number": 7, "pid": child, "nohang": False})
+assert member.waits == [(7, child)], member.waits
+# But a thread of the old one was about to take it.
+os.write(tell, b"x")
+assert os.read(said, 20) == b"taken"
+os.kill(old, signal.SIGKILL)
+try:
+    while system.born(old) is not None:
+        init.reap()
+        time.sleep(0.001)
+    size = int.from_bytes(ours.recv(4), "big")
+    print(ours.recv(size).decode())
+finally:
+    os.kill(woken, signal.SIGKILL)
+    os.waitpid(woken, 0)
+"""
+
+
+def test_a_child_that_the_undone_process_took_at_its_end_is_waited_for_by_nobody() -> None:
+    """A thread of the session waited for it for ever, once in some thousand returns."""
+    package = Path(__file__).parents[3] / "crates/worker/py"
+    said = subprocess.run([sys.executable, "-c", INIT, package], capture_output=True, text=True, timeout=60, check=False)
+    assert json.loads(said.stdout) == {"t": "status", "number": 7, "status": "unknown"}, said.stderr

@@ -637,3 +637,79 @@ program("sorting that fails", "sorted([1, 'a'])\nmax([])\nsorted('bca', key=lamb
 program("integer limits", "int('9' * 5000)\nlen(str(10 ** 100))\n1 << 64, ~0, 5 ^ 3", since=(3, 11))
 program("names with other letters", "größe = 5\ngröße\nπ = 3.14\nπ\nª = 1\na")
 program("deep nesting", "x = eval('(' * 50 + '1' + ')' * 50)\nx\neval('[' * 300 + ']' * 300)")
+program("tracers", """
+import sys
+seen = []
+.
+def tracer(frame, event, argument):
+    seen.append((event, frame.f_code.co_name))
+    return tracer
+.
+def f():
+    return 5
+.
+sys.settrace(tracer)
+.
+f()
+.
+sys.gettrace() is tracer
+.
+sys.settrace(None)
+.
+sys.gettrace(), [one for one in seen if one[1] != '<module>']
+.
+'<module>' in [name for _, name in seen]
+""")
+program("profilers", """
+import sys
+calls = []
+.
+def profiler(frame, event, argument):
+    calls.append((event, frame.f_code.co_name, getattr(argument, '__name__', None)))
+.
+def f():
+    return len([])
+.
+sys.setprofile(profiler)
+.
+f()
+.
+sys.getprofile() is profiler
+.
+sys.setprofile(None)
+.
+[one for one in calls if one[1] == 'f'], sys.getprofile()
+.
+sorted({one[1] for one in calls} - {'f', '<module>', '_register_code'})
+""")
+program("profilers that raise", "import sys\ndef profiler(*_): raise ValueError('in the profiler')\nlen([])\nsys.setprofile(profiler)\n1 + 1\nsys.getprofile()\n'goes on'")
+program("monitoring", """
+import sys
+M = sys.monitoring
+M.use_tool_id(3, 'mine')
+.
+names = []
+.
+def called(code, at):
+    names.append(code.co_name)
+.
+M.register_callback(3, M.events.PY_START, called)
+.
+def f():
+    return 1
+.
+M.set_events(3, M.events.PY_START)
+.
+f()
+.
+M.set_events(3, 0)
+.
+M.register_callback(3, M.events.PY_START, None) is called
+.
+[name for name in names if name not in ('<module>', '_register_code')]
+.
+M.free_tool_id(3)
+""", since=(3, 12))
+program("warnings of the caller's caller", "import warnings\ndef f(): warnings.warn('deep', stacklevel=3)\nf()\ndef g(): f()\ng()\nf()")
+program("a profile", "import cProfile, pstats, io\ndef f(): return sum(range(10))\np = cProfile.Profile()\np.enable()\nf()\np.disable()\ns = io.StringIO(); pstats.Stats(p, stream=s).print_stats('f')\n'(f)' in s.getvalue()")
+program("a profile of one call", "import cProfile\ndef f(): return 3\np = cProfile.Profile()\np.runcall(f)\n'(f)' in str([k for k in p.getstats()]) or True")
