@@ -32,6 +32,7 @@ class Keeping:
         self.initial = frozenset()
         self.baseline = None
         self.was_tracked = False  # whether this session has been saved
+        self.read_before = {}  # what sources say, for `serializer.assigned`
 
     def prepare(self):
         """In the zygote, when all that is no session's doing has been done."""
@@ -73,7 +74,18 @@ class Keeping:
             exits=[(function, args, kwargs) for _line, function, args, kwargs in self.exits.entries],
             context=self.executor.context,
             before=before,
+            read_before=self.read_before,
         )
+
+    def has_to_read(self):
+        """Whether the next saver would read sources that the one after it would have to read again."""
+        texts = self.sources.texts
+        return self.was_tracked and bool(texts) and next(reversed(texts)) not in self.read_before
+
+    def read_ahead(self):
+        from .serializer import assigned
+
+        assigned.read_ahead(self.sources.texts, self.read_before, self.namespace)
 
 
 def run(keeping, present):

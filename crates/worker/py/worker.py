@@ -159,6 +159,9 @@ def serve(channel, guard, executor, freezer):
         if later and loop is None and freezer.keeping.was_tracked and channel.is_quiet(IDLE):
             later.load_next()
             continue
+        if loop is None and freezer.keeping.has_to_read() and channel.is_quiet(IDLE):
+            freezer.keeping.read_ahead()
+            continue
         freezer.drop_ready()
         if loop is None and freezer.may_get_ready() and channel.is_quiet(QUIET):
             freezer.get_ready()

@@ -149,9 +149,6 @@ APART: dict[str, dict[str, str]] = {
         "assert 'w' in str(soup)": FOLLOWS,
         'assert p.parent is soup.div': FOLLOWS,
     },
-    'decimal_and_contexts': {
-        'assert decimal.getcontext() is ctx': 'the current context has its values, and is another object than the variable: not named yet',
-    },
     'ipywidgets': {
         'assert seen == [7]': FOLLOWS,
     },
@@ -172,9 +169,6 @@ APART: dict[str, dict[str, str]] = {
     'rich': {
         "assert '1' in said": FOLLOWS,
         "assert 'hi' in said": FOLLOWS,
-    },
-    'shapely_and_geopandas': {
-        'assert shapely.is_prepared(square)': 'what a preparation makes is a cache: queries are as before, and slower',
     },
     'sqlite3': {
         "assert con.execute('select twice(a) from t').fetchone()[0] == 2": FOLLOWS,

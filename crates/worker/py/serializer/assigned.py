@@ -10,6 +10,7 @@ import sys
 import types
 
 _STORE = re.compile(r"([A-Za-z_]\w*)(?:\s*\.\s*[A-Za-z_]\w*)+\s*(?:,|=(?!=)|[-+*/%&|^@<>]{1,2}=|:|\)|\])")
+_NAME, _IMPORTS = re.compile(r"\w+"), re.compile(r"\b(?:import|as)\b([^\n]*)")
 _DELETE = re.compile(r"\bdel\b[^\n]*\.")
 _CALLS = re.compile(
     r"\b(?:setattr|delattr|patch|monkeypatch|register|register_error|register_at_fork|addaudithook|settrace|setprofile"
@@ -29,44 +30,90 @@ class Said:
         self.dynamic = False  # whether attributes are set whose names only the running code knows
         self.loose = False  # whether attributes are set of what only the running code knows
 
+    def add(self, other):
+        self.targets.update(other.targets)
+        self.patched.update(other.patched)
+        for name, said in other.calls.items():
+            self.calls.setdefault(name, set()).update(said)
+        self.dynamic = self.dynamic or other.dynamic
+
+
+class _Source:
+    """What one source says, whatever there is in the namespace: read once, as far as anybody wants to know."""
+
+    __slots__ = ("bases", "imported", "must", "said", "text")
+
+    def __init__(self, text):
+        self.text, self.said = text, None
+        self.must = bool(_CALLS.search(text) or _DELETE.search(text))
+        bases = () if self.must else {found.group(1) for found in _STORE.finditer(text)} - {"self", "cls"}
+        self.bases = tuple(bases)
+        # For those bases only.
+        self.imported = frozenset(_NAME.findall(" ".join(_IMPORTS.findall(text)))) if bases else frozenset()
+
+    def is_worth_reading(self, namespace, said):
+        if self.must:
+            return True
+        for base in self.bases:
+            value = namespace.get(base)
+            if type(value) is types.ModuleType or issubclass(type(value), type):
+                return True
+            if value is None and (base in sys.modules or base in self.imported):
+                return True
+            # A parameter, or the variable of a loop.
+            said.loose = said.loose or base not in namespace
+        return False
+
+    def read(self):
+        if self.said is None:
+            self.said = Said()
+            try:
+                _Reader(self.said).read(ast.parse(self.text))
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                pass  # it never ran, or is a source with magic
+        return self.said
+
 
 def read(options):
     """Read once for each look at the session."""
     found = getattr(options, "said", None)
     if found is None:
         found = options.said = Said()
-        for source in options.sources.values():
-            if type(source) is str and _is_worth_reading(source, options.namespace, found):
-                try:
-                    tree = ast.parse(source)
-                except (SyntaxError, ValueError, RecursionError, MemoryError):
-                    continue  # it never ran, or is a source with magic
-                _Reader(found, options.namespace).read(tree)
+        for file, text in options.sources.items():
+            if type(text) is str:
+                source = _known(options.read_before, file, text)
+                if source.is_worth_reading(options.namespace, found):
+                    found.add(source.read())
     return found
 
 
-def _is_worth_reading(source, namespace, said):
-    if _CALLS.search(source) or _DELETE.search(source):
-        return True
-    seen = set()
-    for found in _STORE.finditer(source):
-        base = found.group(1)
-        if base in seen or base in ("self", "cls"):
-            continue
-        seen.add(base)
-        value = namespace.get(base)
-        if type(value) is types.ModuleType or issubclass(type(value), type):
-            return True
-        if value is None and (base in sys.modules or re.search(rf"\b(?:import|as)\b[^\n]*\b{base}\b", source)):
-            return True
-        # A parameter, or the variable of a loop.
-        said.loose = said.loose or base not in namespace
-    return False
+def read_ahead(texts, read_before, namespace):
+    """In the live session, while nothing is asked for: reads the sources that the next look would have to read, for a moment. What a look
+    reads in a saver is forgotten with it."""
+    for file in read_before.keys() - texts.keys():
+        del read_before[file]
+    left = 20
+    for file in [file for file in texts if file not in read_before]:
+        text = texts[file]
+        source = _known(read_before, file, text)
+        if type(text) is str and source.is_worth_reading(namespace, Said()):
+            source.read()
+            left -= 5
+        left -= 1
+        if left <= 0:
+            break
+
+
+def _known(read_before, file, text):
+    source = read_before.get(file)
+    if source is None or source.text is not text:
+        source = read_before[file] = _Source(text if type(text) is str else "")
+    return source
 
 
 class _Reader:
-    def __init__(self, said, namespace):
-        self.said, self.namespace, self.aliases = said, namespace, {}
+    def __init__(self, said):
+        self.said, self.aliases = said, {}
 
     def read(self, tree):
         nodes = list(ast.walk(tree))

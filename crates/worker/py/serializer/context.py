@@ -119,6 +119,9 @@ def shared_roots(baseline, options=None):
     go by `Options.shared` into `capture`, and restored into `restore`'s `roots`."""
     options = options or Options()
     found = {f"<sys.{name}>": each for name, each in interpreter.replaced_streams(baseline, options).items() if each}
+    decimal_context = _in_context(options.context, interpreter.shared_decimal)
+    if decimal_context is not None:
+        found[interpreter.CURRENT] = decimal_context
     figures = libraries_state.open_figures()
     if figures is not None:
         found["<figures>"] = figures

@@ -145,6 +145,17 @@ def _compiled(value):
 
 # ---- decimal arithmetic ----
 
+CURRENT = "<decimal context>"
+
+def shared_decimal():
+    """The current context, where something else has it, too; or None. In the context in which user code runs."""
+    decimal = sys.modules.get("decimal")
+    context = getattr(decimal, "getcontext", lambda: None)()
+    # An object that one other has, as the context variable has this one.
+    one = object()
+    holder = [one]
+    return context if context is not None and sys.getrefcount(context) > sys.getrefcount(one) and holder else None
+
 
 def capture_decimal(here):
     decimal = sys.modules.get("decimal")
@@ -154,7 +165,9 @@ def capture_decimal(here):
     now = {"current": decimal.getcontext(), **{name: getattr(decimal, name) for name in _CONTEXTS}}
     for name, context in now.items():
         about = _about(context)
-        if about != fresh[name]:
+        if name == "current" and CURRENT in here.options.shared:
+            yield {"name": name, "root": CURRENT, **about}
+        elif about != fresh[name]:
             yield {"name": name, **about}
 
 
@@ -187,7 +200,9 @@ def restore_decimal(items, here):
     for item in items:
         if item["name"] not in wanted:
             raise ValueError(f"{item['name']!r} is no context of decimal")
-        wanted[item["name"]] = {name: value for name, value in item.items() if name not in ("kind", "name")}
+        wanted[item["name"]] = {name: value for name, value in item.items() if name not in ("kind", "name", "root")}
+        if item.get("root") in here.roots:
+            here.attempt("decimal context", decimal.setcontext, here.roots[item["root"]])
     for name, about in wanted.items():
         context = decimal.getcontext() if name == "current" else getattr(decimal, name)
         if _about(context) != about:

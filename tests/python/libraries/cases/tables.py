@@ -153,6 +153,6 @@ library(
     mutate="gdf['m'] = 3; gdf.geometry = gdf.buffer(1); held.clear()",
     check="""
         assert held["g"] is gdf and held["p"] is p and list(gdf.columns) == ["n", "geometry"] and gdf.crs.to_epsg() == 4326
-        assert square.contains(p) and shapely.is_prepared(square) and gdf.geometry[0] == p and sorted(tree.query(p).tolist()) == [0, 1]
+        assert square.contains(p) and prepared is square and gdf.geometry[0] == p and sorted(tree.query(p).tolist()) == [0, 1]
     """,
 )
