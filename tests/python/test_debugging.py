@@ -81,3 +81,23 @@ async def test_a_tracer_that_raises_harms_nobody(python: str) -> None:
         snapshot = await session.snapshot()
         await session.rollback_to(snapshot)
         assert (await session.execute("x")).value == 5
+
+
+async def test_nothing_of_ours_is_traced(python: str) -> None:
+    async with Session(python=python) as session:
+        await session.execute("import sys\nseen = set()\ndef note(frame, event, argument):\n    seen.add(frame.f_code.co_filename)\n    return note\n" + F)
+        for name in ("settrace", "setprofile"):
+            await session.execute(f"sys.{name}(note)")
+            await session.execute("print(f(1), file=sys.stderr); input()", inputs=["x"])
+            await session.execute(f"sys.{name}(None)")
+        files = (await session.execute("sorted(seen)")).value
+        assert isinstance(files, list) and files and all(str(file).startswith("<execution") for file in files), files
+        await session.execute("seen.clear()")
+        monitors = (await session.execute("hasattr(sys, 'monitoring')")).value
+        if monitors:
+            await session.execute("M = sys.monitoring; M.use_tool_id(3, 'x')\ndef start(code, at): seen.add(code.co_filename)\nM.register_callback(3, M.events.PY_START, start)")
+            await session.execute("M.set_events(3, M.events.PY_START)")
+            await session.execute("print(f(1)); input()", inputs=["x"])
+            await session.execute("M.set_events(3, 0)")
+            files = (await session.execute("sorted(seen)")).value
+            assert isinstance(files, list) and files and all(str(file).startswith("<execution") for file in files), files

@@ -26,6 +26,7 @@ worker runs user code. Which module does what:
     native      the helper that forks, loaded and called
     inventory   what it wrote down and could not put right, in words
     children    processes that user code started, after a rollback too
+    spawned     what processes that multiprocessing starts anew get of the session
     pools       pools of processes, in a process that was woken
     saver       the process that writes a state down
     in_process_saver  the same in the live process, where it cannot be frozen

@@ -143,7 +143,7 @@ class Executor:
             self._leave_child(frame)
         guard.end()
         guard.mode = stop.DEFER
-        if sys.gettrace() is not None:
+        if own_frames.debuggers:
             own_frames.stop_stepping()
         self.output.mend()
         frame["id"] = token

@@ -6,14 +6,12 @@ the session. What the interpreter calls leaves them out; whoever asks for the tr
 
 import functools
 import sys
-import types
 import warnings
 
 # How the names of the worker's files begin.
 OURS = "<pyrepl3>/"
 # How Python names the place of a warning that is further up than all frames.
 _NOWHERE = ("<sys>", 0) if sys.version_info >= (3, 13) else ("sys", 1)
-_C_FUNCTION = types.BuiltinFunctionType
 
 
 class _Filter:
@@ -28,6 +26,8 @@ class _Filter:
         return None if is_ours(frame.f_code) else self.pyrepl3_function(frame, event, argument)
 
 
+# Those that have traced something in this execution.
+debuggers = {}
 # By their ids: code of frames that everything is called from, how the interpreter was started. They have no name of their own.
 _bottom = {}
 
@@ -86,12 +86,13 @@ def _getter(original):
 
 
 def _registrar(original, disable):
-    """For `sys.monitoring`. Callbacks in C are a profiler's, and cannot raise what anybody would see."""
+    """For `sys.monitoring`. Callbacks of libraries, debuggers' and profilers', stay as they are: they raise nothing, and some look at the
+    frame that they are called from."""
 
     @functools.wraps(original)
     def register_callback(tool_id, event, func, /):
         callback = func
-        if callable(func) and type(func) is not _C_FUNCTION:
+        if callable(func) and getattr(func, "__module__", None) == "__main__":
 
             @functools.wraps(func)
             def callback(code, *arguments):
@@ -110,7 +111,10 @@ def adopt_bdb(bdb):
 
     @functools.wraps(dispatch)
     def trace_dispatch(self, frame, event, arg):
-        return None if is_ours(frame.f_code) else dispatch(self, frame, event, arg)
+        if is_ours(frame.f_code):
+            return None
+        debuggers[id(self)] = self
+        return dispatch(self, frame, event, arg)
 
     @functools.wraps(get_stack)
     def stack_of_the_users(self, f, t):
@@ -124,6 +128,8 @@ def adopt_bdb(bdb):
 
 def stop_stepping():
     """When an execution has ended: who steps out of it does not mean the next one. Breakpoints stay."""
-    bdb, debugger = sys.modules.get("bdb"), getattr(sys.gettrace(), "__self__", None)
-    if bdb is not None and isinstance(debugger, bdb.Bdb):
-        debugger.set_continue()
+    while debuggers:
+        try:
+            debuggers.popitem()[1].set_continue()
+        except Exception:
+            pass  # one of the user's own making, which then goes on

@@ -9,7 +9,7 @@ import resource
 import sys
 import threading
 
-from . import display, effects, execute, failure, freeze, handlers, introspect, own_frames, restorer, saver, source, stop, streams
+from . import display, effects, execute, failure, freeze, handlers, introspect, own_frames, restorer, saver, source, spawned, stop, streams
 from .channel import Channel
 from .children import Children
 from .codec import encode
@@ -51,6 +51,7 @@ class Worker:
         sys.excepthook = _print_failure
         self.executor.excepthooks = (sys.__excepthook__, _print_failure)
         display.after_import("asyncio", self._adopt_asyncio)
+        display.after_import("multiprocessing.spawn", functools.partial(spawned.adopt, executor=self.executor))
         own_frames.install()
         display.after_import("bdb", own_frames.adopt_bdb)
         os.register_at_fork(after_in_child=self.after_user_fork)

@@ -90,6 +90,7 @@ modules! {
     "_pyrepl3.saver" => "saver.py",
     "_pyrepl3.session" => "session.py",
     "_pyrepl3.source" => "source.py",
+    "_pyrepl3.spawned" => "spawned.py",
     "_pyrepl3.stop" => "stop.py",
     "_pyrepl3.streams" => "streams.py",
     "_pyrepl3.system" => "system.py",

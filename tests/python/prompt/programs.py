@@ -656,7 +656,7 @@ sys.gettrace() is tracer
 .
 sys.settrace(None)
 .
-sys.gettrace(), [one for one in seen if one[1] != '<module>']
+sys.gettrace(), [one for one in seen if one[1] == 'f']
 .
 '<module>' in [name for _, name in seen]
 """)
@@ -679,8 +679,6 @@ sys.getprofile() is profiler
 sys.setprofile(None)
 .
 [one for one in calls if one[1] == 'f'], sys.getprofile()
-.
-sorted({one[1] for one in calls} - {'f', '<module>', '_register_code'})
 """)
 program("profilers that raise", "import sys\ndef profiler(*_): raise ValueError('in the profiler')\nlen([])\nsys.setprofile(profiler)\n1 + 1\nsys.getprofile()\n'goes on'")
 program("monitoring", """
@@ -706,7 +704,7 @@ M.set_events(3, 0)
 .
 M.register_callback(3, M.events.PY_START, None) is called
 .
-[name for name in names if name not in ('<module>', '_register_code')]
+[name for name in names if name == 'f']
 .
 M.free_tool_id(3)
 """, since=(3, 12))
