@@ -26,6 +26,8 @@ STATUSES = 1000
 GONE_LIMIT = 1.0
 # Seconds to wait for the end of a branch's processes.
 BURY_LIMIT = 8.0
+# How long what cleans up after others may take for that, when they are gone.
+CLEAN_LIMIT = 2.0
 # Milliseconds for which a worker that was rolled back is left as it is, so that those who hear of the return find a processor.
 REST = 2
 # Seconds that a branch may take until it joins: another session of the family must not take it for its own.
@@ -244,12 +246,17 @@ class Init:
         """Kills all of a member, daemons included, until nothing is left. What the kernel does not end, because it waits
         for a disk, say, must not hold up the rest of a family: then its first session has it."""
         end = time.monotonic() + BURY_LIMIT
+        cleans = time.monotonic() + CLEAN_LIMIT
         while len(self.members) == 1 or time.monotonic() < end:
             self.reap()
             left = self.only(member, system.descendants(self.belongings(member)))
             if not left:
                 return
-            system.kill(left)
+            # What only follows the others gets the time to clean up after them.
+            others = [pid for pid in left if not system.is_tracker(pid)]
+            if others:
+                cleans = time.monotonic() + CLEAN_LIMIT
+            system.kill(others if others or time.monotonic() < cleans else left)
             waiter = select.poll()
             waiter.register(self.wake, select.POLLIN)
             waiter.poll(20)
@@ -339,7 +346,7 @@ class Init:
                 continue
             if pid not in replacements and system.is_frozen(pid):
                 member.replacements.add(pid)
-            elif born is None or not system.is_older(pid, born):
+            elif born is None or not (system.is_older(pid, born) or system.is_tracker(pid)):
                 young.append(pid)
         return young
 

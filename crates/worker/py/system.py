@@ -18,6 +18,7 @@ PR_SET_CHILD_SUBREAPER, PR_SET_NAME = 36, 15
 SA_NOCLDSTOP = 1
 FROZEN, ANSWERS = "pyrepl3-frozen", "pyrepl3-answer"
 _PF_EXITING = 4
+_TRACKS = b"from multiprocessing.resource_tracker import main"
 _NO_PRIORITY = os.sched_param(0)
 _TICKS = os.sysconf("SC_CLK_TCK")
 _READ, _WRITE, _write = os.O_RDONLY | os.O_CLOEXEC, os.O_WRONLY | os.O_CLOEXEC, os.write
@@ -268,6 +269,15 @@ def _stat(pid):
 
 def name(pid):
     return _stat(pid)[0] or "?"
+
+
+def is_tracker(pid):
+    """Whether a process is one that `multiprocessing` has to remove semaphores and shared memory by their names, once all who could use
+    them have ended. It sees their end by itself, and ends then."""
+    try:
+        return _TRACKS in read(f"/proc/{pid}/cmdline")
+    except OSError:
+        return False
 
 
 def is_stopped(pid):

@@ -8,7 +8,7 @@ import pytest
 
 from pyrepl3 import ExecutionError, Session
 
-from .tools import run
+from .tools import comes_true, run
 
 METHODS = ["spawn", "forkserver"]
 
@@ -79,6 +79,8 @@ async def test_executors_queues_and_processes(python: str, method: str, tmp_path
 async def test_after_a_rollback_and_in_a_branch(python: str, method: str, tmp_path: Path) -> None:
     async with Session(python=python) as session:
         await defined(session, method, tmp_path / "marker")
+        # Its directory is a file, and files are not undone.
+        await run(session, "import multiprocessing.util; multiprocessing.util.get_temp_dir()")
         made = await session.snapshot()
         await run(session, "def twice(x): return 'other'")
         assert await run(session, "with ctx.Pool(1) as pool: r = pool.map(twice, [1])\nr") == ["other"]
@@ -115,3 +117,36 @@ async def test_the_usual_way_to_start(python: str) -> None:
     async with Session(python=python) as session:
         await run(session, "import multiprocessing\ndef f(x): return x + 1")
         assert await run(session, "with multiprocessing.Pool(2) as pool: r = pool.map(f, range(5))\nr") == [1, 2, 3, 4, 5]
+
+
+def semaphores() -> set[str]:
+    return {path.name for path in Path("/dev/shm").glob("sem.mp-*")}
+
+
+@pytest.mark.parametrize("ends", ["by a rollback", "by a failure", "by a crash", "by a kill", "at the session's end"])
+async def test_no_semaphore_is_left(python: str, ends: str) -> None:
+    """They have names, which a process of its own removes when those who could use them have ended."""
+    before = semaphores()
+    making = "q = ctx.Queue(); p = ctx.Pool(1); r = p.map(abs, [-1])"
+    async with Session(python=python) as session:
+        await run(session, "import multiprocessing, os, signal, time; ctx = multiprocessing.get_context('spawn')")
+        made = await session.snapshot()
+        if ends == "by a failure":
+            with pytest.raises(ExecutionError):
+                await session.execute(f"{making}\n1 / 0", transaction_policy="rollback_on_failure")
+        else:
+            await run(session, making)
+            assert semaphores() - before
+        if ends == "by a rollback":
+            await session.rollback_to(made)
+        elif ends == "by a crash":
+            await session.drop_snapshot(made)
+            with pytest.raises(ExecutionError):
+                await session.execute("os.kill(os.getpid(), signal.SIGKILL)")
+        elif ends == "by a kill":
+            await session.drop_snapshot(made)
+            with pytest.raises(ExecutionError):
+                await session.execute("signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: time.sleep(1)", timeout=0.2)
+        if ends != "at the session's end":
+            await comes_true(lambda: not semaphores() - before)
+    await comes_true(lambda: not semaphores() - before)
