@@ -18,6 +18,7 @@ from .serializer import baseline
 
 _exit, _dup2, _open, _close = os._exit, os.dup2, os.open, os.close
 _O = os.O_CLOEXEC
+_ASSIGNED = f"{__package__}.serializer.assigned"
 _socket = socket.socket
 # What the socket may hold on its way: fewer changes between the two processes.
 _IN_FLIGHT = 1 << 20
@@ -80,12 +81,12 @@ class Keeping:
     def has_to_read(self):
         """Whether the next saver would read sources that the one after it would have to read again."""
         texts = self.sources.texts
-        return self.was_tracked and bool(texts) and next(reversed(texts)) not in self.read_before
+        # Not imported here: user code may watch imports, and `later` minds that.
+        has_reader = self.was_tracked and _ASSIGNED in sys.modules
+        return has_reader and bool(texts) and next(reversed(texts)) not in self.read_before
 
     def read_ahead(self):
-        from .serializer import assigned
-
-        assigned.read_ahead(self.sources.texts, self.read_before, self.namespace)
+        sys.modules[_ASSIGNED].read_ahead(self.sources.texts, self.read_before, self.namespace)
 
 
 def run(keeping, present):
