@@ -40,6 +40,16 @@ def _looks_like_an_expression(code):
     return code.split(None, 1)[0].rstrip(":") not in _KEYWORDS
 
 
+def _tree(code, file, flags):
+    """CPython 3.11 confuses the depths of two threads that make trees at the same time; then neither is wrong."""
+    for _ in range(5):
+        try:
+            return _compile(code, file, "exec", flags | ONLY_AST, True)
+        except SystemError as error:
+            failed = error
+    raise failed
+
+
 class Program:
     """Source compiled: a body, and a last expression whose value is the result."""
 
@@ -53,7 +63,7 @@ class Program:
                 return
             except SyntaxError:
                 pass
-        tree = _compile(code, file, "exec", flags | ONLY_AST, True)
+        tree = _tree(code, file, flags)
         statements = tree.body
         last = statements.pop() if statements and type(statements[-1]) is _Expr else None
         if statements or last is None:

@@ -133,10 +133,7 @@ LOST: dict[str, dict[str, str]] = {
     'zarr': {
         'fd (/dev/null)': 'only regular files are opened again: open it',
         'fd (eventpoll)': 'only regular files are opened again: open it',
-        'thread asyncio_0': 'a thread ends with the process: start it again',
-        'thread asyncio_1': 'a thread ends with the process: start it again',
-        'thread asyncio_2': 'a thread ends with the process: start it again',
-        'thread asyncio_3': 'a thread ends with the process: start it again',
+        'thread asyncio_': 'a thread ends with the process: start it again',
         'thread zarr_io': 'a thread ends with the process: start it again',
     },
 }

@@ -43,6 +43,51 @@ case("a member of an enum that says it is a name", """
     A = E.A
     a = E.A; l = [a]
 """, "assert E.A == 1 and a is E.A is l[0] and A is a", since=(3, 11))
+case("attributes of subclasses whose library thinks of none", """
+    import collections, datetime, decimal, fractions, pathlib, random, uuid, array, functools
+    class R(random.Random):
+        def __init__(self, *a): super().__init__(*a); self.n = 0
+        def random(self): self.n += 1; return super().random()
+    r = R(5); r.random(); r.note = [r]
+    class C(collections.Counter): pass
+    c = C("abca"); c.label = "letters"; c.me = c
+    class D(collections.defaultdict): pass
+    d = D(list, a=[1]); d.label = ["x"]; shared = d.label
+    class O(collections.OrderedDict): pass
+    o = O(b=1, a=2); o.label = 3
+    class Day(datetime.date): pass
+    day = Day(2020, 2, 29); day.label = "leap"
+    class Time(datetime.datetime): pass
+    time = Time(2020, 2, 29, 1); time.label = day
+    class Dec(decimal.Decimal): pass
+    dec = Dec("1.50"); dec.label = 1
+    class Frac(fractions.Fraction): pass
+    frac = Frac(1, 3); frac.label = 2
+    class P(type(pathlib.PurePosixPath())): pass
+    path = P("a/b"); path.label = 4
+    class Q(collections.deque): pass
+    q = Q([1], 3); q.label = 5
+    class L(list): pass
+    l = L([1]); l.label = 6
+    class A(array.array): pass
+    a = A("i", [1]); a.label = 7
+    class F(functools.partial): pass
+    f = F(int, base=2); f.label = 8
+    class S(set): pass
+    s = S([1]); s.label = 9
+    class B(bytearray): pass
+    b = B(b"x"); b.label = 10
+    after = random.Random(5); after.random(); expected = after.random()
+    del after
+""", """
+    assert r.n == 1 and r.note[0] is r and r.random() == expected and r.n == 2
+    assert c == {"a": 2, "b": 1, "c": 1} and c.label == "letters" and c.me is c and type(c) is C
+    assert d == {"a": [1]} and d["new"] == [] and d.label is shared == ["x"] and o.label == 3 and list(o) == ["b", "a"]
+    assert day == datetime.date(2020, 2, 29) and day.label == "leap" and time.hour == 1 and time.label is day
+    assert dec == decimal.Decimal("1.5") and dec.label == 1 and frac * 3 == 1 and frac.label == 2 and str(path) == "a/b" and path.label == 4
+    assert list(q) == [1] and q.maxlen == 3 and q.label == 5 and l == [1] and l.label == 6 and a[0] == 1 and a.label == 7
+    assert f("11") == 3 and f.label == 8 and s == {1} and s.label == 9 and b == b"x" and b.label == 10
+""")
 case("what a library compares by identity", """
     import argparse, optparse
     hidden = argparse.SUPPRESS; both = [optparse.NO_DEFAULT, optparse.SUPPRESS_HELP, hidden]

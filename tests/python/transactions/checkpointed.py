@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from .case import Case
 from .runs import run
 from .shape import asking, difference
 
+PARSES = threading.Lock()
 KILL = "(lambda p, s: p.kill(p.getpid(), s))(__import__('posix'), 9)"
 """By way of posix, so that what the setup did to `os` does not matter."""
 
@@ -82,10 +84,16 @@ async def told(session: Any, asking: Callable[[str], str]) -> Any:
 # ---- the check, part by part -----------------------------------------------------------------------------------
 
 
+def tree(text: str) -> ast.Module:
+    """One at a time: CPython 3.11 confuses the depths of two threads that make trees."""
+    with PARSES:
+        return ast.parse(text)
+
+
 def parts(check: str) -> list[ast.stmt]:
     """The statements of a check; each side of an `and` that is asserted is one of its own."""
     found: list[ast.stmt] = []
-    for statement in ast.parse(check).body:
+    for statement in tree(check).body:
         if isinstance(statement, ast.Assert) and isinstance(statement.test, ast.BoolOp) and isinstance(statement.test.op, ast.And):
             found.extend(ast.Assert(test=value) for value in statement.test.values)
         else:
@@ -120,7 +128,7 @@ def unexplained(case: Case, outcome: Outcome) -> dict[str, str]:
             continue
         text = part + "\n" + outcome.failed[part]
         if any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in names):
-            names |= {node.id for node in ast.walk(ast.parse(part)) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+            names |= {node.id for node in ast.walk(tree(part)) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
         else:
             left[part] = outcome.failed[part]
     return left
@@ -132,7 +140,7 @@ def plain_name(name: str) -> str:
         return "fd (a file)"
     if name.startswith("lock on /"):
         return "lock on a file"
-    return re.sub(r"(?<=^fd )\d+ |(?<=Task-)\d+", "", name)
+    return re.sub(r"(?<=^fd )\d+ |(?<=Task-)\d+|(?<=^thread asyncio_)\d+", "", name)
 
 
 def piece(reason: str) -> str:

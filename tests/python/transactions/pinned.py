@@ -689,9 +689,6 @@ APART: dict[str, dict[str, str]] = {
         'assert len(caught) == 2': FOLLOWS,
         "assert warnings.filters[0][0] == 'default'": FOLLOWS,
     },
-    'decimal_contexts': {
-        'assert decimal.getcontext() is context': ALIAS,
-    },
     'a_tracer_in_force': {
         'assert sys.gettrace() is tracer': FOLLOWS,
         "assert lines == ['line', 'line', 'return']": FOLLOWS,

@@ -69,7 +69,7 @@ class Loader:
         self.made, self.failed, self.later, self.heads = {}, {}, {}, {}
         self.classes = set()  # ids of the classes that were made here
         self.words = {name: getattr(self, name) for name in references.WORDS if hasattr(self, name)}
-        self.words.update(fill=_fill_instance, adopt=_adopt, chain=_chain)
+        self.words.update(fill=_fill_instance, extend=_extend_instance, adopt=_adopt, chain=_chain)
         self.words.update(array=arrays.load_array, permuted=arrays.load_permuted, view=arrays.load_view)
         self.words.update(subclass=arrays.load_subclass, sharing=frames.load_sharing, shared=frames.load_shared)
 
@@ -228,6 +228,18 @@ def _fill_instance(made, state):
         object.__getattribute__(made, "__dict__").update(own)
     for name, value in slots.items():
         object.__setattr__(made, name, value)
+
+
+def _extend_instance(made, state):
+    """`state`: the library's, as pickle hands it on, and the attributes."""
+    theirs, own = state
+    if theirs is not None:
+        set_state = getattr(made, "__setstate__", None)
+        if set_state is not None:
+            set_state(theirs)
+        else:
+            _fill_instance(made, theirs if type(theirs) is tuple and len(theirs) == 2 else (theirs, {}))
+    object.__getattribute__(made, "__dict__").update(own)
 
 
 def _adopt(made, own):

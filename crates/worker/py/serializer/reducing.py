@@ -94,7 +94,7 @@ def _find(registry, cls, mro):
 def _own(registry, cls, mro, words):
     """An instance of a class of the session."""
     hooks = copyreg.dispatch_table.get(cls) is not None
-    plain, disguised = True, False
+    plain, disguised, by_library = True, False, False
     for base in mro[:-1]:
         names = _type_dict(base)
         if registry.place(base) is None:
@@ -103,6 +103,7 @@ def _own(registry, cls, mro, words):
         elif module_of(base) not in ("abc", "typing"):
             plain = False
             hooks_of_library = any(name in names for name in HOOKS)
+            by_library = by_library or hooks_of_library
             if words is not None and not hooks_of_library:
                 return _refuse(words)
     if hooks:
@@ -111,7 +112,9 @@ def _own(registry, cls, mro, words):
         return _exception
     if plain and (disguised or _has_slots(mro)):
         return _instance
-    return _ordinary if _dict_of(mro) is not None else None
+    if _dict_of(mro) is None:
+        return None
+    return _extended if by_library else _ordinary
 
 
 def _has_slots(mro):
@@ -206,6 +209,31 @@ def _ordinary(pickler, obj):
     if type(parts) is not tuple or len(parts) > 5 or len(parts) > 2 and parts[2] is not own and parts[2] is not None:
         return NotImplemented
     return (*parts[:2], own, *parts[3:], *(None,) * (5 - max(len(parts), 3)), references.adopt)
+
+
+def _extended(pickler, obj):
+    """As a class of a library pickles what is an instance of the session's subclass; with the attributes that the subclass adds, where the
+    library does not think of any (`random.Random`, `collections.Counter`, `datetime.date`)."""
+    parts = _ordinary(pickler, obj)
+    if parts is not NotImplemented:
+        return parts
+    own = object.__getattribute__(obj, "__dict__")
+    parts = obj.__reduce_ex__(5)
+    if type(own) is not dict or not own or type(parts) is not tuple or len(parts) > 5 or _carries(parts, own):
+        return parts
+    function, arguments, *more = parts
+    state, items, pairs = (*more, None, None, None)[:3]
+    return function, arguments, (state, dict(own)), items, pairs, references.extend
+
+
+def _carries(parts, own):
+    """Whether attributes are in what a class makes of its instance, or it has chosen among them."""
+    for part in (*parts[1], *parts[2:3]):
+        if part is own or type(part) is dict and part.keys() & own.keys():
+            return True
+        if type(part) in (tuple, list) and any(one is own or type(one) is dict and one.keys() & own.keys() for one in part):
+            return True
+    return False
 
 
 def _is_shared(pickler, own):

@@ -31,6 +31,7 @@ WORDS = (
     "dead",  # a weak reference whose object is gone
     "new",  # an instance, without a call of its class
     "adopt",  # the dict of an instance, which something else has as well
+    "extend",  # what a library's class makes of its state, and the attributes beside it
     "fill",  # the state of an instance, without a call of its __setattr__
     "keys",  # a view of a dict: of its keys, values or items
     "lock",  # a lock that nobody holds: whether the one who holds it may take it again
