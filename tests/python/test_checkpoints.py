@@ -468,6 +468,30 @@ async def test_code_that_watches_imports_does_not_see_those_of_the_worker() -> N
         assert (await session.execute("seen")).value == []
 
 
+async def test_settings_that_a_session_declares_itself() -> None:
+    code = """
+        level = [1]
+        def get_level(): return level[0]
+        def set_level(value): told.append(value)
+        def fails(*_): raise OSError("not now")
+        told = []
+        __checkpoint_settings__ = {"mine": (get_level, set_level), "a": 5, "b": (fails, print), 3: (dict, dict), "c": (dict, fails)}
+    """
+    async with Session() as session:
+        await session.execute(dedent(code))
+        made = await session.checkpoint()
+        lost = {one.name: one.reason for one in made.lost}
+        assert set(lost) == {"__checkpoint_settings__['a']", "__checkpoint_settings__['b']", "__checkpoint_settings__[3]"}
+        assert "pair of functions" in lost["__checkpoint_settings__['a']"] and "OSError: not now" in lost["__checkpoint_settings__['b']"]
+        assert (await session.execute("told")).value == []
+    async with Session() as session:
+        lost = {one.name: one.reason for one in (await session.restore(made)).lost}
+        assert "OSError: not now" in lost["__checkpoint_settings__['c']"]
+        assert (await session.execute("told")).value == [1]
+        await session.execute("__checkpoint_settings__ = 5")
+        assert [one.reason for one in (await session.checkpoint()).lost if one.name == "__checkpoint_settings__"]
+
+
 # ---- found by a hostile review -----------------------------------------------------------------------------------
 
 

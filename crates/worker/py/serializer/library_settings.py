@@ -8,9 +8,12 @@ import importlib
 import os
 import sys
 
+from .situation import why
 
 # pyarrow's own.
 _IO_THREADS = 8
+# A variable in which a session says itself what else is to be kept: name -> (function that tells it, function that sets it).
+OWN = "__checkpoint_settings__"
 
 
 class Declared:
@@ -129,7 +132,44 @@ def capture(here):
         entry = None if value is None else here.put(one.name, value)
         if entry is not None:
             yield {"name": one.name, "value": entry}
+    yield from _capture_own(here)
     _look_at_duckdb(here)
+
+
+def _capture_own(here):
+    declared = here.options.namespace.get(OWN)
+    if declared is None:
+        return
+    if type(declared) is not dict:
+        here.lose(OWN, "it is no dict of names, and for each a function that tells a setting and one that sets it")
+        return
+    for name, pair in declared.items():
+        label = f"{OWN}[{name!r}]"[:200]
+        if type(name) is not str or not _is_pair(pair):
+            here.lose(label, "it is no pair of functions: one that tells the setting, one that sets it")
+            continue
+        try:
+            value = pair[0]()
+        except Exception as error:
+            here.lose(label, f"it could not be asked for: {why(error)}")
+            continue
+        entry = here.put(label, value)
+        if entry is not None:
+            yield {"name": name, "value": entry, "own": True}
+
+
+def _is_pair(pair):
+    return type(pair) in (tuple, list) and len(pair) == 2 and all(map(callable, pair))
+
+
+def _restore_own(item, here):
+    declared = here.options.namespace.get(OWN)
+    pair = declared.get(item["name"]) if type(declared) is dict else None
+    label = f"{OWN}[{item['name']!r}]"[:200]
+    if _is_pair(pair):
+        here.attempt(label, lambda: pair[1](here.get(item["value"])))
+    else:
+        here.lose(label, "what sets it did not come back")
 
 
 def _look_at_duckdb(here):
@@ -145,13 +185,16 @@ def _look_at_duckdb(here):
 
 def restore(items, here):
     known = {one.name: one for one in ALL}
-    kept = {item["name"] for item in items}
+    kept = {item["name"] for item in items if not item.get("own")}
     for one in ALL:
         # This session has changed it, and the one that was saved had not.
         module = _loaded(one) if one.name not in kept else None
         if module is not None and one.has_default and one.read(module) is not None:
             here.attempt(one.name, one.write, module, None)
     for item in items:
+        if item.get("own"):
+            _restore_own(item, here)
+            continue
         one = known.get(item["name"])
         if one is None:
             here.lose(str(item["name"])[:100], "this version does not know it")
