@@ -18,12 +18,12 @@ struct Wanted {
     shuffle: Option<String>,
 }
 
-/// The Python tests that are run by themselves, and whether 3.14 and 3.15 are taken, too, where `.ci/newer-pythons` has unpacked them;
-/// the rest are the client's.
-const APART: [(&str, &[&str], bool); 3] = [
-    ("the codec of checkpoints", &["tests/python/serializer", "tests/python/serializer_context"], false),
-    ("hazards", &["tests/python/hazards"], true),
-    ("transactions", &["tests/python/transactions"], true),
+/// The Python tests that are run by themselves; the rest are the client's. All take 3.14 and 3.15, too, where `.ci/newer-pythons` has
+/// unpacked them.
+const APART: [(&str, &[&str]); 3] = [
+    ("the codec of checkpoints", &["tests/python/serializer", "tests/python/serializer_context"]),
+    ("hazards", &["tests/python/hazards"]),
+    ("transactions", &["tests/python/transactions"]),
 ];
 
 /// A command and what it tests.
@@ -116,17 +116,14 @@ fn rust(interpreter: &Path, long: bool) -> Command {
 }
 
 fn python(interpreter: &Path, wanted: &Wanted) -> Vec<Job> {
-    let pytest = |what: &str, paths: &[&str], newer: bool| {
+    let pytest = |what: &str, paths: &[&str]| {
         let mut tests = known(interpreter);
         tests.arg(interpreter).args(["-m", "pytest", "-q"]).args(paths);
         tests.env("PYREPL3_BIN", binary()).env("PYREPL3_HELPER", helper());
-        if newer {
-            let unpacked = target().join("pythons/bin");
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            let all = std::iter::once(unpacked).chain(std::env::split_paths(&path));
-            tests.env("PYREPL3_TEST_NEWEST", "15");
-            tests.env("PATH", std::env::join_paths(all).unwrap_or(path));
-        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let all = std::iter::once(target().join("pythons/bin")).chain(std::env::split_paths(&path));
+        tests.env("PYREPL3_TEST_NEWEST", "15");
+        tests.env("PATH", std::env::join_paths(all).unwrap_or(path));
         if wanted.long {
             tests.arg("--long");
         }
@@ -136,9 +133,9 @@ fn python(interpreter: &Path, wanted: &Wanted) -> Vec<Job> {
         Job { what: what.into(), command: tests }
     };
     let mut client = vec!["tests/python"];
-    client.extend(APART.iter().flat_map(|(_, paths, _)| paths.iter().flat_map(|path| ["--ignore", *path])));
-    let mut jobs = vec![pytest("the client", &client, false)];
-    jobs.extend(APART.iter().map(|(what, paths, newer)| pytest(what, paths, *newer)));
+    client.extend(APART.iter().flat_map(|(_, paths)| paths.iter().flat_map(|path| ["--ignore", *path])));
+    let mut jobs = vec![pytest("the client", &client)];
+    jobs.extend(APART.iter().map(|(what, paths)| pytest(what, paths)));
     jobs
 }
 

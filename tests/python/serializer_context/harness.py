@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import marshal
 import os
@@ -17,7 +18,10 @@ Items = list[dict[str, Any]]
 
 def steps(python: str, *todo: Any, preload: tuple[str, ...] = (), cwd: Path | None = None) -> list[Any]:
     """Performs steps (see driver.py) in a new process; their values. An error in one fails the test."""
-    read, write = os.pipe()
+    read, low = os.pipe()
+    # Descriptors that the code opens begin at 3, whatever this process has open.
+    write = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 100)
+    os.close(low)
     request = {"keep": str(PACKAGE), "steps": todo, "out": write, "preload": preload, "forget": ["random"]}
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))}
     environment["MPLBACKEND"] = "agg"

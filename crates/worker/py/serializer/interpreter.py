@@ -117,8 +117,7 @@ def restore_warnings(items, here):
         import warnings
     if warnings.filters != wanted:
         warnings.filters[:] = wanted
-        # In 3.14 under a lock that the function expects to be held.
-        (getattr(warnings, "_filters_mutated_lock_held", None) or warnings._filters_mutated)()
+        warnings._filters_mutated()
 
 
 def _want_filter(wanted, entry, here):

@@ -1,5 +1,6 @@
 """What lives outside of the process's memory, and can only be named: threads, processes, event loops."""
 
+import gc
 import os
 import sys
 import threading
@@ -64,4 +65,7 @@ def _tasks():
     known = []
     for holder in ("_scheduled_tasks", "_all_tasks", "_eager_tasks"):
         known += list(getattr(tasks, holder, ()))
+    if sys.version_info >= (3, 14):
+        # Its C code has them in a list of each thread's, and tells them loop by loop.
+        known += [each for each in gc.get_objects() if issubclass(type(each), tasks.Task)]
     return sorted({task.get_name() for task in known if not task.done()})

@@ -24,7 +24,7 @@ _DUNDER = frozenset(
 _ELSEWHERE = {
     "sys": frozenset(
         "modules path argv meta_path path_hooks path_importer_cache stdin stdout stderr __stdin__ __stdout__ __stderr__"
-        " last_type last_value last_traceback last_exc _git".split()
+        " last_type last_value last_traceback last_exc _git flags".split()
     ),
     "builtins": frozenset(["_"]),
     "warnings": frozenset("filters _filters_version onceregistry _onceregistry _defaultaction defaultaction".split()),
