@@ -77,14 +77,14 @@ class Present:
 class Freezer:
     """Takes snapshots of the worker."""
 
-    def __init__(self, guard, channel, prompts, children, exits, keeping, output):
+    def __init__(self, guard, channel, prompts, children, exits, executor, keeping, output):
         self.guard, self.channel, self.prompts, self.output = guard, channel, prompts, output
-        self.children, self.exits, self.keeping = children, exits, keeping
+        self.children, self.exits, self.executor, self.keeping = children, exits, executor, keeping
         self.libraries = Libraries()
         self.numexpr = native.Numexpr()
         self.writers = writers.Writers()
         self.told = set()
-        self.executor = self.greeting = None
+        self.greeting = None
         self.prefers_to_die = 0
         self.inherited = None  # numbers of pipes that others share, and where they are
         self.own = (), None, None  # the worker's own descriptors, and the same in memory

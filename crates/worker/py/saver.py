@@ -27,9 +27,10 @@ _IN_FLIGHT = 1 << 20
 class Keeping:
     """What a worker knows that its checkpoints need."""
 
-    def __init__(self, namespace, sources, output, exits):
-        self.namespace, self.sources, self.output, self.exits = namespace, sources, output, exits
-        self.executor = self.tracker = self.children = None
+    def __init__(self, executor, children, output, exits):
+        self.executor, self.children, self.output, self.exits = executor, children, output, exits
+        self.namespace, self.sources = executor.namespace, executor.sources
+        self.tracker = None
         self.initial = frozenset()
         self.baseline = None
         self.was_tracked = False  # whether this session has been saved

@@ -37,12 +37,10 @@ class Worker:
         )
         self.children = children
         children.ask = self._ask_status
-        self.keeping = saver.Keeping(vars(_main), source.known, self.output, exits)
+        self.keeping = saver.Keeping(self.executor, children, self.output, exits)
         self.freezer = freeze.Freezer(
-            self.guard, self.channel, self.prompts, children, exits, self.keeping, self.output
+            self.guard, self.channel, self.prompts, children, exits, self.executor, self.keeping, self.output
         )
-        self.freezer.executor = self.keeping.executor = self.executor
-        self.keeping.children = children
         self.install_input = streams.make_input(self.prompts)
         self.displays.install()
         source.install(source.known)

@@ -75,7 +75,7 @@ def _function(registry, function):
     cells = []
     for name, cell in zip(code.co_freevars, function.__closure__ or ()):
         place = f"{function.__qualname__}@{code.co_filename}:{code.co_firstlineno}"
-        cells.append((_intern(name), _Key(registry, cell, "cell", f"{place}.{name}")))
+        cells.append((_intern(name), references.Key(registry, cell, "cell", f"{place}.{name}")))
     doc = code.co_consts[0] if code.co_consts and type(code.co_consts[0]) is str else None
     head = {
         "code": code,
@@ -97,24 +97,6 @@ def _function(registry, function):
     return head, None, state or None
 
 
-class _Key:
-    """Pickled as the unit that it names: for parts that pickle would not ask about in time."""
-
-    def __init__(self, registry, obj, kind, name):
-        self.key = registry.unit(obj, kind, name)
-
-    def __reduce__(self):
-        raise RuntimeError("a key is pickled by its registry's pickler only")
-
-
-def _reduce_key(pickler, obj):
-    pickler.units[obj.key] = True
-    return references.unit, (obj.key,)
-
-
-reducing.HANDLERS[_Key] = _reduce_key
-
-
 def _globals(registry, function):
     """None: the session's namespace. Else what stands for the dict: a module, or a unit of its own."""
     namespace = function.__globals__
@@ -129,7 +111,7 @@ def _globals(registry, function):
     module = _home(registry, namespace)
     if module is not None:
         return "unit", module
-    return "unit", _Key(registry, namespace, "globals", f"globals of {function.__qualname__}")
+    return "unit", references.Key(registry, namespace, "globals", f"globals of {function.__qualname__}")
 
 
 def _home(registry, namespace):

@@ -474,7 +474,13 @@ def _parameters(pickler, obj):
     return references.parameters, (state_of(obj)[1] or dict(vars(obj)),)
 
 
+def _key(pickler, obj):
+    pickler.units[obj.key] = True
+    return references.unit, (obj.key,)
+
+
 HANDLERS = {
+    references.Key: _key,
     dataclasses._DataclassParams: _parameters,
     types.FunctionType: _function,
     types.BuiltinFunctionType: _builtin,

@@ -44,3 +44,13 @@ WORDS = (
 )
 for _name in WORDS:
     globals()[_name] = _word(_name)
+
+
+class Key:
+    """Pickled as the unit that it names (`reducing`): for parts that pickle would not ask about in time."""
+
+    def __init__(self, registry, obj, kind, name):
+        self.key = registry.unit(obj, kind, name)
+
+    def __reduce__(self):
+        raise RuntimeError("a key is pickled by its registry's pickler only")
