@@ -143,8 +143,13 @@ async def test_it_can_be_interrupted(driver: Path) -> None:
             "import time\nclass Slow:\n    def __reduce__(self):\n        time.sleep(8); return int, ()\n"
             "a, b, c, d = Slow(), Slow(), Slow(), Slow()"
         )
+        events = session.events()
         saving = asyncio.ensure_future(session.checkpoint())
-        await asyncio.sleep(1)
+        # It is said when it begins.
+        async for event in events:
+            if isinstance(event, WarningMessage):
+                break
+        await asyncio.sleep(0.5)
         await session.interrupt()
         with pytest.raises(CheckpointFailed, match="interrupted"):
             await asyncio.wait_for(saving, DEADLINE)
