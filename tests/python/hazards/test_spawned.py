@@ -145,8 +145,12 @@ async def test_no_semaphore_is_left(python: str, ends: str) -> None:
                 await session.execute("os.kill(os.getpid(), signal.SIGKILL)")
         elif ends == "by a kill":
             await session.drop_snapshot(made)
-            with pytest.raises(ExecutionError):
-                await session.execute("signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: time.sleep(1)", timeout=0.2)
+            is_killed = False
+            while not is_killed:
+                # On a loaded machine the first interrupt may come before it is ignored.
+                with pytest.raises(ExecutionError) as caught:
+                    await session.execute("signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: time.sleep(1)", timeout=0.5)
+                is_killed = caught.value.message.session_lost
         if ends != "at the session's end":
             await comes_true(lambda: not semaphores() - before)
     await comes_true(lambda: not semaphores() - before)
