@@ -230,13 +230,19 @@ class Numexpr:
         if self.state is None:
             return ()
         address, length = self.state
-        word = os.getpid().to_bytes(4, sys.byteorder)
-        if not self.place or _string_at(self.place, 4) != word:
-            # Where in its state the pid is, is another place in each version.
-            data = _string_at(address, length)
-            found = [at for at in range(0, length, 4) if data[at : at + 4] == word] if word in data else []
-            self.place = address + found[0] if len(found) == 1 else 0
+        pid = os.getpid()
+        if not self.place or _string_at(self.place, 4) != pid.to_bytes(4, sys.byteorder):
+            found = place_of_pid(_string_at(address, length), pid)
+            self.place = 0 if found is None else address + found
         return (self.place,) if self.place else ()
+
+
+def place_of_pid(data, pid):
+    """Where in numexpr's state the pid is, which is another place in each version: behind three flags. Half of an address may be the same
+    number: that has the other half before it."""
+    words = memoryview(data[: len(data) // 4 * 4]).cast("I")
+    found = [at for at in range(3, len(words)) if words[at] == pid and all(flag in (0, 1) for flag in words[at - 3 : at])]
+    return 4 * found[0] if len(found) == 1 else None
 
 
 def _variable(module, name):

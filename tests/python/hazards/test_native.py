@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -207,3 +208,28 @@ async def test_what_was_set_for_the_process_is_set(python: str) -> None:
             await run(session, "libc.prctl(1, 0, 0, 0, 0); libc.prctl(36, 0, 0, 0, 0)")
             assert (await session.rollback_to(made)).exact
             assert await run(session, "told(2) == signal.SIGUSR2 and told(37) == 1") is True
+
+
+PLACE = """
+import struct, sys, types
+package = types.ModuleType("_pyrepl3")
+package.__path__ = [sys.argv[1]]
+sys.modules["_pyrepl3"] = package
+from _pyrepl3.native import place_of_pid
+# Threads, and whether they have begun; two addresses; where they are; three flags; the pid; locks.
+def state(pid, high, flags): return struct.pack("=4I4IQ3I I 10I 3s", 4, 1, 0, 0, 5000, high, 9000, high, 1064960, *flags, pid, *range(2, 12), b"end")
+for pid in (4321, 22016, 1, 1064960):
+    for flags in ((0, 0, 0), (1, 0, 0), (1, 1, 0)):
+        for high in (0x5600, 22016, pid):
+            assert place_of_pid(state(pid, high, flags), pid) == 52 or pid == 1, (pid, high, flags)
+assert place_of_pid(state(4321, 1, (0, 0, 0)), 4322) is None
+assert place_of_pid(state(4321, 1, (0, 5, 0)), 4321) is None
+assert place_of_pid(b"", 1) is None
+"""
+
+
+def test_the_pid_that_numexpr_remembers_is_found_whatever_its_addresses_are() -> None:
+    """Where half of an address was the same number as the pid, numexpr computed with threads beside those that were there."""
+    package = Path(__file__).parents[3] / "crates/worker/py"
+    done = subprocess.run([sys.executable, "-c", PLACE, package], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
