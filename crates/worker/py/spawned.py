@@ -12,11 +12,11 @@ import sys
 import types
 
 _DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-_ATOMS = (int, float, complex, str, bytes, bool, type(None))
 # Bytes of all values together that functions mention. What is more is left out: a name error says which.
 VALUES = 16 << 20
 
-# Runs in the new process, where nothing of ours is: `texts`, `statements` (file, source tree) and `values` are there.
+# Runs in the new process, where nothing of ours is. `texts`: by file; `statements`: of each, which run again; `values`: pickles, by
+# name; `flags`: of the session's `__future__` imports.
 _BEGIN = """
 def begin(texts, statements, values, flags):
     import ast, linecache, pickle, sys, types

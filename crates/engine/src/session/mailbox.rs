@@ -86,58 +86,23 @@ pub(crate) enum Query {
     IsComplete { code: JsonText, reply: Reply<Completeness> },
 }
 
-/// Something to do with the session's state. Each waits its turn.
+/// Something to do with the session's state. Each waits its turn. `Save`: a checkpoint that the worker
+/// itself writes; who reads that answers.
 #[derive(Debug)]
 pub(crate) enum Operation {
-    Begin {
-        timeout: Option<Duration>,
-        reply: Reply<String>,
-    },
-    Commit {
-        transaction: Option<String>,
-        reply: Reply<()>,
-    },
-    Rollback {
-        transaction: Option<String>,
-        reply: Reply<RolledBack>,
-    },
-    Savepoint {
-        transaction: Option<String>,
-        reply: Reply<SnapshotCreated>,
-    },
-    Snapshot {
-        name: Option<String>,
-        reply: Reply<SnapshotCreated>,
-    },
-    RollbackTo {
-        snapshot: String,
-        transaction: Option<String>,
-        reply: Reply<RolledBack>,
-    },
-    Undo {
-        reply: Reply<RolledBack>,
-    },
-    Redo {
-        reply: Reply<RolledBack>,
-    },
-    Branch {
-        count: u32,
-        random: RandomState,
-        reply: Reply<Vec<Attachment>>,
-    },
-    Checkpoint {
-        request: CheckpointRequest,
-        reply: Reply<Stored>,
-    },
-    /// A checkpoint that the worker itself writes. Who reads it answers.
+    Begin { timeout: Option<Duration>, reply: Reply<String> },
+    Commit { transaction: Option<String>, reply: Reply<()> },
+    Rollback { transaction: Option<String>, reply: Reply<RolledBack> },
+    Savepoint { transaction: Option<String>, reply: Reply<SnapshotCreated> },
+    Snapshot { name: Option<String>, reply: Reply<SnapshotCreated> },
+    RollbackTo { snapshot: String, transaction: Option<String>, reply: Reply<RolledBack> },
+    Undo { reply: Reply<RolledBack> },
+    Redo { reply: Reply<RolledBack> },
+    Branch { count: u32, random: RandomState, reply: Reply<Vec<Attachment>> },
+    Checkpoint { request: CheckpointRequest, reply: Reply<Stored> },
     Save,
-    Restore {
-        request: RestoreRequest,
-        reply: Reply<Restored>,
-    },
-    Settle {
-        reply: Reply<()>,
-    },
+    Restore { request: RestoreRequest, reply: Reply<Restored> },
+    Settle { reply: Reply<()> },
 }
 
 impl Query {

@@ -629,8 +629,8 @@ def save(
     group. `sources`: texts of executions (source.Sources). `context(keeper)`: (items, lost) of what is no variable.
     `files(obj)`: describes an open file, or raises Lost. `reducers`: type -> function as in copyreg. `directory`: where
     the session's own modules lie. `originals`: id -> (module, name) of what the session replaced there. `leave_out`: parts,
-    as `sink.busy` names them, that ended earlier processes. `examine(round)`: yields what `round.findings()` does. A name that fails is in the body's "lost"; only the sink's
-    errors are raised."""
+    as `sink.busy` names them, that ended earlier processes. `examine(round)`: yields what `round.findings()` does. A name
+    that fails is in the body's "lost"; only the sink's errors are raised."""
     gc.disable()
     # A list of its own: the session's may be one of its variables.
     warnings.filters = [("ignore", None, Warning, None, 0)]
