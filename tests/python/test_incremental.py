@@ -69,19 +69,44 @@ async def test_after_a_return_nothing_is_taken_for_unchanged(tmp_path):
             assert await values(session, "ab") == wanted
 
 
-async def test_threads_that_could_write_meanwhile_are_no_danger(tmp_path):
+WRITING = """
+import threading, time
+stop, last = False, -1
+def work():
+    global last
+    while not stop:
+        a[(last + 1) % 50 * 80000] = last + 1
+        last += 1
+        if last % 20 == 0: time.sleep(0.001)
+thread = threading.Thread(target=work, daemon=True); thread.start()
+"""
+# All that was written up to the moment is there, and at most the write after it, of which the count was not yet taken.
+IS_OF_ONE_MOMENT = """
+expected = np.random.default_rng(1).random(4 << 20)
+for n in range(max(0, last - 49), last + 1): expected[n % 50 * 80000] = n
+other = np.flatnonzero(a != expected).tolist()
+ok = other in ([], [(last + 1) % 50 * 80000]) and all(a[at] == last + 1 for at in other)
+[last, bool(ok)]
+"""
+
+
+async def test_what_other_threads_write_is_told_as_well(tmp_path):
     async with pyrepl3.Session(data=str(tmp_path)) as session:
         await session.execute(SETUP)
-        await session.checkpoint("one")
-        await session.execute(
-            "import threading, time\nstop = False\ndef work():\n    while not stop: time.sleep(0.01)\n"
-            "thread = threading.Thread(target=work, daemon=True); thread.start()\na[7] = 1"
-        )
-        await session.checkpoint("two")
-        expected = await values(session, "ab")
-        await session.restore("two")
-        assert await values(session, "ab") == expected
-
+        await session.execute(WRITING)
+        await session.checkpoint("first")
+        stored = []
+        for number in range(5):
+            await session.execute("time.sleep(0.05)")
+            stored.append((await session.checkpoint(f"later{number}")).stored_bytes)
+    assert max(stored) < 8 << 20, stored
+    moments = []
+    async with pyrepl3.Session(data=str(tmp_path)) as other:
+        for number in range(5):
+            await other.restore(f"later{number}")
+            result = await other.execute(IS_OF_ONE_MOMENT)
+            moments.append(result.value)
+    assert all(ok for _last, ok in moments) and sorted(moments) == moments and len({last for last, _ok in moments}) == 5, moments
 
 
 async def test_memory_that_changes_while_it_is_saved_is_saved_as_it_was() -> None:

@@ -70,7 +70,7 @@ class Present:
             known = _enumerate()
             self.threads = tuple(one.ident for one in known if one.ident is not None)
             self.names = [str(one.name) for one in known if one.ident not in (None, _get_ident())]
-        self.has_looked = self.answered = False
+        self.has_looked = self.answered = self.tracks = False
         self.request = self.mark = self.held = self.inventory = self.gauss = self.generators = None
 
 
@@ -110,6 +110,7 @@ class Freezer:
                 if track:
                     self.keeping.track()
                 present = Present(self)
+                present.tracks = track
                 if present.elder:
                     self.children.keep_notes()
                 if splits:
@@ -131,10 +132,15 @@ class Freezer:
         except BaseException:
             if present is not None and present.request is not None:
                 _helper.release(_byref(present.request))
+            if track and self.keeping.tracker is not None:
+                # What it was told may be lost.
+                self.keeping.tracker.forget()
             _close(wake)
             raise
         request = present.request
         if outcome == native.LIVE:
+            if track:
+                self.keeping.tracker.take(request, is_live=True)
             self.prefers_to_die = request.prefers_to_die
             warnings = None if present.answered else ()
             if request.warns:
@@ -251,6 +257,8 @@ class Freezer:
         if not pools.may_be_there():
             # Of pools only the interpreter can say that they are gone. Of anything else the helper knows.
             request.greeting = self._greeting()
+        if present.tracks:
+            self.keeping.tracker.ask(request)
         present.held = held = []
         spare = () if line is None else line.spare
         for name, kind, values in (

@@ -13,7 +13,7 @@ from _thread import get_ident as _get_ident
 
 from . import system
 
-INTERFACE = 2
+INTERFACE = 3
 LIVE, WOKEN, BRANCH, SAVER, ANSWER = range(5)
 LATE, TOO_MANY_THREADS, RING, GPU, ZMQ, SHADOW_STACK, NO_ROOM, FORK, SYSTEM, DIED, NEEDS_FLUSH, FULL, NEEDS_LOOK = range(-1, -14, -1)
 # Microseconds that a thread may take to be parked.
@@ -49,6 +49,8 @@ class Request(ctypes.Structure):
         ("sentinels", _List),
         ("walk", _List),
         ("greeting", _List),
+        ("watched", _List),
+        ("written", _List),
         ("before", ctypes.c_void_p),
         ("after_in_parent", ctypes.c_void_p),
         ("after_in_child", ctypes.c_void_p),
@@ -73,6 +75,7 @@ class Request(ctypes.Structure):
         ("present", _WORD),
         ("known", _List),
         ("unbound", _WORD),
+        ("written_count", _WORD),
     ]
 
 

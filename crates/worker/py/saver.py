@@ -51,18 +51,13 @@ class Keeping:
         return (*own, *self.children.descriptors())
 
     def track(self):
-        """In the live process, just before the fork for a checkpoint: what was written since the one before."""
+        """In the live process, before it is frozen for a checkpoint: what was written since the one before will be told."""
         self.was_tracked = True
-        if system.thread_count() > 1:
-            # Another thread could write between this and the fork.
-            if self.tracker is not None:
-                self.tracker.forget()
-            return
         if self.tracker is None:
             from .serializer.tracker import Tracker
 
             self.tracker = Tracker()
-        self.tracker.mark()
+        self.tracker.register()
 
     def options(self, before=None, own=()):
         """What the worker knows of the session's state that is no variable."""
@@ -104,7 +99,9 @@ def run(keeping, present):
 
         sock.sendall(transport.frame({"t": "hello"}))
         request, fds = transport.Receiver(sock).frame()
-        tracker = keeping.tracker if request["tracked"] else None
+        tracker = keeping.tracker if request["tracked"] and present.tracks else None
+        if tracker is not None:
+            tracker.take(present.request, is_live=False)
         base = request.get("base")
         known = base["buffers"] if base and tracker is not None and tracker.before == base["generation"] else ()
         splice = transport.Splicer.of(fds[0] if fds else None, sock)

@@ -3,10 +3,11 @@
 use crate::helper::frozen::Outcome;
 use crate::helper::interpreter::Interpreters;
 use crate::helper::park::{self, Platform};
+use crate::helper::writes::{Watched, Written};
 use crate::helper::{freeze, sys};
 
 /// Of what is called, and how. The worker asks before anything else.
-pub const INTERFACE: u32 = 2;
+pub const INTERFACE: u32 = 3;
 
 /// Why a process could not be frozen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +87,8 @@ pub struct Freeze {
     sentinels: [usize; 2],
     walk: [usize; 2],
     greeting: [usize; 2],
+    watched: [usize; 2],
+    written: [usize; 2],
     before: Option<Hook>,
     after_in_parent: Option<Hook>,
     after_in_child: Option<Hook>,
@@ -111,6 +114,7 @@ pub struct Freeze {
     pub(crate) present: usize,
     known: [usize; 2],
     unbound: usize,
+    pub(crate) written_count: usize,
 }
 
 macro_rules! lists {
@@ -142,6 +146,20 @@ impl Freeze {
         sentinels => sentinels: [u64; 2],
         walk => walk: usize,
         greeting => greeting: u8,
+    }
+
+    /// Memory that is watched for writes, and room for what was written of it.
+    pub(crate) fn writes<'a>(&self) -> (&'a mut [Watched], &'a mut [Written]) {
+        if self.watched[1] == 0 {
+            return (&mut [], &mut []);
+        }
+        // SAFETY: the worker has said that so many are there, and they stay while the call lasts; nobody else has them.
+        unsafe {
+            (
+                core::slice::from_raw_parts_mut(self.watched[0] as *mut Watched, self.watched[1]),
+                core::slice::from_raw_parts_mut(self.written[0] as *mut Written, self.written[1]),
+            )
+        }
     }
 }
 

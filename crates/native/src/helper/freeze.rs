@@ -14,7 +14,7 @@ use crate::helper::inventory::{Inventory, Known, Obstacle};
 use crate::helper::mend;
 use crate::helper::park::{MOST, Threads, Unparked, count_entries};
 use crate::helper::records::Kind;
-use crate::helper::sys;
+use crate::helper::{sys, writes};
 
 /// How long the frozen process may take to say that it is frozen, in milliseconds.
 const READY_LIMIT: i32 = 10_000;
@@ -138,6 +138,8 @@ fn with(request: &mut Freeze, present: &mut Present, began: u64) -> Result<Outco
     let looked = if is_looked_at { Ok(()) } else { look(request, all, threads) };
     let forked = looked.and_then(|()| {
         let ready = sys::pipe().map_err(refusal_of)?;
+        let (watched, written) = request.writes();
+        request.written_count = writes::collect(watched, written);
         match frozen::fork() {
             Ok(pid) => Ok((pid, ready)),
             Err(error) => {

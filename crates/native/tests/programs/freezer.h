@@ -24,7 +24,7 @@ struct freeze {
     uint32_t has_sqlite, is_flushed, prefers_to_die, has_looked, is_plain;
     uint64_t limit, branch_base, loads;
     void *iterate;
-    struct list own, close, inherited, elsewhere, said, spare, answer, pids, kept, sentinels, walk, greeting;
+    struct list own, close, inherited, elsewhere, said, spare, answer, pids, kept, sentinels, walk, greeting, watched, written;
     void (*before)(void), (*after_in_parent)(void), (*after_in_child)(void);
     int32_t error;
     uint32_t threads, warns, index, member, split;
@@ -35,7 +35,7 @@ struct freeze {
     uint64_t mask, parked_for;
     size_t records, record_count, text, arena, arena_length, present;
     struct list known;
-    size_t unbound;
+    size_t unbound, written_count;
 };
 
 static int (*helper_freeze)(struct freeze *);

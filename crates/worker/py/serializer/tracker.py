@@ -5,9 +5,14 @@ faults by itself (`UFFD_FEATURE_WP_ASYNC`, Linux 6.7): the page tables remember 
 meanwhile. `PAGEMAP_SCAN` asks for that and protects again in one step (Documentation/admin-guide/mm/pagemap.rst). A
 mapping that is not the one that was registered, moved memory say, is not known here and counts as written.
 
+    register   before the freeze: what is large and was not watched
+    asks       the native helper, while all threads are parked, just before the fork (`native/src/helper/writes.rs`)
+    take       in the live process, and in the saver, which the fork has given the same answer
+
 Where the kernel or its policy refuses, nothing is known, and everything is sent: the store finds by hashes what it has.
 """
 
+import array
 import ctypes
 import fcntl
 import os
@@ -20,17 +25,15 @@ GRAIN = 64 << 10
 
 _NUMBER = {"x86_64": 323, "aarch64": 282, "riscv64": 282}.get(os.uname().machine)
 _USER_MODE_ONLY = 1
-_API, _REGISTER, _UNREGISTER, _WRITEPROTECT, _SCAN = 0xC018AA3F, 0xC020AA00, 0x8010AA01, 0xC018AA06, 0xC0606610
+_API, _REGISTER, _UNREGISTER, _WRITEPROTECT = 0xC018AA3F, 0xC020AA00, 0x8010AA01, 0xC018AA06
 _WP_ASYNC, _WP_UNPOPULATED = 1 << 15, 1 << 13
 _MODE_WP, _PROTECT = 2, 1
-_WP_MATCHING, _CHECK_WPASYNC, _WRITTEN = 1, 2, 2
-_ARGUMENT = struct.Struct("=12Q")
-_REGIONS = 4096
+# Pieces that are told at most, each three numbers: where they are more, the last of them go to the end of their mapping.
+_PIECES = 1 << 16
 _HIGH = 900
 _LEFT_ALONE = 8
 _libc = ctypes.PyDLL(None, use_errno=True)
-_getpid, _open, _close, _read = os.getpid, os.open, os.close, os.read
-_O = os.O_RDONLY | os.O_CLOEXEC
+_getpid, _close, _urandom, _array = os.getpid, os.close, os.urandom, array.array
 
 
 def _ioctl(fd, request, packed):
@@ -45,7 +48,7 @@ def _ioctl(fd, request, packed):
 
 class Tracker:
     def __init__(self):
-        self.fd, self.pid, self.count = -1, 0, 0
+        self.fd, self.pid, self.count, self.life = -1, 0, 0, None
         self.known = set()  # (start, end) of the mappings that are registered
         self.busy = {}  # those that are written over and over, and how many marks they are left alone for
         self.generation = self.before = None  # names of the moments between which `written` was collected
@@ -53,43 +56,70 @@ class Tracker:
         # order. Memory that is in none was not watched: the first page of a large array, say, is often in a mapping of
         # its own.
         self.watched, self.written = [], []
+        self.asked = self.room = None  # between `register` and `take`: what is asked for; and room for the answers
         self.refused = False
 
-    def mark(self):
-        """In the live process, just before the fork for a checkpoint, with nobody else running: what was written since
-        the mark before, and a new mark."""
-        self.before, self.generation, self.watched, self.written = None, None, [], []
+    def register(self):
+        """In the live process, before it is frozen for a checkpoint. Others may run: what they write to what is registered here counts as
+        written, the next time."""
+        self.asked = None
         if self.refused or _NUMBER is None:
             return
         try:
             if self.pid != _getpid():
                 self._begin()
-            before, known, busy = self._name(), self.known, self.busy
-            self.known, self.busy, watched, written = set(), {}, [], []
-            for one in large_mappings():
-                start, end = one
-                found = self._collect(start, end) if one in known else None
-                if found is None:
-                    if busy.get(one, 0) > 1:
-                        self.busy[one] = busy[one] - 1
-                        continue
-                    self._register(start, end)
-                else:
-                    watched.append(one)
-                    written += found
-                    if 2 * sum(after - first for first, after in found) > end - start:
-                        # To be told so again is not worth a fault for each of its pages.
-                        _ioctl(self.fd, _UNREGISTER, bytearray(struct.pack("=2Q", start, end - start)))
-                        self.busy[one] = _LEFT_ALONE
-                        continue
-                self.known.add(one)
-            self.count += 1
-            self.before, self.generation, self.watched, self.written = before, self._name(), watched, written
+            large = large_mappings()
         except OSError:
             self.stop()
+            return
+        known, busy = self.known, self.busy
+        self.known, self.busy, asked = set(), {}, []
+        for one in large:
+            if one in known:
+                asked.append(one)
+            elif busy.get(one, 0) > 1:
+                self.busy[one] = busy[one] - 1
+            elif self._register(*one):
+                self.known.add(one)
+        self.asked = _array("Q", [number for start, end in asked for number in (start, end, 0)])
+        if self.room is None and asked:
+            self.room = (ctypes.c_uint64 * (3 * _PIECES))()
 
-    def _name(self):
-        return f"{self.pid}.{self.count}" if self.count else None
+    def ask(self, request):
+        """What the native helper is to ask for."""
+        if self.asked:
+            address, count = self.asked.buffer_info()
+            request.watched = address, count // 3
+            request.written = ctypes.addressof(self.room), _PIECES
+
+    def take(self, request, is_live):
+        """What it was told. `is_live`: this process goes on, and is asked again."""
+        asked, self.asked = self.asked, None
+        self.before, self.generation, self.watched, self.written = None, None, [], []
+        if asked is None:
+            return
+        numbers = self.room[: 3 * request.written_count] if asked else []
+        written = iter([*zip(numbers[::3], numbers[1::3])])
+        following = next(written, None)
+        for at in range(0, len(asked), 3):
+            start, end, is_told = asked[at : at + 3]
+            found = []
+            # Each has those that follow, in rising order; what was not told of has none.
+            while is_told and following is not None and start <= following[0] < end:
+                found.append(following)
+                following = next(written, None)
+            if not is_told:
+                continue
+            self.watched.append((start, end))
+            self.written += found
+            if 2 * sum(after - first for first, after in found) <= end - start:
+                self.known.add((start, end))
+            elif is_live:
+                # To be told so again is not worth a fault for each of its pages.
+                self._leave(start, end)
+        self.before = f"{self.life}.{self.count}" if self.count else None
+        self.count += 1
+        self.generation = f"{self.life}.{self.count}"
 
     def _begin(self):
         # What a woken process has is the userfaultfd of another process.
@@ -106,41 +136,25 @@ class Tracker:
         else:
             _close(fd)
             fd = high
-        self.fd, self.pid, self.count = fd, _getpid(), 0
+        # What was known before, in this process or in another of the same pid, is to have no name that comes again.
+        self.fd, self.pid, self.count, self.life = fd, _getpid(), 0, _urandom(8).hex()
         _ioctl(fd, _API, bytearray(struct.pack("=3Q", 0xAA, _WP_ASYNC | _WP_UNPOPULATED, 0)))
 
     def _register(self, start, end):
-        _ioctl(self.fd, _REGISTER, bytearray(struct.pack("=4Q", start, end - start, _MODE_WP, 0)))
-        _ioctl(self.fd, _WRITEPROTECT, bytearray(struct.pack("=3Q", start, end - start, _PROTECT)))
-
-    def _collect(self, start, end):
-        """What was written in a mapping, which is protected again. None where it is not all registered."""
-        pagemap = _open("/proc/self/pagemap", _O)
-        found = []
+        """False where it is not there any more, or cannot be."""
         try:
-            regions = bytearray(24 * _REGIONS)
-            vector = (ctypes.c_char * len(regions)).from_buffer(regions)
-            at = start
-            while at < end:
-                argument = bytearray(
-                    _ARGUMENT.pack(
-                        _ARGUMENT.size, _WP_MATCHING | _CHECK_WPASYNC, at, end, 0, ctypes.addressof(vector), _REGIONS,
-                        0, 0, _WRITTEN, 0, _WRITTEN,
-                    )
-                )  # fmt: skip
-                try:
-                    count = _ioctl(pagemap, _SCAN, argument)
-                except PermissionError:
-                    return None
-                for number in range(count):
-                    first, last, _categories = struct.unpack_from("=3Q", regions, 24 * number)
-                    found.append((first, last))
-                at = _ARGUMENT.unpack(argument)[4]
-                if count < _REGIONS:
-                    break
-        finally:
-            _close(pagemap)
-        return found
+            _ioctl(self.fd, _REGISTER, bytearray(struct.pack("=4Q", start, end - start, _MODE_WP, 0)))
+            _ioctl(self.fd, _WRITEPROTECT, bytearray(struct.pack("=3Q", start, end - start, _PROTECT)))
+        except OSError:
+            return False
+        return True
+
+    def _leave(self, start, end):
+        try:
+            _ioctl(self.fd, _UNREGISTER, bytearray(struct.pack("=2Q", start, end - start)))
+        except OSError:
+            pass  # it is not there any more
+        self.busy[start, end] = _LEFT_ALONE
 
     def forget(self):
         """Gives up what is known; in a process that was woken, or where it fails."""
@@ -149,12 +163,11 @@ class Tracker:
                 _close(self.fd)
             except OSError:
                 pass  # user code closed it
-        self.fd, self.pid, self.known, self.busy = -1, 0, set(), {}
+        self.fd, self.pid, self.known, self.busy, self.asked = -1, 0, set(), {}, None
 
     def stop(self):
         self.forget()
         self.refused = True
-        self.before = self.generation = None
 
     # ---- in the saver ----
 
