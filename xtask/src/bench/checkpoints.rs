@@ -35,7 +35,7 @@ pub(super) async fn measure(table: &mut Table, interpreter: &Path) -> Done {
         steps(table, &on(&target())?).await?;
     }
     restores(table, &on(&target())?).await?;
-    second(table, &on(&target())?).await?;
+    increments(table, &on(&target())?).await?;
     let bytes = RandomBytes::new()?;
     for (disk, parent) in [("disk", target()), ("tmpfs", shared)] {
         for _ in 0..table.times(30).min(5) {
@@ -204,23 +204,26 @@ fn command(command: &mut Command) -> Done {
 }
 
 /// 4 GiB, of which 1 MB is changed between two checkpoints. The four arrays hold the same numbers, so that the first
-/// checkpoint writes 1 GiB only; the process has all of it.
-async fn second(table: &mut Table, place: &Place) -> Done {
-    let setup = "import numpy as np\nrng = np.random.default_rng()\nbig = [rng.random(2**27)]\nbig += [big[0].copy() for _ in range(3)]";
-    let session = place.session(&[setup]).await?;
-    for i in 0..table.times(30).max(3) + 1 {
-        run(&session, &format!("big[2][{0}:{0} + 125_000] = rng.random(125_000)", 1_000_000 * (i + 1))).await?;
-        let before = place.megabytes();
-        let (saved, blocked, took) = save(&session).await?;
-        if i > 0 {
-            table.note("second_time", took);
-            table.note("second_stored", saved.stored_bytes as f64 / 1e6);
-            table.note("second_written", place.megabytes() - before);
+/// checkpoint writes 1 GiB only; the process has all of it. Multiplying matrices has made the threads of the BLAS library.
+async fn increments(table: &mut Table, place: &Place) -> Done {
+    let setup = "import numpy as np\nrng = np.random.default_rng()\nsmall = np.ones((300, 300))\nsmall = small @ small\n\
+                 big = [rng.random(2**27)]\nbig += [big[0].copy() for _ in range(3)]";
+    for _ in 0..table.times(20).max(3) {
+        let session = place.session(&[setup]).await?;
+        for key in ["", "increment_first", "increment_later"] {
+            run(&session, "at = int(rng.integers(0, 2**26)); big[2][at : at + 125_000] = rng.random(125_000)").await?;
+            let before = place.megabytes();
+            let (saved, blocked, took) = save(&session).await?;
+            table.note("pause_4gib", saved.pause);
+            table.note("blocked_4gib", blocked);
+            if !key.is_empty() {
+                table.note(key, took);
+                table.note("increment_stored", saved.stored_bytes as f64 / 1e6);
+                table.note("increment_written", place.megabytes() - before);
+            }
         }
-        table.note("pause_4gib", saved.pause);
-        table.note("blocked_4gib", blocked);
+        session.shutdown().await;
     }
-    session.shutdown().await;
     Ok(())
 }
 
