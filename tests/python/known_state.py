@@ -123,7 +123,7 @@ def interpreters() -> dict[str, str]:
 
 
 OLDEST, NEWEST = 10, int(os.environ.get("PYREPL3_TEST_NEWEST", "13"))
-"""The minor versions of Python 3 that are taken. Checkpoints on those after 3.13 are not all that they are to be."""
+"""The minor versions of Python 3 that are taken."""
 
 
 def _home() -> Path:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from serializer.versions import CHECK, SETUP
-from known_state import PYENV
+from known_state import interpreters
 
 import pyrepl3
 
-PYTHONS = sorted(PYENV.glob("versions/3.1[0-3].*/bin/python"))
+PYTHONS = interpreters()
 MORE = """
 import datetime, decimal, logging, os, pathlib, random, re
 moment, number, path = datetime.datetime(2020, 1, 1), decimal.Decimal('1.10'), pathlib.Path('/a/b')
@@ -43,22 +43,18 @@ assert 'half' not in globals()
 """
 
 
-def _name(path: Path) -> str:
-    return path.parts[-3]
-
-
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A data directory with a checkpoint by each version, of the version's name."""
     data = tmp_path_factory.mktemp("versions")
 
-    async def save(python: Path) -> None:
-        async with pyrepl3.Session(python=python, data=data) as session:
+    async def save(version: str) -> None:
+        async with pyrepl3.Session(python=PYTHONS[version], data=data) as session:
             await session.execute(SETUP)
             await session.execute(MORE)
-            made = await session.checkpoint(_name(python))
+            made = await session.checkpoint(f"by {version}")
             assert {lost.name for lost in made.lost} == {"half"}
-            assert session.python is not None and session.python.version == _name(python)
+            assert session.python is not None and session.python.version.startswith(f"{version}.")
 
     async def save_all() -> None:
         await asyncio.gather(*map(save, PYTHONS))
@@ -67,20 +63,41 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield data
 
 
-@pytest.mark.parametrize("there", PYTHONS, ids=lambda path: "to " + _name(path))
-async def test_each_version_restores_what_each_has_saved(there: Path, saved: Path) -> None:
-    async def restore(here: Path) -> None:
-        async with pyrepl3.Session(python=there, data=saved) as session:
-            restored = await session.restore(_name(here))
-            assert {lost.name for lost in restored.lost} == {"half"}, f"from {_name(here)}: {restored.lost}"
+@pytest.mark.parametrize("there", PYTHONS, ids=lambda version: f"to {version}")
+async def test_each_version_restores_what_each_has_saved(there: str, saved: Path) -> None:
+    async def restore(here: str) -> None:
+        async with pyrepl3.Session(python=PYTHONS[there], data=saved) as session:
+            restored = await session.restore(f"by {here}")
+            assert {lost.name for lost in restored.lost} == {"half"}, f"from {here}: {restored.lost}"
             for check in (CHECK, MORE_CHECK):
                 try:
                     await session.execute(check)
                 except pyrepl3.ExecutionError as error:
-                    raise AssertionError(f"from {_name(here)}: {error.message.traceback}") from None
+                    raise AssertionError(f"from {here}: {error.message.traceback}") from None
 
     await asyncio.gather(*map(restore, PYTHONS))
 
 
-def test_there_are_versions_to_test() -> None:
-    assert PYTHONS, f"no Python 3.10 to 3.13 in {PYENV / 'versions'}"
+LAZY = """
+import dataclasses
+lazy import colorsys
+lazy import xml.dom.minidom
+lazy from textwrap import dedent
+lazy from math import pi
+held = {'colorsys': globals()['colorsys'], 'xml': globals()['xml']}
+"""
+
+
+@pytest.mark.skipif("3.15" not in PYTHONS, reason="no Python 3.15 is here")
+async def test_what_is_imported_lazily_is_imported_at_the_restore(tmp_path: Path) -> None:
+    async with pyrepl3.Session(python=PYTHONS["3.15"], data=tmp_path) as session:
+        await session.execute(LAZY)
+        # A module of Python's own uses what it has imported so: no change of the session's.
+        await session.execute("dataclasses.copy; setattr(dataclasses, 'of_the_' + 'session', 1)")
+        made = await session.checkpoint("lazy")
+        assert not made.lost
+        assert (await session.execute("type(globals()['colorsys']).__name__")).value == "lazy_import"
+    async with pyrepl3.Session(python=PYTHONS["3.15"], data=tmp_path) as session:
+        assert not (await session.restore("lazy")).lost
+        look = "held['colorsys'] is colorsys, held['xml'] is xml, xml.dom.minidom.__name__, dedent('  a'), pi > 3, dataclasses.of_the_session"
+        assert list((await session.execute(f"[{look}]")).value) == [True, True, "xml.dom.minidom", "a", True, 1]

@@ -985,3 +985,123 @@ case(
     assert seen == [False]
     """,
 )
+
+# ---- newer Pythons ----
+case("newer: plain dataclass", """
+    import dataclasses
+    @dataclasses.dataclass
+    class D:
+        x: int = 1
+    d = D(2)
+""", 'assert d == D(2)')
+case("newer: NamedTuple", """
+    import typing
+    class N(typing.NamedTuple):
+        a: int
+        b: int = 3
+        def both(self): return self.a
+    n = N(1)
+""", 'assert n == N(1)')
+case("newer: annotations", """
+    class A:
+        x: int
+        y: 'Later' = 1
+    a = A()
+""", "assert A.__annotations__['x'] is int")
+case("newer: forward", """
+    class A:
+        x: Later
+    a = A()
+
+""", """
+    import annotationlib
+    assert annotationlib.get_annotations(A, format=annotationlib.Format.STRING) == {'x': 'Later'}
+    class Later: pass
+    assert A.__annotations__ == {'x': Later}
+""", since=(3, 14))
+case("newer: function", 'def f(x: int, y: Later = 1) -> str: return x', """
+    class Later: pass
+    assert f.__annotations__ == {'x': int, 'y': Later, 'return': str} and f.__annotate__ is not None
+""", since=(3, 14))
+case("newer: typed dict", """
+    import typing
+    class T(typing.TypedDict):
+        x: int
+    t: T = {'x': 1}
+""", "assert T.__annotations__ == {'x': int} and t == {'x': 1}")
+case("newer: protocol", """
+    import typing
+    @typing.runtime_checkable
+    class P(typing.Protocol):
+        x: int
+        def m(self) -> int: ...
+""", "assert isinstance(type('q',(),{'x':1,'m':1})(), P)")
+case("newer: generic", """
+    class G[T]:
+        x: T
+        def m(self, a: T) -> T: return a
+    g = G[int]()
+""", "assert g.m(1) == 1 and G.__annotations__['x'] is G.__type_params__[0]", since=(3, 12))
+case("newer: super repr", """
+    k=2
+    class A:
+        def get(self): return super().__repr__()[:1] + str(k)
+""", "assert A().get() == '<2'")
+case("newer: template", "v = [3]; t = t'a {v!r:>5} b'; ts = [t, t.interpolations[0]]", "assert t.values == (v,) and t.interpolations[0].conversion == 'r' and ts == [t, t.interpolations[0]] and ts[0] is t and t.values[0] is v", since=(3, 14))
+case("newer: classdict", """
+    class A:
+        x = 1
+        type L = int
+        def f[T](self, a: T) -> T: return a
+""", 'assert A().f(1) == 1', since=(3, 12))
+case("newer: nested annot", """
+    def make(K):
+        class A:
+            x: K
+            def g(self): return K
+        return A
+    A = make(int); a=A()
+""", "assert A.__annotations__ == {'x': int} and a.g() is int")
+case("newer: sentinel", "S = sentinel('S'); other = sentinel('T'); l = [S, other]", "assert l[0] is S and l[1] is other and repr(other) == 'T'", since=(3, 15))
+case("newer: frozendict", "f = frozendict(a=[1]); held = [f]", "assert held[0] is f and f['a'] == [1] and type(f) is frozendict", since=(3, 15))
+case("newer: annotations that were changed", """
+    class A:
+        x: int
+    def f(a: int): pass
+    A.__annotations__['y'] = str
+    f.__annotations__['b'] = str
+""", "assert A.__annotations__ == {'x': int, 'y': str} and f.__annotations__ == {'a': int, 'b': str}")
+case("constant slices", """
+    def f(x): return x[1:], x[::2, 3:], (slice(1, 2), 'text')
+    class A:
+        def g(self): return super().__repr__()[:1], [lambda y: y[2:]]
+""", "assert f.__code__.co_name == 'f' and A().g()[0] == '<' and A().g()[1][0]('abc') == 'c'")
+case("iterators of itertools", """
+    import itertools, operator
+    items = [1, 2, 3, 4]
+    a = itertools.chain(items, [5]); next(a)
+    b = itertools.chain([], []); list(b)
+    c = itertools.cycle(items); next(c)
+    d = itertools.cycle([7, 8, 9]); [next(d) for _ in range(5)]
+    e = itertools.repeat(items, 3); next(e)
+    f = itertools.repeat(items)
+    g = itertools.starmap(pow, [(2, 3), (2, 4)]); next(g)
+    h = itertools.filterfalse(None, [0, 1, 0]); next(h)
+    i = itertools.compress([1, 2, 3], [1, 0, 1]); next(i)
+    j = itertools.count(5, 0.5); next(j)
+    k = itertools.count(2**70); l = itertools.count(-3); next(l)
+    m = itertools.cycle(()); n = itertools.cycle(iter('xy')); o = itertools.chain.from_iterable([[1], [2]])
+    shared = iter(items); p = itertools.chain([0], shared); next(p); next(p)
+""", """
+    assert list(a) == [2, 3, 4, 5] and list(b) == [] and [next(c) for _ in range(6)] == [2, 3, 4, 1, 2, 3]
+    assert [next(d) for _ in range(4)] == [9, 7, 8, 9]
+    assert list(e) == [items, items] and next(f) is items and list(g) == [16] and list(h) == [0] and list(i) == [3]
+    assert [next(j), next(j)] == [5.5, 6.0] and next(k) == 2**70 and next(l) == -2
+    assert list(m) == [] and [next(n) for _ in range(3)] == ['x', 'y', 'x'] and list(o) == [1, 2]
+    assert next(shared) == 2 and list(p) == [3, 4]
+""")
+case("submodules", "import xml.dom.minidom, concurrent.futures.thread as threads, email.mime.text, os.path, email as mail, json",
+     """
+    assert xml.dom.minidom.parseString('<a/>').documentElement.tagName == 'a' and threads.ThreadPoolExecutor
+    assert email.mime.text.MIMEText('x').get_payload() == 'x' and mail is email and os.path.sep and json.decoder
+""")

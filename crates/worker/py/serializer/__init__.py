@@ -5,6 +5,7 @@
     definitions functions and classes taken apart                skeletons    and put together again
     statements  classes that are made by running their statement again
     bytecode    code objects, marshalled or from source          arrays       numpy arrays and their views
+    annotations what evaluates annotations (3.14)                iterators    those of itertools
     graph       which names share objects or memory              references   the words that streams call
     groups      a group while it is made                         words        why something is lost, in plain words
     verify      loading back                                     compare      structural comparison
@@ -20,5 +21,6 @@ What a group of the body has beside names, tier, stream, buffers, requires, byte
     import       [name, module, attribute or null], of the tier `import`
 
 and the body: `skeletons`, the stream with the head and the shape of each definition; `texts`, the stream with the
-sources of the executions that they come from; `modules`, the session's own modules.
+sources of the executions that they come from; `modules`, the session's own modules; `submodules`, the stream with
+what is loaded of packages that names are bound to.
 """

@@ -134,7 +134,7 @@ class _Reader:
                 self._target(_chain(node))
             elif kind is ast.Call:
                 self._call(node)
-            elif kind is ast.Subscript and not isinstance(node.ctx, ast.Load) and "__dict__" in ast.dump(node.value):
+            elif kind is ast.Subscript and not isinstance(node.ctx, ast.Load) and any(map(_is_dict, ast.walk(node.value))):
                 self.said.dynamic = True
 
     def _path(self, chain):
@@ -189,6 +189,11 @@ class _Reader:
             chain = self._path(_chain(first))
             if chain and type(arguments[1].value) is str:
                 self.said.patched[(*chain, arguments[1].value)] = True
+
+
+def _is_dict(node):
+    """Whether a node names an object's dict, in whatever way."""
+    return "__dict__" in (getattr(node, "attr", None), getattr(node, "id", None), getattr(node, "value", None))
 
 
 def _chain(node):

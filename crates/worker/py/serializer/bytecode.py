@@ -14,8 +14,7 @@ _TOP_LEVEL_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT: executions are comp
 
 
 def describe(code, texts):
-    """The arguments of the word `code`. Version 2 of marshal writes no back-references: those depend on reference
-    counts, and the same code would give other bytes in the next checkpoint."""
+    """The arguments of the word `code`."""
     lambdas, text = 0, texts.get(code.co_filename)
     if code.co_name == "<lambda>" and text is not None:
         lines = text.split("\n", code.co_firstlineno)
@@ -23,7 +22,39 @@ def describe(code, texts):
             lambdas = _ordinal(code, text)
     place = (code.co_filename, code.co_name, code.co_firstlineno, lambdas, code.co_flags & _FUTURE)
     shape = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_freevars)
-    return MAGIC, marshal.dumps(code, 2), place, shape
+    return MAGIC, marshalled(code), place, shape
+
+
+# Stands for a slice, which version 2 of marshal does not know (constants of code from Python 3.14 on).
+_SLICE = "<a slice of pyrepl3>"
+
+
+def marshalled(code):
+    """The same for the same code. Version 2 of marshal writes no back-references: those depend on reference counts."""
+    try:
+        return marshal.dumps(code, 2)
+    except ValueError:
+        return marshal.dumps(_map_constants(code, lambda one: (_SLICE, one.start, one.stop, one.step) if type(one) is slice else one), 2)
+
+
+def _map_constants(code, change):
+    """Code with other constants, also in the code that is within. Tuples of constants may hold some."""
+
+    def changed(one):
+        if type(one) is types.CodeType:
+            return _map_constants(one, change)
+        if type(one) is tuple and not (one and one[0] == _SLICE):
+            one = tuple(map(changed, one))
+        return change(one)
+
+    return code.replace(co_consts=tuple(map(changed, code.co_consts)))
+
+
+def _unmarshalled(data):
+    code = marshal.loads(data)
+    if _SLICE.encode() not in data:
+        return code
+    return _map_constants(code, lambda one: slice(*one[1:]) if type(one) is tuple and one and one[0] == _SLICE else one)
 
 
 def _ordinal(code, text):
@@ -88,11 +119,11 @@ def _statements(text, line):
             yield "\n" * start + "\n".join(lines[start:end])
 
 
-def load(magic, marshalled, place, shape, texts, renamed):
+def load(magic, data, place, shape, texts, renamed):
     """The code object, or None where it is of another version of Python and its source is not there."""
     file, name, line, ordinal, flags = place
     if magic == MAGIC:
-        code = marshal.loads(marshalled)
+        code = _unmarshalled(data)
     else:
         text = texts.get(file)
         if text is None:

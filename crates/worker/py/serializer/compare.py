@@ -5,16 +5,18 @@ and for what a second pickle writes differently, such as sets of objects.
 """
 
 import collections
-import marshal
 import math
 import struct
 import sys
 import types
 import weakref
 
+from . import bytecode
+from .iterators import PARTS
 from .reducing import HOOKS, state_of
 from .registry import package
 from .remains import NotSaved
+from .situation import LAZY
 from .words import module_of, name_of, type_name
 
 _mro = type.__dict__["__mro__"].__get__
@@ -58,6 +60,8 @@ class Comparison:
         raise Different(f"{''.join(reversed(parts))}: {text}")
 
     def _pair(self, one, other, path):
+        if type(one) is LAZY:
+            one = one.resolve()
         if one is other or type(other) is NotSaved and self.missing.get(id(one)) == other.reason:
             return
         kind = type(one)
@@ -94,7 +98,7 @@ class Comparison:
             if one != other:
                 self._differ(path, "its bytes changed")
         elif kind is types.CodeType:
-            if marshal.dumps(one, 2) != marshal.dumps(other, 2):
+            if bytecode.marshalled(one) != bytecode.marshalled(other):
                 self._differ(path, "its code changed")
         elif kind is types.MethodType:
             self.todo += [(one.__self__, other.__self__, (path, ".__self__"))]
@@ -196,7 +200,8 @@ class Comparison:
     def _reduction(self, one, other, path):
         """Objects of C code: by what they are pickled as."""
         try:
-            parts, parts2 = one.__reduce_ex__(4), other.__reduce_ex__(4)
+            reduce = PARTS.get(type(one), _reduce)
+            parts, parts2 = reduce(one), reduce(other)
         except Exception:  # they were pickled in a way of their own that gave equal streams: nothing more can be seen
             return
         if type(parts) is tuple and type(parts2) is tuple and len(parts) == len(parts2):
@@ -206,6 +211,10 @@ class Comparison:
                 self.todo.append((a, b, (path, ("", " (state)", " (items)", " (items)")[at], True)))
         elif parts != parts2:
             self._differ(path, "it is another object")
+
+
+def _reduce(obj):
+    return obj.__reduce_ex__(4)
 
 
 def _in_library(path):

@@ -13,7 +13,7 @@ import sys
 import types
 import typing
 
-from . import pickling, reducing, references, statements
+from . import annotations, pickling, reducing, references, statements
 from .words import Lost, name_of, of_error
 
 _type_dict = type.__dict__["__dict__"].__get__
@@ -88,13 +88,17 @@ def _function(registry, function):
     state = {
         "defaults": function.__defaults__,
         "kwdefaults": function.__kwdefaults__,
-        "annotations": function.__annotations__ or None,
+        **annotations.of_function(function, lambda found: _can_be_kept(registry, found)),
         "dict": vars(function) or None,
         "doc": (function.__doc__,) if function.__doc__ != doc else None,
         "type_params": getattr(function, "__type_params__", ()) or None,
     }
     state = {name: value for name, value in state.items() if value is not None}
     return head, None, state or None
+
+
+def _can_be_kept(registry, obj):
+    return pickling.run(registry, (obj,)).error is None
 
 
 def _globals(registry, function):
@@ -129,9 +133,11 @@ def _globals_dict(registry, namespace):
 
 def _cell(registry, cell):
     try:
-        return (), None, (cell.cell_contents,)
+        contents = cell.cell_contents
     except ValueError:
         return (), None, None
+    cls = registry.class_of(contents) if type(contents) is dict else None
+    return (), None, (contents if cls is None else references.ClassDict(cls),)
 
 
 def _module(registry, module):
@@ -155,6 +161,8 @@ def _dispatch(registry, wrapper):
 def _typing(registry, obj):
     kind = type(obj).__name__
     module = getattr(obj, "__module__", None)
+    if kind == "sentinel":
+        return (kind, obj.__name__, module), None, None
     if kind == "NewType":
         return (kind, obj.__name__, obj.__supertype__, module), None, None
     if kind == "TypeAliasType":
@@ -173,6 +181,7 @@ def _typing(registry, obj):
 def _class(registry, cls):
     bases, metaclass = cls.__bases__, type(cls)
     names = dict(_type_dict(cls))
+    registry.knows_dict(cls)
     slots = names.get("__slots__")
     made = [name for name, v in names.items() if type(v) is types.MemberDescriptorType and v.__objclass__ is cls]
     if slots is not None and not isinstance(slots, (str, tuple, list, dict)):
@@ -193,7 +202,7 @@ def _class(registry, cls):
         if name in _EARLY:
             early[name] = value
             continue
-        (shape if type(value) in _SHAPE else state)[_intern(name)] = value
+        (shape if type(value) in _SHAPE and name != annotations.FUNCTION else state)[_intern(name)] = value
     if isinstance(cls, abc.ABCMeta):
         registered = [target for ref in abc._get_dump(cls)[0] if (target := ref()) is not None]
         if registered:
@@ -201,10 +210,13 @@ def _class(registry, cls):
     # The class statement's own names come before what `type` adds, others after: the order of vars() is kept.
     added = [at for at, name in enumerate(names) if name in ("__dict__", "__weakref__") or name in made]
     own = [name for name in names if extra is None and (name in shape or name in state)]
-    late = set(list(names)[min(added) :] if added and extra is None else ())
+    late = {*(list(names)[min(added) :] if added and extra is None else ()), *annotations.CELLS}
     values = {name: value for name, value in state.items() if type(value) in _VALUES and name != "__doc__"}
     if extra is None:
         state = {name: value for name, value in state.items() if name not in values}
+    evaluated = annotations.of_class(names, lambda found: _can_be_kept(registry, found)) if extra is None else None
+    if evaluated is not None:
+        state[annotations.EVALUATED] = evaluated
     head = {
         "metaclass": metaclass,
         "values": values,

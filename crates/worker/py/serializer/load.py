@@ -14,7 +14,7 @@ import sys
 import types
 import weakref
 
-from . import arrays, bytecode, frames, references, session_modules, skeletons
+from . import annotations, arrays, bytecode, frames, iterators, references, session_modules, skeletons
 from .registry import version_of
 from .remains import NotSaved
 from .words import Lost, of_error
@@ -26,6 +26,10 @@ _Unpickler = pickle.Unpickler
 _RENAMED = {("enum", "EnumType"): "EnumMeta"}
 # What they put into a class they put into it again, or leave out, under another version of Python.
 _GENERATORS = ("dataclasses", "typing", "collections")
+
+
+# Whose types are others in each version: nothing but the one object counts.
+_MARKS = frozenset((("dataclasses", "MISSING"), ("dataclasses", "KW_ONLY")))
 
 
 class _Reader(_Unpickler):
@@ -146,9 +150,14 @@ class Loader:
 
     def member(self, module, name, kind=None):
         found = self.module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-        if kind is not None and type(found).__qualname__ != kind:
+        try:
+            for part in name.split("."):
+                found = getattr(found, part)
+        except AttributeError:
+            if module in _GENERATORS:
+                return skeletons.Missing(name, generated=True)
+            raise
+        if kind is not None and type(found).__qualname__ != kind and (module, name) not in _MARKS:
             raise Lost(f"it is {module}.{name}, a {kind} of the library: here that is a {type(found).__qualname__}")
         return found
 
@@ -159,6 +168,8 @@ class Loader:
         return bytecode.load(magic, marshalled, place, shape, self.texts, self.renamed)
 
     missing = NotSaved
+    contents = staticmethod(annotations.dict_of)
+    chained, cycling = staticmethod(iterators.load_chain), staticmethod(iterators.load_cycle)
     proxy = staticmethod(types.MappingProxyType)
     weak = staticmethod(weakref.ref)
 
@@ -222,12 +233,23 @@ class Loader:
 
 def _fill_instance(made, state):
     own, slots, *shared = state
+    if type(made) is dataclasses.Field:
+        slots = _of_field(slots)
     if shared:
         _adopt(made, own)
     elif own is not None:
         object.__getattribute__(made, "__dict__").update(own)
     for name, value in slots.items():
         object.__setattr__(made, name, value)
+
+
+def _of_field(slots):
+    """A field of a dataclass has other attributes in each version of Python."""
+    known = dataclasses.Field.__slots__
+    foreign = [name for name, value in slots.items() if name not in known and value is not None]
+    if foreign:
+        raise Lost(f"this version of Python has no dataclasses.Field.{foreign[0]}")
+    return {name: slots.get(name) for name in known}
 
 
 def _extend_instance(made, state):
@@ -407,6 +429,9 @@ def load(body, source, namespace, *, only=None, sources=None, files=None, contex
 def _load(body, source, namespace, only, sources, files):
     session_modules.offer(body.get("modules", ()), sources)
     lost = [entry for entry in body["lost"] if only is None or entry["name"] in only]
+    packages = _table(body, "submodules", source, "modules of packages", lost)
+    bound = {entry["module"] for entry in body.get("imports", ()) if only is None or entry["name"] in only}
+    session_modules.import_submodules({name: found for name, found in packages.items() if name in bound}, lost)
     texts = _table(body, "texts", source, "the sources of definitions", lost)
     kept = _table(body, "skeletons", source, "definitions", lost)
     loader = Loader(namespace, kept, texts, _add_texts(texts, sources), files)

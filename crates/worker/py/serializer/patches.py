@@ -12,7 +12,7 @@ import sys
 import types
 
 from . import assigned
-from .situation import is_of_session, is_of_worker, is_plain, subclasses, text, untext
+from .situation import LAZY, is_of_session, is_of_worker, is_plain, subclasses, text, untext
 
 _MISSING = object()
 _UNKNOWN = object()
@@ -198,6 +198,8 @@ def _is_of_the_session(name, module, attribute, value, old, said):
         return False
     if value is not _MISSING and is_of_session(value):
         return True
+    if type(old) is LAZY:
+        return False  # the library has used what it imported lazily
     if type(value) is _Module and (value is sys.modules.get(f"{name}.{attribute}") or old is _MISSING):
         return False  # imported by the library
     if name in _STILL:

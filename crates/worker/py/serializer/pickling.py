@@ -4,6 +4,7 @@ Pickle's own fast paths (lists, dicts, strings, numbers) never call back into Py
 asks `reducer_override`, which looks up the object's type in a table. An entry of None stands for pickle's own way.
 """
 
+import copyreg
 import ctypes
 import functools
 import io
@@ -85,6 +86,41 @@ class Partial(Pointing):
 
 class Deep(_Asking, _SlowPickler):
     """For what is nested deeper than C's recursion goes. Runs on a thread with a large stack."""
+
+    def save(self, obj, save_persistent_id=True):
+        """As the library does it, but that nothing is called with a list of arguments: such a call is one of C, of which Python 3.12 and
+        3.13 allow few."""
+        self.framer.commit_frame()
+        pid = self.persistent_id(obj) if save_persistent_id else None
+        if pid is not None:
+            self.save_pers(pid)
+            return
+        known = self.memo.get(id(obj))
+        if known is not None:
+            self.write(self.get(known[0]))
+            return
+        parts = self.reducer_override(obj)
+        if parts is NotImplemented:
+            kind = type(obj)
+            own_way = self.dispatch.get(kind)
+            if own_way is not None:
+                own_way(self, obj)
+                return
+            reduce = copyreg.dispatch_table.get(kind)
+            if reduce is not None:
+                parts = reduce(obj)
+            elif issubclass(kind, type):
+                self.save_global(obj)
+                return
+            else:
+                parts = obj.__reduce_ex__(self.proto)
+        if type(parts) is str:
+            self.save_global(obj, parts)
+            return
+        if type(parts) is not tuple or not 2 <= len(parts) <= 6:
+            raise pickle.PicklingError("its class does not say what it is made of: a tuple of two to six parts is needed")
+        function, arguments, state, items, pairs, setter = (*parts, None, None, None, None)[:6]
+        self.save_reduce(function, arguments, state, items, pairs, setter, obj=obj)
 
 
 @functools.lru_cache(maxsize=1)

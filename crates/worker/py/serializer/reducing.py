@@ -4,6 +4,7 @@ The pickler (pickling.py) asks once for a type and remembers the answer.
 """
 
 import _thread
+import builtins
 import collections
 import copyreg
 import dataclasses
@@ -16,8 +17,9 @@ import types
 import typing
 import weakref
 
-from . import arrays, frames, graph, references
+from . import arrays, frames, graph, iterators, references
 from .remains import NotSaved
+from .situation import LAZY
 from .words import KINDS, Lost, kind_words, module_named, module_of, name_of
 
 _mro = type.__dict__["__mro__"].__get__
@@ -27,7 +29,8 @@ getrefcount = sys.getrefcount
 HOOKS = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")
 _DISGUISES = ("__getattr__", "__getattribute__", "__setattr__", "__class__")
 _NAMES = ("TypeVar", "ParamSpec", "TypeVarTuple", "NewType", "TypeAliasType")
-TYPING = tuple(vars(typing)[name] for name in _NAMES if hasattr(typing, name))
+# `sentinel` is one of Python's own, from 3.15 on.
+TYPING = (*(vars(typing)[name] for name in _NAMES if hasattr(typing, name)), *(vars(builtins)[name] for name in ("sentinel",) if hasattr(builtins, name)))
 LRU = type(functools.lru_cache(lambda: None))
 LOCK, RLOCK = type(_thread.allocate_lock()), _thread.RLock
 
@@ -335,6 +338,18 @@ def reduce_module(pickler, obj):
     return references.module, (name,)
 
 
+def _lazy(pickler, obj):
+    """What it stands for: neither can be made of the other's name alone (`import a.b`, `from a import b`)."""
+    found = obj.resolve()
+    if isinstance(found, types.ModuleType):
+        return reduce_module(pickler, found)
+    place = pickler.registry.place(found) if callable(found) else None
+    if place is None:
+        raise Lost("a lazy import of a value that was not used yet: use it, and save again")
+    pickler.modules.add(place[0])
+    return references.member, place
+
+
 def _code(pickler, obj):
     from .bytecode import describe
 
@@ -369,6 +384,11 @@ def _proxy(pickler, obj):
     if len(below) == 1 and isinstance(below[0], type):
         below = [dict(obj)]
     return references.proxy, (below[0] if len(below) == 1 and isinstance(below[0], dict) else dict(obj),)
+
+
+def _frozen_dict(pickler, obj):
+    is_of_fields = obj is dataclasses._EMPTY_METADATA
+    return (references.member, ("dataclasses", "_EMPTY_METADATA")) if is_of_fields else NotImplemented
 
 
 def _weak(pickler, obj):
@@ -480,7 +500,13 @@ def _key(pickler, obj):
 
 
 HANDLERS = {
+    **{kind: (lambda _pickler, obj, parts=parts: parts(obj)) for kind, parts in iterators.PARTS.items()},
     references.Key: _key,
+    references.ClassDict: lambda _pickler, obj: (references.contents, (obj.cls,)),
+    LAZY: _lazy,
+    # Each version of Python has other attributes, and another kind of mapping for none.
+    dataclasses.Field: _instance,
+    getattr(builtins, "frozendict", None): _frozen_dict,
     dataclasses._DataclassParams: _parameters,
     types.FunctionType: _function,
     types.BuiltinFunctionType: _builtin,

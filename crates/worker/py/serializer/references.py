@@ -41,6 +41,9 @@ WORDS = (
     "parameters",  # of a dataclass: each version of Python has others
     "missing",  # a placeholder for what cannot be saved
     "file",  # an open file, as the context describes it
+    "contents",  # the dict of a class
+    "chained",  # an itertools.chain: what follows, and what it is in
+    "cycling",  # an itertools.cycle: what it has gone through, and the rest
 )
 for _name in WORDS:
     globals()[_name] = _word(_name)
@@ -54,3 +57,13 @@ class Key:
 
     def __reduce__(self):
         raise RuntimeError("a key is pickled by its registry's pickler only")
+
+
+class ClassDict:
+    """Pickled as the dict that a class has: pickle would make a copy of that."""
+
+    def __init__(self, cls):
+        self.cls = cls
+
+    def __reduce__(self):
+        raise RuntimeError("the dict of a class is pickled by a registry's pickler only")

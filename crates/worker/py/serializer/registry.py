@@ -1,11 +1,13 @@
 """What is saved by reference: things that a module can give again, and the session's own definitions, by key."""
 
 import collections
+import gc
+import importlib
 import os
 import sys
 import types
 
-from . import references
+from . import annotations, references
 from .words import is_main, module_named, module_of, name_of
 
 _special_types = {type(None), type(...), type(NotImplemented)}
@@ -18,6 +20,8 @@ _SENTINELS = {
 # Equal values of these are as good as the same one: a module's own instances of them are no reason for a reference.
 _VALUES = frozenset(("datetime", "decimal", "fractions", "uuid", "ipaddress", "pathlib", "collections", "enum", "re"))
 _STANDARD = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
+# Whose types there are without an import.
+_UNNAMED = ("string.templatelib",)
 _STDLIB = sys.stdlib_module_names | {"_pyrepl3"}
 
 
@@ -47,6 +51,7 @@ class Registry:
         self.alive = []  # whose ids are used as keys
         self.table = {}  # id of a type -> how its instances are pickled
         self.session_modules, self.homes = {}, {}
+        self.dicts = {}  # id of a class's dict -> the class
         # What the session put in place of a standard stream is an object like any other.
         replaced = {id(value) for name, value in namespace.items() if type(name) is str and name.startswith("<sys.")}
         streams = {name: getattr(sys, name, None) for name in reversed(_STANDARD)}
@@ -85,6 +90,19 @@ class Registry:
         self.keys[id(obj)] = key
         self.alive.append(obj)
 
+    def knows_dict(self, cls):
+        """The class is a definition: others may refer to its very dict."""
+        self.dicts[id(annotations.dict_of(cls))] = cls
+
+    def class_of(self, contents):
+        """The class that has this dict, or None."""
+        if id(contents) not in self.dicts:
+            found = gc.get_referrers(contents) if "__module__" in contents else ()
+            found = [one for one in found if isinstance(one, type) and annotations.dict_of(one) is contents]
+            self.dicts[id(contents)] = found[0] if found else None
+            self.alive.append(contents)
+        return self.dicts[id(contents)]
+
     def place(self, obj):
         """(module, qualified name) where an import finds this class or function again, or None."""
         found = self.places.get(id(obj), 0)
@@ -103,6 +121,8 @@ class Registry:
             return None
         if type(module) is not str:
             return None
+        if module in _UNNAMED and module_named(module) is None:
+            importlib.import_module(module)
         found = self.real_module(module)
         if found is None and module_named(module) is None:
             # A library may say where a thing is to be found before that module is ever imported.

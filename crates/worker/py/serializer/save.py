@@ -16,7 +16,7 @@ from . import bytecode, definitions, graph, limits, pickling, reducing, referenc
 from .groups import Group, by_reference, needs, preview
 from .registry import Registry, package, version_of
 from .remains import CONTAINERS, Remains
-from .situation import clean
+from .situation import LAZY, clean
 from .verify import Verifier
 from .words import Lost, module_of, of_error, type_name, unfit_name
 
@@ -153,6 +153,8 @@ class _Saver:
             return
         probe = _Probe(self.registry)
         try:
+            if type(obj) is LAZY:
+                obj = obj.resolve()
             found = self._probe(probe, obj)
         except Lost as lost:
             self.lost[name] = lost.reason
@@ -548,6 +550,7 @@ class _Saver:
             self.modules |= unit.modules
         listed, texts = definitions.sources_of(self.registry)
         modules, lost_modules = session_modules.collect(self.registry)
+        packages = session_modules.submodules({module for module, attribute in self.imports.values() if attribute is None})
         for unit in self.described:
             if unit.kind == "lru" and unit.key in kept and unit.obj.cache_info().currsize:
                 reason = "what an lru_cache holds cannot be asked of it: the function comes back with an empty cache"
@@ -583,6 +586,7 @@ class _Saver:
                 for name, (module, attribute) in self.imports.items()
             ],
             "modules": modules,
+            "submodules": self._write(pickle.dumps(packages, 5)) if packages else None,
             "skeletons": self._write(pickle.dumps(kept, 5)) if kept else None,
             "texts": self._write(pickle.dumps(texts, 5)) if texts else None,
             "context": items,

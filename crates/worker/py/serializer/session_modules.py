@@ -1,10 +1,13 @@
-"""Modules that the session itself wrote and imported: their source is in the checkpoint, for where they are missing."""
+"""Modules that the session itself wrote and imported: their source is in the checkpoint, for where they are missing. And modules that
+packages have as attributes because somebody imported them."""
 
+import importlib
 import importlib.util
 import sys
 from importlib.machinery import ModuleSpec
 
 from .situation import modules
+from .words import of_error
 
 # A source that is larger is no module that somebody wrote in a session.
 LARGEST = 4 << 20
@@ -28,6 +31,43 @@ def collect(registry):
         package = hasattr(sys.modules[name], "__path__")
         found.append({"name": name, "source": source, "file": file, "package": package})
     return found, lost
+
+
+def submodules(bound):
+    """{package: [name below it]} of what is loaded of the packages `bound`. `import a.b` binds `a` alone, which has `b` since then."""
+    found, tops = {}, {name.partition(".")[0] for name in bound}
+    # Those that were imported lazily are there when they are asked for.
+    names = [name for name, module in modules() if _is_attribute(name, module)] + sorted(getattr(sys, "lazy_modules", ()))
+    for name in names:
+        # What is private is the package's own business: to import it again may take long.
+        if name.partition(".")[0] in tops and "._" not in name:
+            for package in bound:
+                if name.startswith(package + "."):
+                    found.setdefault(package, []).append(name[len(package) + 1 :])
+    return found
+
+
+def _is_attribute(name, module):
+    """Whether the package that a module is in has it."""
+    above, _dot, last = name.rpartition(".")
+    parent = getattr(sys.modules.get(above), "__dict__", None) if above else None
+    return type(parent) is dict and parent.get(last) is module
+
+
+def import_submodules(found, lost):
+    """Imports those again that are not there, and that their packages would not import by themselves when they are asked for."""
+    for package, names in found.items():
+        try:
+            importlib.import_module(package)
+        except Exception:  # its name says why it is lost
+            continue
+        for name in sorted(names, key=lambda name: name.count(".")):
+            above, _dot, last = f"{package}.{name}".rpartition(".")
+            try:
+                if f"{package}.{name}" not in sys.modules and last not in dir(importlib.import_module(above)):
+                    importlib.import_module(f"{package}.{name}")
+            except (Exception, SystemExit) as error:
+                lost.append({"name": f"{package}.{name}", "reason": of_error(error, "it cannot be imported")})
 
 
 class _Saved:

@@ -5,9 +5,12 @@ A kind names what it cannot keep and goes on; no failure of one reaches another.
 
 import math
 import sys
+import types
 
 # Largest integer that every reader of JSON has exactly.
 _EXACT = 1 << 53
+# What `lazy import` leaves until the name is used (Python 3.15).
+LAZY = getattr(types, "LazyImportType", None)
 
 
 class Options:

@@ -15,7 +15,7 @@ import sys
 import types
 import typing
 
-from . import statements
+from . import annotations, statements
 from .words import Lost
 
 _set = type.__setattr__
@@ -28,6 +28,10 @@ class Missing:
 
     def __init__(self, name, generated=False):
         self.name, self.generated = name, generated
+
+
+def _is_missing(obj):
+    return isinstance(obj, Missing)
 
 
 def function(loader, head):
@@ -57,8 +61,7 @@ def fill_function(made, state):
         made.__defaults__ = state["defaults"]
     if "kwdefaults" in state:
         made.__kwdefaults__ = state["kwdefaults"]
-    if "annotations" in state:
-        made.__annotations__ = state["annotations"]
+    annotations.give_function(made, state, _is_missing)
     if "dict" in state:
         vars(made).update(state["dict"])
     if "doc" in state:
@@ -109,9 +112,11 @@ def fill_dispatch(made, state):
 
 def typed(loader, head):
     kind, name, *rest = head
-    if not hasattr(typing, kind):
-        raise Lost(f"this version of Python has no typing.{kind}")
-    if kind == "NewType":
+    if not hasattr(builtins if kind == "sentinel" else typing, kind):
+        raise Lost(f"this version of Python has no {kind}")
+    if kind == "sentinel":
+        made, module = builtins.sentinel(name), rest[0]
+    elif kind == "NewType":
         made, module = typing.NewType(name, rest[0]), rest[1]
     elif kind == "TypeAliasType":
         return typing.TypeAliasType(name, rest[0], type_params=rest[1])
@@ -132,7 +137,7 @@ def cls(loader, head):
     metaclass = head["metaclass"]
     body = {"__module__": head["module"], "__qualname__": head["qualname"]}
     values = {**_EMPTY, **head["values"]}
-    body.update((name, values.get(name)) for name in head["names"])
+    body.update((name, values.get(name)) for name in head["names"] if annotations.has_place(name))
     if head["orig_bases"] is not None:
         body["__orig_bases__"] = head["orig_bases"]
     if head["early"] is not None:
@@ -152,7 +157,7 @@ def cls(loader, head):
 
 
 # What holds the place of a name, so that vars() has the order that it had, until its value is put in. Else None.
-_EMPTY = {"__annotations__": {}, "__parameters__": (), "__abstractmethods__": frozenset()}
+_EMPTY = {"__annotations__": {}, annotations.GIVEN: {}, "__parameters__": (), "__abstractmethods__": frozenset()}
 
 
 def _silence(loader, bases):
@@ -217,8 +222,12 @@ def _know_class(value, made):
 
 def fill_class(loader, key, made, state):
     registered = state.pop("_abc_registry", ())
+    annotations.give_class(made, state, _is_missing)
     for name, value in state.items():
-        _set(made, name, value)
+        if _is_missing(value):
+            loader.later.setdefault(key, {})[name] = value
+        else:
+            _set(made, name, value)
     for one in registered:
         abc.ABCMeta.register(made, one)
 
@@ -244,7 +253,7 @@ def _dataclass(made, missing):
     params, fields = vars(made)["__dataclass_params__"], vars(made)["__dataclass_fields__"]
     names = ("init", "repr", "eq", "order", "unsafe_hash", "frozen", "match_args", "kw_only")
     options = {name: getattr(params, name) for name in names if hasattr(params, name)}
-    own = vars(made).get("__annotations__", {})
+    own = annotations.own(made)
     body = {"__annotations__": own, "__module__": made.__module__, "__qualname__": made.__qualname__}
     for name in own:
         field = fields.get(name)

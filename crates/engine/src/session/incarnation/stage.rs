@@ -24,6 +24,8 @@ const HELLO_LIMIT: Duration = Duration::from_secs(60);
 const WAKE_LIMIT: Duration = Duration::from_secs(15);
 /// How long session init may take to report the exit of a worker whose channel has closed.
 const EXIT_LIMIT: Duration = Duration::from_secs(2);
+/// How long it may take once that worker was killed: nobody can keep it alive then, but a loaded machine takes its time.
+const REPORT_LIMIT: Duration = Duration::from_secs(30);
 /// How long a worker may take to leave by itself when its session is shut down.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 /// How long session init may take to bury what is left.
@@ -202,7 +204,7 @@ impl Incarnation {
         match &mut self.stage {
             Stage::Starting { until, .. } => *until = now.after(HELLO_LIMIT),
             Stage::Waking { until, .. } => *until = now.after(WAKE_LIMIT),
-            Stage::Hung { until } => *until = now.after(EXIT_LIMIT),
+            Stage::Hung { until } => *until = now.after(if self.killed { REPORT_LIMIT } else { EXIT_LIMIT }),
             Stage::Leaving { until } => *until = until.map(|_| now.after(LEAVE_LIMIT)),
             Stage::Burying { until } => *until = now.after(BURY_LIMIT),
             Stage::Up | Stage::Down | Stage::Ended => {}
@@ -345,7 +347,7 @@ impl Incarnation {
             Stage::Hung { .. } if !self.killed => {
                 // Another program has taken its place, say. Its end is told by session init.
                 (self.killed, self.severed) = (true, true);
-                self.stage = Stage::Hung { until: now.after(EXIT_LIMIT) };
+                self.stage = Stage::Hung { until: now.after(REPORT_LIMIT) };
                 vec![Step::Kill]
             }
             Stage::Hung { .. } => self.breach("the worker closed its control channel and lived on"),
@@ -414,7 +416,7 @@ mod tests {
         assert!(incarnation.was_severed());
         let mut ended = incarnation;
         assert_eq!(ended.see(Seen::Exited, first), [Step::Died]);
-        let last = first.after(EXIT_LIMIT);
+        let last = first.after(REPORT_LIMIT);
         assert!(matches!(incarnation.see(Seen::Timer, last)[..], [Step::Breach(_)]));
     }
 
