@@ -51,7 +51,8 @@ def _is_attribute(name, module):
     """Whether the package that a module is in has it."""
     above, _dot, last = name.rpartition(".")
     parent = getattr(sys.modules.get(above), "__dict__", None) if above else None
-    return type(parent) is dict and parent.get(last) is module
+    # `os.path` and the like are the module's own doing.
+    return type(parent) is dict and "__path__" in parent and parent.get(last) is module
 
 
 def import_submodules(found, lost):
