@@ -4,8 +4,9 @@ own is in its way, and what it raises is printed, as at a Python prompt.
 
 import _signal as _native
 import functools
+import os
 
-_signal, _getsignal = _native.signal, _native.getsignal
+_signal, _getsignal, _getpid = _native.signal, _native.getsignal, os.getpid
 
 
 class Handler:
@@ -20,19 +21,26 @@ class Handler:
         self.guard.call(self.pyrepl3_handler, signum, frame)
 
 
-def _plain(handler):
-    return handler.pyrepl3_handler if type(handler) is Handler else handler
-
-
 def install(guard):
-    """`signal.signal` and `signal.getsignal` call these."""
+    """`signal.signal` and `signal.getsignal` call these. What the worker does at SIGINT is what Python does by default, to whoever asks."""
+    default = _native.default_int_handler
+
+    def users(handler):
+        if type(handler) is Handler:
+            return handler.pyrepl3_handler
+        return default if handler == guard.handle else handler
+
+    def ours(signalnum, handler):
+        if handler is default and signalnum == _native.SIGINT and guard.pid == _getpid():
+            return guard.handle
+        return Handler(handler, guard) if callable(handler) else handler
 
     @functools.wraps(_native.signal)
     def signal(signalnum, handler, /):
-        return _plain(_signal(signalnum, Handler(handler, guard) if callable(handler) else handler))
+        return users(_signal(signalnum, ours(signalnum, handler)))
 
     @functools.wraps(_native.getsignal)
     def getsignal(signalnum, /):
-        return _plain(_getsignal(signalnum))
+        return users(_getsignal(signalnum))
 
     _native.signal, _native.getsignal = signal, getsignal

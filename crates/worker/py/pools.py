@@ -207,6 +207,8 @@ def _end_pool(pool, branched):
     pool._outqueue._wlock = sys.modules["threading"].Lock()
     pool._inqueue._reader.close()
     pool._change_notifier.put(None)
+    # The first of its threads does so as well when it ends, but not where it ends by an error: what it was at may be gone.
+    pool._taskqueue.put(None)
     error = RuntimeError(_GONE)
     for result in list(pool._cache.values()):
         if hasattr(result, "ready"):

@@ -81,7 +81,7 @@ def install(sources):
 
     @functools.wraps(original)
     def getfile(object):
-        if isinstance(object, type) and object.__module__ == "__main__" and not hasattr(_main, "__file__"):
+        if isinstance(object, type) and getattr(object, "__module__", None) == "__main__" and not hasattr(_main, "__file__"):
             file = sources.file_of_class(object)
             if file is not None:
                 return file

@@ -151,6 +151,25 @@ class _Stdin(io.TextIOWrapper):
         """Nothing: `exit()` closes standard input, and the session goes on."""
 
 
+def _flush(stream):
+    try:
+        stream.flush()
+    except Exception:
+        pass  # as `input` does: what the session has put in a stream's place need not be one
+
+
+def _line_of(given, stdout, prompt):
+    """A line of what the session has put in the place of standard input."""
+    stdout.write(prompt)
+    _flush(stdout)
+    line = given.readline()
+    if not _isinstance(line, _str):
+        raise TypeError("object.readline() returned non-string")
+    if not line:
+        raise EOFError("EOF when reading a line")
+    return line[:-1] if line.endswith("\n") else line
+
+
 def make_input(prompts):
     """What replaces `input`, `getpass` and `sys.stdin`, for good: a function that does it."""
 
@@ -159,12 +178,15 @@ def make_input(prompts):
 
         Raises EOFError when the client has no more input.
         """
-        if prompt is None:
-            prompt = "None"
+        for name in ("stdin", "stdout", "stderr"):
+            if getattr(sys, name, None) is None:
+                raise RuntimeError(f"input(): lost sys.{name}")
+        given, stdout = sys.stdin, sys.stdout
         text = prompt if _type(prompt) is _str else _str(prompt)
-        stdout = sys.stdout
-        if stdout is not None and stdout is not prompts.output.stdout:
-            stdout.flush()
+        if given is not stdin:
+            return _line_of(given, stdout, text)
+        if stdout is not prompts.output.stdout:
+            _flush(stdout)
         answer = prompts.ask(text)
         if answer is None:
             raise EOFError("EOF when reading a line")

@@ -422,6 +422,9 @@ def _python_info():
 
 
 def _print_failure(kind, error, trace):
+    if not isinstance(error, BaseException):
+        sys.__excepthook__(kind, error, trace)  # it says what is wrong with that
+        return
     sys.stderr.write(failure.describe(error)["traceback"])
 
 

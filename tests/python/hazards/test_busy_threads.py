@@ -90,6 +90,14 @@ BUSY = dedent("""
         def standing(): return [works[n].__name__ for n, then in enumerate(seen) if done[n] == then]
         while standing() and all(each.is_alive() for each in threads) and time.monotonic() < end: time.sleep(0.001)
         return standing(), [each.name for each in threads if not each.is_alive()], wrong
+
+    def where_they_stand(seen):
+        import traceback
+        found, frames = [], sys._current_frames()
+        for each in [each for n, each in enumerate(threads) if done[n] == seen[n] and each.ident in frames]:
+            stack = traceback.StackSummary.extract(traceback.walk_stack(frames[each.ident]), capture_locals=True)
+            with open(f"/proc/self/task/{each.native_id}/syscall") as call: found += [*stack.format(), call.read()]
+        return "".join(found)
 """)
 
 
@@ -119,7 +127,8 @@ async def all_go_on(session: Session, number: int) -> None:
         found = await run(session, "who_stands(seen)")
         if found == "([], [], [])":
             return
-    raise AssertionError(f"after {number + 1} times: (those that stand, those that are gone, what was wrong) are {found}")
+    where = await run(session, "where_they_stand(seen)")
+    raise AssertionError(f"after {number + 1} times: (those that stand, those that are gone, what was wrong) are {found}\n{where}")
 
 
 PARTS = [*range(3), *(pytest.param(part, marks=pytest.mark.long) for part in range(3, 25))]
