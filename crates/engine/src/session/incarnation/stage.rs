@@ -21,7 +21,7 @@ use std::time::Duration;
 /// How long a worker may take to say hello.
 const HELLO_LIMIT: Duration = Duration::from_secs(60);
 /// How long a frozen process may take to be back, and session init to end what is younger.
-const WAKE_LIMIT: Duration = Duration::from_secs(15);
+const WAKE_LIMIT: Duration = Duration::from_secs(60);
 /// How long session init may take to report the exit of a worker whose channel has closed.
 const EXIT_LIMIT: Duration = Duration::from_secs(2);
 /// How long it may take once that worker was killed: nobody can keep it alive then, but a loaded machine takes its time.
