@@ -1105,3 +1105,15 @@ case("submodules", "import xml.dom.minidom, concurrent.futures.thread as threads
     assert xml.dom.minidom.parseString('<a/>').documentElement.tagName == 'a' and threads.ThreadPoolExecutor
     assert email.mime.text.MIMEText('x').get_payload() == 'x' and mail is email and os.path.sep and json.decoder
 """)
+case("code that runs in a copy of the variables", """
+    generator, shared, other = (each for each in ()), [1], [2]
+    scope = dict(globals())
+    exec("def made(): return shared, [lambda: late]", scope)
+    scope['late'] = shared
+    made, free = scope['made'], [scope.pop('other')]
+    scope['other'] = other
+    del scope
+""", """
+    assert made()[0] is shared and made()[1][0]() is shared and made.__globals__['other'] is other is free[0]
+    assert 'generator' not in made.__globals__ and made.__globals__ is not globals()
+""", {"generator": "generator"})

@@ -106,6 +106,7 @@ def _globals(registry, function):
     namespace = function.__globals__
     if namespace is registry.namespace:
         return None
+    registry.mentioned.setdefault(id(namespace), set()).update(_mentioned(function.__code__))
     name = namespace.get("__name__")
     module = sys.modules.get(name) if type(name) is str else None
     if isinstance(module, types.ModuleType) and vars(module) is namespace:
@@ -127,8 +128,27 @@ def _home(registry, namespace):
     return registry.homes[id(namespace)]
 
 
+def _mentioned(code):
+    """Names that code may look up in its globals."""
+    found = set(code.co_names)
+    for const in code.co_consts:
+        if type(const) is types.CodeType:
+            found |= _mentioned(const)
+    return found
+
+
 def _globals_dict(registry, namespace):
-    return (), None, {k: v for k, v in namespace.items() if k != "__builtins__"}
+    """What code was executed in. Often it began as a copy of the session's variables (attrs makes methods so): those that no code in it
+    mentions are taken from the session again, as far as they come back."""
+    mentioned, copies, own = registry.mentioned.get(id(namespace), ()), [], {}
+    for name, value in namespace.items():
+        if name == "__builtins__":
+            continue
+        if name not in mentioned and type(name) is str and registry.namespace.get(name, registry) is value:
+            copies.append(_intern(name))
+        else:
+            own[name] = value
+    return tuple(copies), None, own
 
 
 def _cell(registry, cell):

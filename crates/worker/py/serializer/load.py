@@ -71,6 +71,7 @@ class Loader:
         self.namespace, self.skeletons, self.files = namespace, skeletons_, files
         self.texts, self.renamed = texts or {}, renamed or {}
         self.made, self.failed, self.later, self.heads = {}, {}, {}, {}
+        self.copies = {}  # key of a dict of globals -> what it has of the session's variables
         self.classes = set()  # ids of the classes that were made here
         self.words = {name: getattr(self, name) for name in references.WORDS if hasattr(self, name)}
         self.words.update(fill=_fill_instance, extend=_extend_instance, adopt=_adopt, chain=_chain)
@@ -109,6 +110,7 @@ class Loader:
             self.made[key] = types.CellType()
             return
         if kind == "globals":
+            self.copies[key] = self.read(head)
             self.made[key] = {}
             return
         head = self.heads[key] = self.read(head)
@@ -121,6 +123,14 @@ class Loader:
         if kind == "class":
             shape = {} if shape is None else self.read(shape, lenient=True)
             self.made[key] = skeletons.shape_class(self, key, made, shape, head)
+
+    def copy_variables(self, namespace, keys=None):
+        """Once they are back: to dicts of globals that have them, too."""
+        for key in list(self.copies) if keys is None else keys:
+            made = self.made.get(key)
+            for name in self.copies[key] if made is not None else ():
+                if name in namespace:
+                    made.setdefault(name, namespace[name])
 
     def give_state(self, key, state):
         """To a definition; None where it has none."""
@@ -471,6 +481,7 @@ def _load(body, source, namespace, only, sources, files):
         namespace.clear()
         namespace.update(before)
         raise
+    loader.copy_variables({entry["name"]: namespace[entry["name"]] for entry in restored})
     return restore, restored, lost
 
 

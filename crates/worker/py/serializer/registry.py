@@ -51,6 +51,7 @@ class Registry:
         self.alive = []  # whose ids are used as keys
         self.table = {}  # id of a type -> how its instances are pickled
         self.session_modules, self.homes = {}, {}
+        self.mentioned = {}  # id of a dict of globals -> names in the code that runs in it
         self.dicts = {}  # id of a class's dict -> the class
         # What the session put in place of a standard stream is an object like any other.
         replaced = {id(value) for name, value in namespace.items() if type(name) is str and name.startswith("<sys.")}

@@ -245,9 +245,12 @@ class _Saver:
 
     def definitions(self):
         """Describes what was found, and what that finds, to the end."""
-        registry = self.registry
-        while registry.pending:
-            unit = registry.pending.popleft()
+        registry, late = self.registry, []
+        while registry.pending or late:
+            unit = registry.pending.popleft() if registry.pending else late.pop()
+            if unit.kind == "globals" and registry.pending:
+                late.append(unit)  # until all code is known that runs in it
+                continue
             part = "unit", clean(unit.key)
             self.sink.busy((part,))
             if part in self.leave_out:

@@ -48,6 +48,9 @@ class Verifier:
                 self.loader.unit(unit.key)
             self.restore.unit(unit.key, self.seen)
             made = self.loader.unit(unit.key)
+            if unit.kind == "globals":
+                self.again.mentioned[id(made)] = self.registry.mentioned.get(id(unit.obj), ())
+                self.loader.copy_variables(self.again.namespace, [unit.key])
             self._know()
             if unit.kind == "statement":
                 return statements.difference(unit.obj, made)
