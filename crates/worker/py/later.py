@@ -32,6 +32,12 @@ class Later:
 
     def _is_unwatched(self):
         """Whether no user code would see it."""
-        if sys.gettrace() is not None or sys.getprofile() is not None:
+        if sys.gettrace() is not None or sys.getprofile() is not None or builtins.__import__ is not self._import:
             return False
-        return builtins.__import__ is self._import and sys.meta_path == self._finders
+        # Libraries have finders of their own (six has one): behind those that were there, or asked of what is no user code's.
+        added = [finder for finder in sys.meta_path if not any(finder is one for one in self._finders)]
+        return sys.meta_path[:1] == self._finders[:1] and not any(map(_is_of_main, added))
+
+
+def _is_of_main(finder):
+    return getattr(finder if isinstance(finder, type) else type(finder), "__module__", "__main__") == "__main__"
