@@ -119,7 +119,6 @@ LOST: dict[str, dict[str, str]] = {
         'engine': 'an engine holds connections to a database: make',
     },
     'sqlite3': {
-        'rows': 'TypeError: cannot pickle * object',
         'sqlite :memory: (function twice)': 'a function made with create_function must be made',
     },
     'tqdm': {

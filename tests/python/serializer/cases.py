@@ -1117,3 +1117,19 @@ case("code that runs in a copy of the variables", """
     assert made()[0] is shared and made()[1][0]() is shared and made.__globals__['other'] is other is free[0]
     assert 'generator' not in made.__globals__ and made.__globals__ is not globals()
 """, {"generator": "generator"})
+case("subclasses of threading.local", """
+    import threading
+    class Local(threading.local):
+        kind = 'class'
+        def __init__(self, a, b=2): self.a, self.b, self.seen = a, b, []
+    shared = [1]
+    l = Local(shared, b=3); l.seen.append(l); l.more = 'here'
+    class Plain(threading.local): pass
+    p = Plain(); p.x = shared
+""", """
+    assert l.a is shared and l.b == 3 and l.seen == [l] and l.more == 'here' and l.kind == 'class' and p.x is shared
+    found = []
+    other = threading.Thread(target=lambda: found.append((l.a is shared, l.b, hasattr(l, 'more'), hasattr(p, 'x'))))
+    other.start(); other.join()
+    assert found == [(True, 3, False, False)]
+""")

@@ -15,7 +15,24 @@ def reducers():
     connection, cursor = getattr(sqlite3, "Connection", None), getattr(sqlite3, "Cursor", None)
     if connection is None or cursor is None:
         return {}
-    return {connection: _reduce, cursor: _refuse}
+    return {connection: _reduce, cursor: _refuse, sqlite3.Row: _reduce_row}
+
+
+def _reduce_row(row):
+    return _make_row, (tuple(row.keys()), tuple(row))
+
+
+def _make_row(names, values):
+    """A row has its names from the cursor of a query."""
+    import sqlite3
+
+    database = sqlite3.connect(":memory:")
+    try:
+        quoted = (name.replace('"', '""') for name in names)
+        cursor = database.execute("SELECT " + ", ".join(f'1 AS "{name}"' for name in quoted))
+        return sqlite3.Row(cursor, values)
+    finally:
+        database.close()
 
 
 def _refuse(_cursor):

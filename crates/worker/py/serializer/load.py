@@ -192,8 +192,8 @@ class Loader:
         return _thread.RLock() if is_reentrant else _thread.allocate_lock()
 
     @staticmethod
-    def local():
-        return _thread._local()
+    def local(cls=_thread._local, arguments=(), named={}):  # noqa: B006 (nobody changes it)
+        return _thread._local.__new__(cls, *arguments, **named)
 
     @staticmethod
     def parameters(values):

@@ -77,6 +77,8 @@ def _find(registry, cls, mro):
         return _logger
     if module_of(cls) in ("_io", "io") and hasattr(cls, "fileno") and name_of(cls) not in ("BytesIO", "StringIO"):
         return _file
+    if issubclass(cls, _thread._local) and not any(name in _type_dict(base) for base in mro[:-1] for name in HOOKS):
+        return _local_of_class
     words = kind_words(cls)
     if (module_of(cls), name_of(cls)) in KINDS and words is not None:
         return _refuse(words)
@@ -134,6 +136,14 @@ def _lock(_pickler, obj):
 def _local(_pickler, obj):
     """The values of the thread that runs executions. Those of others end with their threads, which are named."""
     return references.local, (), dict(obj.__dict__) or None
+
+
+def _local_of_class(_pickler, obj):
+    """Of a subclass: with what its `__init__` is called in each thread that first comes to it."""
+    parts = [one for one in gc.get_referents(obj) if type(one) in (tuple, dict)]
+    arguments = next((one for one in parts if type(one) is tuple), ())
+    named = next((one for one in parts if type(one) is dict and one and all(type(name) is str for name in one)), {})
+    return references.local, (type(obj), arguments, named), dict(obj.__dict__) or None
 
 
 def _refuse(words):
