@@ -107,9 +107,6 @@ LOST: dict[str, dict[str, str]] = {
         'found': '_regex.Match is a type inside of a C library: its',
         'part': "TypeError: cannot pickle 'orjson.Fragment' object",
     },
-    'rich': {
-        'console': "TypeError: cannot pickle 'ConsoleThreadLocals'",
-    },
     'spacy': {
         'span': 'NotImplementedError: * Pickling a span is not',
         'token': 'NotImplementedError: * Pickling a token is not',
@@ -161,10 +158,6 @@ APART: dict[str, dict[str, str]] = {
     'protobuf': {
         "assert file.message_type[0].name == 'O'": FOLLOWS,
         "assert m['a'] == 3": FOLLOWS,
-    },
-    'rich': {
-        "assert '1' in said": FOLLOWS,
-        "assert 'hi' in said": FOLLOWS,
     },
     'sqlite3': {
         "assert con.execute('select twice(a) from t').fetchone()[0] == 2": FOLLOWS,
