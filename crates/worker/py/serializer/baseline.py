@@ -13,7 +13,9 @@ import time
 from . import environment, interpreter, logs, open_files, settings, signals, situation
 from .prints import Prints, print_of
 
-_len, _type, _Module = len, type, type(sys)
+_len, _type, _id, _Module = len, type, id, type(sys)
+# By id: a metaclass of the user's may have a hash of its own.
+CONTAINERS = frozenset(map(id, (dict, list, set)))
 _main = sys.modules["__main__"]
 # Attributes that the worker sets after `take`.
 _SET_BY_WORKER = (("builtins", "input"), ("getpass", "getpass"))
@@ -23,6 +25,7 @@ class Baseline:
     def __init__(self):
         self.modules = {}  # name -> (module, a copy of its dict)
         self.later = {}  # the same for modules that were imported in the session
+        self.containers = {}  # name -> its attributes that are dicts, lists or sets, the private ones left out
         self.odd = []  # names of modules that came from no import, made by compiled code or by the session
         self._prints, self._names = Prints(), []  # of the dicts of the former two
         self._looked = None
@@ -67,7 +70,14 @@ class Baseline:
         self._seen()
 
     def _note(self, known, name, module):
-        known[name] = (module, vars(module).copy())
+        noted = vars(module).copy()
+        known[name] = (module, noted)
+        # To look for them in a saver would write to all that modules hold.
+        self.containers[name] = [
+            attribute
+            for attribute, value in noted.items()
+            if _id(_type(value)) in CONTAINERS and _type(attribute) is str and attribute[:1] != "_"
+        ]
         self._prints.add(vars(module))
         self._names.append(name)
 
@@ -87,6 +97,11 @@ class Baseline:
             # To look at all that the worker consists of took longer than all other context together.
             and not name.startswith("_pyrepl3")
         ]
+
+    def noted(self, name):
+        """The module of this name as it was when it was noted; None where it was not."""
+        found = self.later.get(name) or self.modules.get(name)
+        return None if found is None else found[0]
 
     def changed_modules(self):
         """(name, module, its dict as it was noted) for each module whose dict is not as it was."""

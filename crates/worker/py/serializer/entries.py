@@ -9,6 +9,7 @@ import re
 import types
 
 from . import registries
+from .baseline import CONTAINERS
 from .situation import is_of_session, modules, text, untext
 
 # What lies in these is kept as other kinds, or is the interpreter's own.
@@ -19,14 +20,14 @@ _LARGEST = 10_000
 _DEFINES = re.compile(r"\b(?:def|class|lambda)\b")
 
 
-# By id: a metaclass of the user's may have a hash of its own.
-_CONTAINERS = frozenset(map(id, (dict, list, set)))
 # Most of what there is, and never the session's: asked first, as it is a tenth of the time.
 _NOBODYS = frozenset(map(id, (str, int, float, bytes, bool, type(None), tuple, list, dict, types.BuiltinFunctionType)))
 
 
-def _found(options):
-    """(module, attribute, container, what of it is the session's) of each: keys of a dict, or elements."""
+def _found(here, changed=None):
+    """(module, attribute, container, what of it is the session's) of each: keys of a dict, or elements. `changed`: names of modules that
+    are not as they were noted; None: all are looked at."""
+    options, baseline = here.options, here.baseline
     if not any(_DEFINES.search(source) for source in options.sources.values() if type(source) is str):
         return
     seen = registries.containers()
@@ -36,7 +37,12 @@ def _found(options):
         contents = getattr(module, "__dict__", None)
         if type(contents) is not dict or contents is options.namespace or contents.get("__spec__") is None:
             continue
-        for attribute, value in [item for item in list(contents.items()) if id(type(item[1])) in _CONTAINERS]:
+        if changed is not None and name not in changed and baseline.noted(name) is module:
+            attributes = baseline.containers[name]
+        else:
+            attributes = [each for each, value in list(contents.items()) if id(type(value)) in CONTAINERS]
+        for attribute in attributes:
+            value = contents[attribute]
             if type(attribute) is not str or attribute.startswith("_") or len(value) > _LARGEST or id(value) in seen:
                 continue
             seen.add(id(value))
@@ -53,7 +59,7 @@ def _is_own(one):
 
 
 def capture(here):
-    for name, attribute, container, own in _found(here.options):
+    for name, attribute, container, own in _found(here, {name for name, _module, _before in here.baseline.look()}):
         label, entries = f"{name}.{attribute}", []
         for one in own:
             parts = (one, container[one]) if type(container) is dict else (one,)
@@ -65,7 +71,7 @@ def capture(here):
 
 
 def restore(items, here):
-    for _name, _attribute, container, own in list(_found(here.options)):
+    for _name, _attribute, container, own in list(_found(here)):
         for one in own:
             _take_out(container, one)
     for item in items:
