@@ -17,8 +17,8 @@ import pyrepl3
 
 from .case import Case
 
-LIMIT = 60.0
-"""Seconds that one case may take in one mode."""
+LIMIT = 240.0
+"""Seconds that one case may take in one mode: it tells what hangs from what is slow beside much other work."""
 
 HANGS = 5
 """After so many that took longer no more are begun: the engine is stuck."""
