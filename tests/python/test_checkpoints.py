@@ -532,3 +532,31 @@ async def test_what_is_set_on_classes_of_logging_is_kept() -> None:
         saved = await session.checkpoint()
     async with Session(from_checkpoint=saved.checkpoint_id) as session:
         assert (await session.execute("logging.getLogger('a').trace()")).value == "traced"
+
+
+WRAPPED = """
+import functools, json, math, sqlite3, string
+def timed(function):
+    @functools.wraps(function)
+    def wrapper(*given): return f'w{function(*given)}'
+    return wrapper
+math.sqrt, json.dumps = timed(math.sqrt), timed(json.dumps)
+string.Template.substitute = timed(string.Template.substitute)
+db = sqlite3.connect(':memory:'); db.execute('create table t (x)'); db.execute('insert into t values (5)'); db.commit()
+"""
+
+
+async def test_what_is_saved_once_more_after_a_restore_is_the_same(tmp_path: Path) -> None:
+    """Functions of libraries that the session has wrapped have the library's names; a database in memory that was put there as a whole
+    has a name of its own."""
+    look = "[math.sqrt(4), json.dumps(1), string.Template('$x').substitute({'x': 2}), db.execute('select * from t').fetchall()[0][0]]"
+    async with Session(data=tmp_path) as session:
+        await session.execute(WRAPPED)
+        saved = await session.checkpoint()
+        assert not saved.lost
+    for _ in range(2):
+        async with Session(data=tmp_path) as session:
+            assert not (await session.restore(saved)).lost
+            assert (await session.execute(look)).value == ["w2.0", "w1", "w2", 5]
+            saved = await session.checkpoint()
+            assert not saved.lost

@@ -1133,3 +1133,32 @@ case("subclasses of threading.local", """
     other.start(); other.join()
     assert found == [(True, 3, False, False)]
 """)
+case("containers that say something else of themselves", """
+    class PubDict(dict):
+        def items(self): return [(k, v) for k, v in super().items() if k[0] != '_']
+        def __setitem__(self, key, value): raise TypeError('it is closed')
+    shared = [1]
+    p = PubDict(a=1, _secret=shared); p.me = p
+    class L(list):
+        def __iter__(self): return iter([9, 9])
+        def __len__(self): return 1
+    l = L([1, shared, 3]); l.append(l)
+    class S(set):
+        def __iter__(self): return iter(())
+    s = S([1, 2])
+""", """
+    assert dict.__getitem__(p, '_secret') is shared and p.me is p and dict.__len__(p) == 2
+    assert l[1] is shared and l[3] is l and list.__len__(l) == 4 and type(l) is L
+    assert 1 in s and 2 in s and set.__len__(s) == 2 and type(s) is S
+""")
+case("a class statement whose names have become something else", """
+    from pydantic import BaseModel, Field
+    limit, start = 10, 5
+    class Limited(BaseModel): a: int = Field(default=1, le=limit)
+    class Started(BaseModel): a: int = start
+    class Plain(BaseModel):
+        a: int = 1
+        b: list[int] = []
+    limit, start = 100, 7
+    one = Started()
+""", "assert Plain().a == 1 and limit == 100", {"Limited": "otherwise now", "Started": "otherwise now", "one": "otherwise now"}, needs=("pydantic",))

@@ -58,6 +58,8 @@ def _describe(connection):
     import sqlite3
 
     databases = [(row[1], row[2]) for row in _rows(connection, "PRAGMA database_list") if row[1] != "temp"]
+    # One that was put into memory as a whole has a name that is no path.
+    databases = [(name, path if os.path.isabs(path or "") else "") for name, path in databases]
     contents, main = [], dict(databases).get("main")
     label = f"sqlite {main or ':memory:'}"
     if connection.in_transaction:

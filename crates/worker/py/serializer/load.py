@@ -74,7 +74,7 @@ class Loader:
         self.copies = {}  # key of a dict of globals -> what it has of the session's variables
         self.classes = set()  # ids of the classes that were made here
         self.words = {name: getattr(self, name) for name in references.WORDS if hasattr(self, name)}
-        self.words.update(fill=_fill_instance, extend=_extend_instance, adopt=_adopt, chain=_chain)
+        self.words.update(fill=_fill_instance, extend=_extend_instance, adopt=_adopt, chain=_chain, contain=_contain)
         self.words.update(array=arrays.load_array, permuted=arrays.load_permuted, view=arrays.load_view)
         self.words.update(subclass=arrays.load_subclass, sharing=frames.load_sharing, shared=frames.load_shared)
 
@@ -205,8 +205,8 @@ class Loader:
         return made
 
     @staticmethod
-    def new(cls):
-        return object.__new__(cls)
+    def new(cls, kind=object):
+        return kind.__new__(cls)
 
     @staticmethod
     def wrapper(kind, parts, state):
@@ -251,6 +251,12 @@ def _fill_instance(made, state):
         object.__getattribute__(made, "__dict__").update(own)
     for name, value in slots.items():
         object.__setattr__(made, name, value)
+
+
+def _contain(made, state):
+    own, slots, contents = state
+    _fill_instance(made, (own, slots))
+    (list.extend if type(contents) is list else type(contents).update)(made, contents)
 
 
 def _of_field(slots):

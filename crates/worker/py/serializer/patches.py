@@ -183,8 +183,8 @@ def _seen(module, path, owner, by_name):
 
 
 def _is_its_own(owner, path, value):
-    """A function of a class under its own name: put back after it was patched."""
-    return getattr(value, "__module__", None) == getattr(owner, "__module__", _MISSING) and (
+    """A function of a class under its own name: put back after it was patched. `functools.wraps` gives one of the session's such a name."""
+    return not is_of_session(value) and getattr(value, "__module__", None) == getattr(owner, "__module__", _MISSING) and (
         getattr(value, "__qualname__", None) == ".".join(path)
     )
 

@@ -113,6 +113,8 @@ def _own(registry, cls, mro, words):
                 return _refuse(words)
     if hooks:
         return _suspect
+    if (kind := _container_of(registry, mro)) is not None:
+        return lambda _pickler, obj: _contents(obj, kind)
     if issubclass(cls, BaseException):
         return _exception
     if plain and (disguised or _has_slots(mro)):
@@ -131,6 +133,23 @@ def _lock(_pickler, obj):
     if repr(obj).startswith("<locked"):
         raise Lost(kind_words(type(obj)))
     return references.lock, (type(obj) is RLOCK,)
+
+
+# What pickle asks a container for, and what it fills one with.
+_ASKED = frozenset(("__iter__", "__len__", "items", "keys", "__getitem__", "__setitem__", "append", "extend", "add", "update"))
+
+
+def _container_of(registry, mro):
+    """dict, list or set, where the session's own subclass of it answers in a way of its own: what is in it is not what it says."""
+    at = next((at for at, base in enumerate(mro) if base in (dict, list, set)), 0)
+    if any(registry.place(base) is not None for base in (*mro[:at], *mro[at + 1 : -1])):
+        return None  # a library has its say
+    return mro[at] if any(name in _type_dict(base) for base in mro[:at] for name in _ASKED) else None
+
+
+def _contents(obj, kind):
+    own, slots = state_of(obj)
+    return references.new, (type(obj), kind), (own, slots, kind(kind.items(obj)) if kind is dict else kind(kind.__iter__(obj))), None, None, references.contain
 
 
 def _local(_pickler, obj):
@@ -333,6 +352,10 @@ def _function(pickler, obj):
 
 def _builtin(pickler, obj):
     module = getattr(obj, "__module__", None)
+    replaced = pickler.registry.originals.get(id(obj))
+    if replaced is not None:
+        pickler.modules.add(replaced[0])
+        return references.member, replaced
     if type(module) is str and module_named(module) is not None:
         pickler.modules.add(module)
     return NotImplemented

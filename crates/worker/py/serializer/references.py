@@ -33,6 +33,7 @@ WORDS = (
     "adopt",  # the dict of an instance, which something else has as well
     "extend",  # what a library's class makes of its state, and the attributes beside it
     "fill",  # the state of an instance, without a call of its __setattr__
+    "contain",  # what is in a container of the session's class, past what that says of it
     "keys",  # a view of a dict: of its keys, values or items
     "lock",  # a lock that nobody holds: whether the one who holds it may take it again
     "local",  # values of one thread: those of the thread that runs executions

@@ -120,6 +120,8 @@ class Registry:
             module, name = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
         if type(name) is not str or is_main(module):
             return None
+        if type(obj) is types.FunctionType and obj.__globals__ is self.namespace:
+            return None  # `functools.wraps` gives it another's name
         if type(module) is not str:
             return None
         if module in _UNNAMED and module_named(module) is None:

@@ -11,11 +11,11 @@ import ast
 import dis
 import functools
 import inspect
-import marshal
 import re
 import sys
 import types
 
+from . import bytecode
 from .registry import package
 from .words import Lost, module_of, name_of
 
@@ -29,6 +29,7 @@ _ASIDE = frozenset(
     ("__firstlineno__", "__static_attributes__", "_abc_impl", "__slotnames__", "__weakref__", "__dict__", "__module__")
 )
 _NOTHING = object()
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 _LOADS = frozenset(("LOAD_NAME", "LOAD_GLOBAL", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_GLOBALS"))
 
 
@@ -99,9 +100,35 @@ def difference(one, other):
             return f"{name_of(one)}.{name} became a {name_of(type(made))}"
         function, again = _function_of(value), _function_of(made)
         if type(function) is types.FunctionType and type(again) is types.FunctionType:
-            if marshal.dumps(function.__code__, 2) != marshal.dumps(again.__code__, 2):
+            if bytecode.marshalled(function.__code__) != bytecode.marshalled(again.__code__):
                 return f"{name_of(one)}.{name} is not what its statement makes"
+    before, after = _derived(one), _derived(other)
+    for label in (*before, *after):
+        if before.get(label) != after.get(label):
+            texts = (f"{found[label][:60]}" if label in found else "nothing" for found in (before, after))
+            return f"its statement makes it otherwise now, of what its names have become: {label}: {' became '.join(texts)}"
     return None
+
+
+def _derived(cls):
+    """What a library has made of the values that stand in the statement, by label, as texts."""
+    own = _type_dict(cls)
+    found = {}
+    fields = own.get("__pydantic_fields__")
+    for name, field in fields.items() if type(fields) is dict else ():
+        parts = (getattr(field, part, None) for part in ("annotation", "default", "default_factory", "metadata", "alias"))
+        found[f"{name_of(cls)}.{name}"] = ", ".join(map(_text, parts))
+    for name in ("__struct_fields__", "__struct_defaults__", "__struct_encode_fields__", "__table__"):
+        if name in own:
+            found[f"{name_of(cls)}.{name}"] = _text(own[name])
+    return found
+
+
+def _text(value):
+    try:
+        return _ADDRESS.sub("", repr(value))
+    except Exception:  # what is shown of it is its class's business
+        return type(value).__qualname__
 
 
 def _function_of(value):
