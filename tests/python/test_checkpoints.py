@@ -560,3 +560,29 @@ async def test_what_is_saved_once_more_after_a_restore_is_the_same(tmp_path: Pat
             assert (await session.execute(look)).value == ["w2.0", "w1", "w2", 5]
             saved = await session.checkpoint()
             assert not saved.lost
+
+
+async def test_what_executions_are_compiled_with_comes_back(tmp_path: Path) -> None:
+    async with Session(data=tmp_path) as session:
+        await session.execute("from __future__ import annotations")
+        saved = await session.checkpoint()
+    code = "def typed(x: nowhere): pass\ntyped.__annotations__"
+    async with Session(data=tmp_path) as session:
+        before = await session.checkpoint()
+        assert not (await session.restore(saved)).lost
+        assert (await session.execute(code)).value == {"x": "nowhere"}
+        # And goes with it.
+        await session.restore(before)
+        with pytest.raises(pyrepl3.ExecutionError, match="nowhere"):
+            await session.execute(code)
+
+
+async def test_what_a_session_has_said_of_libraries_that_set_themselves(tmp_path: Path) -> None:
+    async with Session(data=tmp_path) as session:
+        await session.execute("import logging, tempfile; logging.raiseExceptions = False; tempfile.tempdir = '/var/tmp'")
+        saved = await session.checkpoint()
+        assert not saved.lost
+    async with Session(data=tmp_path) as session:
+        assert not (await session.restore(saved)).lost
+        look = "import logging, tempfile; [logging.raiseExceptions, tempfile.gettempdir()]"
+        assert (await session.execute(look)).value == [False, "/var/tmp"]

@@ -72,6 +72,7 @@ class Keeping:
             context=self.executor.context,
             before=before,
             read_before=self.read_before,
+            compiler=self.executor,
         )
 
     def has_to_read(self):

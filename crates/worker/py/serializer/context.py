@@ -144,6 +144,7 @@ KINDS = (
     Kind("environment", "environment variables", environment.capture_environment, environment.restore_environment),
     Kind("path", "sys.path", environment.capture_path, environment.restore_path),
     Kind("arguments", "sys.argv", environment.capture_arguments, environment.restore_arguments),
+    Kind("future", "future statements", interpreter.capture_future, interpreter.restore_future),
     Kind("setting", "settings of the interpreter", settings.capture, settings.restore),
     Kind("signal", "signal handlers", signals.capture, signals.restore),
     Kind("random", "random state", interpreter.capture_random, interpreter.restore_random),

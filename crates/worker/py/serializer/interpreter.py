@@ -1,6 +1,7 @@
 """What modules of the standard library hold for the whole process: random numbers, warnings, decimal arithmetic,
 standard streams, registries."""
 
+import __future__
 import array
 import base64
 import gc
@@ -315,3 +316,24 @@ def restore_reducers(items, here):
             if kind in before:
                 table[kind] = before[kind]
     table.update(wanted)
+
+
+# ---- what executions are compiled with ----
+
+
+def capture_future(here):
+    flags = 0 if here.options.compiler is None else here.options.compiler.flags
+    features = [name for name in __future__.all_feature_names if flags & getattr(__future__, name).compiler_flag]
+    if features:
+        yield {"features": features}
+
+
+def restore_future(items, here):
+    flags = 0
+    for name in (name for item in items for name in item["features"]):
+        if name in __future__.all_feature_names:
+            flags |= getattr(__future__, name).compiler_flag
+        else:
+            here.lose(f"from __future__ import {name}", "this version of Python does not know it")
+    if here.options.compiler is not None:
+        here.options.compiler.flags = flags

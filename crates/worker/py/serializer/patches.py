@@ -35,6 +35,8 @@ _ELSEWHERE = {
     "decimal": frozenset(["DefaultContext", "BasicContext", "ExtendedContext"]),
     "logging": frozenset(["root", "_loggerClass", "_logRecordFactory"]),
 }
+# What a library sets by itself, unless the session has said so.
+_SAID = frozenset((("tempfile", "tempdir"),))
 # Modules in which nothing happens by itself.
 _STILL = ("builtins", "sys")
 
@@ -73,7 +75,7 @@ def _found(baseline, options, changed):
             if value is old or type(attribute) is not str:
                 continue
             if (name, attribute) in targets or _is_of_the_session(name, module, attribute, value, old, said):
-                if not _is_elsewhere(name, attribute, value):
+                if not _is_elsewhere(name, attribute, value) or (name, attribute) in targets & _SAID:
                     patches[f"{name}.{attribute}"] = Patch(name, (attribute,), module, value, old)
     for name in baseline.unnoted():
         module = sys.modules.get(name)
@@ -166,7 +168,9 @@ def _attribute(value, name):
 def _seen(module, path, owner, by_name):
     """The patch that a source speaks of, if it is still there."""
     # Of logging, what its functions set is another kind; what is set on its classes is the session's.
-    if module == "logging" and len(path) == 1 or module.startswith("_pyrepl3") or _is_elsewhere(module, path[0], None):
+    if module == "logging" and len(path) == 1 and path[0].startswith("_") or module.startswith("_pyrepl3"):
+        return None
+    if _is_elsewhere(module, path[0], None) and (module, path[0]) not in _SAID:
         return None
     try:
         contents = vars(owner)

@@ -21,13 +21,14 @@ class Options:
     (`stdout`, `stderr`, `stdin`). `exits`: what is registered with atexit, as (function, arguments, keyword arguments);
     None where nobody keeps a list. `context`: the contextvars.Context in which user code runs; None for
     the caller's own. `before`: what `look_before_fork` returned.
+    `compiler`: has `flags`, those of `from __future__ import …`, which later executions are compiled with.
     `read_before`: what `assigned` has found in sources, for the next look.
     `shared`: names of `shared_roots` that the codec keeps as groups of its own.
     """
 
     def __init__(
         self, namespace=None, sources=None, own_fds=(), streams=None, exits=None, context=None, before=None, shared=(),
-        read_before=None,
+        read_before=None, compiler=None,
     ):
         self.namespace = vars(sys.modules["__main__"]) if namespace is None else namespace
         self.sources = dict(getattr(sources, "texts", sources) or {})
@@ -36,6 +37,7 @@ class Options:
         self.exits, self.context, self.before = exits, context, before
         self.shared = frozenset(shared)
         self.read_before = {} if read_before is None else read_before
+        self.compiler = compiler
         self.said = None
 
 
