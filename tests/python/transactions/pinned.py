@@ -163,6 +163,13 @@ LOST: dict[str, dict[str, str]] = {
     'context_variables': {
         'saved': 'a context of context variables cannot be pickled',
         'token': 'a token of a context variable belongs to a',
+        'value in variable': 'what is no variable comes back with a copy of its',
+    },
+    'exit_functions_and_hooks': {
+        'log in exit': 'what is no variable comes back with a copy of its',
+    },
+    'logging_configuration': {
+        'stream in logging': 'what is no variable comes back with a copy of its',
     },
     'context_variable_reset_with_its_token': {
         'token': 'a token of a context variable belongs to a',
@@ -321,7 +328,6 @@ LOST: dict[str, dict[str, str]] = {
         'sqlite :memory: (transaction)': 'its open transaction is saved as it is; it cannot',
     },
     'sqlite_functions_and_settings': {
-        'row': 'TypeError: cannot pickle * object',
         'sqlite :memory: (function note)': 'a function made with create_function must be made',
     },
     'sqlite_savepoints_and_blobs': {

@@ -352,10 +352,6 @@ def _function(pickler, obj):
 
 def _builtin(pickler, obj):
     module = getattr(obj, "__module__", None)
-    replaced = pickler.registry.originals.get(id(obj))
-    if replaced is not None:
-        pickler.modules.add(replaced[0])
-        return references.member, replaced
     if type(module) is str and module_named(module) is not None:
         pickler.modules.add(module)
     return NotImplemented

@@ -31,6 +31,8 @@ _OWN_WAY = (None, "pandas", "PIL")
 WALK, FAR = 1000, 20_000
 # C's pickler recurses on the C stack: beyond this depth the one that does not takes over.
 DEPTH = 2000
+# Kinds of context in which an object of the session's is called, or changed.
+_SHARING = frozenset(("signal", "variable", "logging", "codec", "exit", "hook", "patch", "module", "entry", "stream"))
 DEADLY = "to save it ended the process that did so, twice: see how it is pickled and loaded"
 
 
@@ -60,7 +62,7 @@ class Keeper:
     def dump(self, obj):
         """The entry to load it by; raises Lost."""
         self.saver.sink.busy((self.part,))
-        return self.saver.dump(obj)
+        return self.saver.dump(obj, self.part[1])
 
 
 class _Round:
@@ -117,7 +119,7 @@ class _Saver:
         self.deadline = deadline if limits.prepare() else None
         self.passes, self.payloads, self.lost, self.reasons = {}, {}, {}, {}
         self.imports, self.bind, self.sizes = {}, {}, {}
-        self.described, self.notes = [], {}
+        self.described, self.notes, self.shareable = [], {}, None
         self.large = []  # names whose pickles are worth a look whether others are in them
         self.remains = {}  # name -> what is missing in its value, which is kept otherwise: (label, reason)
 
@@ -491,13 +493,28 @@ class _Saver:
 
     # ---- what is written ----
 
-    def dump(self, obj):
+    def _variables_by_id(self):
+        """Id -> name of each variable whose object may be shared. Those of the context's own kinds are, by keys."""
+        if self.shareable is None:
+            namespace, reducers, self.shareable = self.registry.namespace, self.registry.reducers, {}
+            for name in (name for what, name in self.passes if what == "name" and not name.startswith("<")):
+                obj = namespace[name]
+                if not self._is_atom(obj) and not any(base in reducers for base in type(obj).__mro__):
+                    self.shareable.setdefault(id(obj), name)
+        return self.shareable
+
+    def dump(self, obj, kind):
         """For the context: one object, by itself."""
         done = self._run((obj,))
         if done.error is not None:
             raise Lost(done.error)
         before = len(self.described)
         self.definitions()
+        passes = [done, *(self.passes.get(("unit", unit.key)) for unit in self.described[before:])]
+        # What libraries and the interpreter were told counts by its value.
+        variables = self._variables_by_id() if kind in _SHARING else {}
+        for address in [one for each in passes if each is not None and each.error is None for one in each.among(variables)]:
+            self.notes[f"{variables[address]} in {kind}"] = "what is no variable comes back with a copy of its own"
         for unit in self.described[before:]:
             one = self.passes.get(("unit", unit.key))
             if unit.error is not None or one is not None and one.error is not None:
