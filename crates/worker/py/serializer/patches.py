@@ -35,8 +35,6 @@ _ELSEWHERE = {
     "decimal": frozenset(["DefaultContext", "BasicContext", "ExtendedContext"]),
     "logging": frozenset(["root", "_loggerClass", "_logRecordFactory"]),
 }
-# What a library sets by itself, unless the session has said so.
-_SAID = frozenset((("tempfile", "tempdir"),))
 # Modules in which nothing happens by itself.
 _STILL = ("builtins", "sys")
 
@@ -75,7 +73,7 @@ def _found(baseline, options, changed):
             if value is old or type(attribute) is not str:
                 continue
             if (name, attribute) in targets or _is_of_the_session(name, module, attribute, value, old, said):
-                if not _is_elsewhere(name, attribute, value) or (name, attribute) in targets & _SAID:
+                if not _is_elsewhere(name, attribute, value):
                     patches[f"{name}.{attribute}"] = Patch(name, (attribute,), module, value, old)
     for name in baseline.unnoted():
         module = sys.modules.get(name)
@@ -170,7 +168,7 @@ def _seen(module, path, owner, by_name):
     # Of logging, what its functions set is another kind; what is set on its classes is the session's.
     if module == "logging" and len(path) == 1 and path[0].startswith("_") or module.startswith("_pyrepl3"):
         return None
-    if _is_elsewhere(module, path[0], None) and (module, path[0]) not in _SAID:
+    if _is_elsewhere(module, path[0], None):
         return None
     try:
         contents = vars(owner)

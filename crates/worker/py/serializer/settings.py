@@ -81,8 +81,12 @@ def _mask():
 def _temporary_directory():
     """What the session chose; what the library found by itself it finds again."""
     value = sys.modules["tempfile"].tempdir
-    found = (*_TEMPORARY, *(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")))
-    return None if type(value) is not str or value in found else value
+    if type(value) is not str:
+        return None
+    candidates = (*(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")), *_TEMPORARY)
+    # The first that it can use.
+    found = next((one for one in candidates if one and os.path.isdir(one) and os.access(one, os.W_OK | os.X_OK)), None)
+    return None if found is not None and value == os.path.abspath(found) else value
 
 
 def _write_temporary_directory(value):

@@ -113,7 +113,9 @@ def difference(one, other):
 def _derived(cls):
     """What a library has made of the values that stand in the statement, by label, as texts."""
     own = _type_dict(cls)
-    found = {}
+    found, generic = {}, own.get("__pydantic_generic_metadata__")
+    if type(generic) is dict and generic.get("origin") is not None:
+        return found  # it is made of the class that it is of, which is looked at
     fields = own.get("__pydantic_fields__")
     for name, field in fields.items() if type(fields) is dict else ():
         parts = (getattr(field, part, None) for part in ("annotation", "default", "default_factory", "metadata", "alias"))
