@@ -97,7 +97,7 @@ async def test_what_other_threads_write_is_told_as_well(tmp_path):
         await session.checkpoint("first")
         stored = []
         for number in range(5):
-            await session.execute("time.sleep(0.05)")
+            await session.execute("seen = last\nwhile last < seen + 40: time.sleep(0.001)")
             stored.append((await session.checkpoint(f"later{number}")).stored_bytes)
     assert max(stored) < 8 << 20, stored
     moments = []

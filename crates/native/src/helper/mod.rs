@@ -1,7 +1,6 @@
 //! The helper itself. `entry` is what workers call, `freeze` one freeze from beginning to end; `park` has the threads, `inventory` and
-//! what it looks at the descriptors, mappings and timers, `mend` puts them right; `writes`
-//! asks what was written of large memory; `frozen` is what a frozen process does. `sys` makes all
-//! system calls, `arch` has what is particular to a processor.
+//! what it looks at the descriptors, mappings and timers, `mend` puts them right; `writes` asks what was written of large
+//! memory; `frozen` is what a frozen process does. `sys` makes all system calls, `arch` has what is particular to a processor.
 
 mod arch;
 mod arena;

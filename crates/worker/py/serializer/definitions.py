@@ -106,7 +106,6 @@ def _globals(registry, function):
     namespace = function.__globals__
     if namespace is registry.namespace:
         return None
-    registry.mentioned.setdefault(id(namespace), set()).update(_mentioned(function.__code__))
     name = namespace.get("__name__")
     module = sys.modules.get(name) if type(name) is str else None
     if isinstance(module, types.ModuleType) and vars(module) is namespace:
@@ -116,6 +115,7 @@ def _globals(registry, function):
     module = _home(registry, namespace)
     if module is not None:
         return "unit", module
+    registry.mentioned.setdefault(id(namespace), set()).update(_mentioned(function.__code__))
     return "unit", references.Key(registry, namespace, "globals", f"globals of {function.__qualname__}")
 
 

@@ -25,6 +25,13 @@ def _told(obj):
         return obj.__reduce__()
 
 
+def _put(made, state):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made.__setstate__(state)
+    return made
+
+
 def _referents(obj):
     return [one for one in gc.get_referents(obj) if one is not type(obj)]
 
@@ -71,11 +78,7 @@ def load_chain(source, active):
         return chain.from_iterable(source)
     if not _TELLS:
         return chain.from_iterable(chain((active,), source))
-    made = chain()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        made.__setstate__((source, active))
-    return made
+    return _put(chain(), (source, active))
 
 
 def _cycle(obj):
@@ -106,11 +109,7 @@ def _rest_of(rest):
 
 def load_cycle(saved, rest):
     if _TELLS:
-        made = cycle(iter(saved) if rest is None else rest)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            made.__setstate__((saved, rest is None))
-        return made
+        return _put(cycle(iter(saved) if rest is None else rest), (saved, rest is None))
     if rest is not None and not saved:
         return cycle(rest)
     made = cycle(saved if rest is None else chain(saved, rest))

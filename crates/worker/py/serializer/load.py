@@ -74,7 +74,7 @@ class Loader:
         self.copies = {}  # key of a dict of globals -> what it has of the session's variables
         self.classes = set()  # ids of the classes that were made here
         self.words = {name: getattr(self, name) for name in references.WORDS if hasattr(self, name)}
-        self.words.update(fill=_fill_instance, extend=_extend_instance, adopt=_adopt, chain=_chain, contain=_contain)
+        self.words.update(fill=_fill_instance, extend=_extend_instance, field=_fill_field, adopt=_adopt, chain=_chain, contain=_contain)
         self.words.update(array=arrays.load_array, permuted=arrays.load_permuted, view=arrays.load_view)
         self.words.update(subclass=arrays.load_subclass, sharing=frames.load_sharing, shared=frames.load_shared)
 
@@ -243,8 +243,6 @@ class Loader:
 
 def _fill_instance(made, state):
     own, slots, *shared = state
-    if type(made) is dataclasses.Field:
-        slots = _of_field(slots)
     if shared:
         _adopt(made, own)
     elif own is not None:
@@ -259,13 +257,14 @@ def _contain(made, state):
     (list.extend if type(contents) is list else type(contents).update)(made, contents)
 
 
-def _of_field(slots):
+def _fill_field(made, slots):
     """A field of a dataclass has other attributes in each version of Python."""
     known = dataclasses.Field.__slots__
     foreign = [name for name, value in slots.items() if name not in known and value is not None]
     if foreign:
         raise Lost(f"this version of Python has no dataclasses.Field.{foreign[0]}")
-    return {name: slots.get(name) for name in known}
+    for name in known:
+        object.__setattr__(made, name, slots.get(name))
 
 
 def _extend_instance(made, state):

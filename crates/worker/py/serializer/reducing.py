@@ -534,7 +534,7 @@ HANDLERS = {
     references.ClassDict: lambda _pickler, obj: (references.contents, (obj.cls,)),
     LAZY: _lazy,
     # Each version of Python has other attributes, and another kind of mapping for none.
-    dataclasses.Field: _instance,
+    dataclasses.Field: lambda _pickler, obj: (references.new, (type(obj),), state_of(obj)[1], None, None, references.field),
     getattr(builtins, "frozendict", None): _frozen_dict,
     dataclasses._DataclassParams: _parameters,
     types.FunctionType: _function,

@@ -32,6 +32,7 @@ WORDS = (
     "new",  # an instance, without a call of its class
     "adopt",  # the dict of an instance, which something else has as well
     "extend",  # what a library's class makes of its state, and the attributes beside it
+    "field",  # what a field of a dataclass has: each version of Python has others
     "fill",  # the state of an instance, without a call of its __setattr__
     "contain",  # what is in a container of the session's class, past what that says of it
     "keys",  # a view of a dict: of its keys, values or items

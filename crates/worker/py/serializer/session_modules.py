@@ -37,13 +37,14 @@ def submodules(bound):
     """{package: [name below it]} of what is loaded of the packages `bound`. `import a.b` binds `a` alone, which has `b` since then."""
     found, tops = {}, {name.partition(".")[0] for name in bound}
     # Those that were imported lazily are there when they are asked for.
-    names = [name for name, module in modules() if _is_attribute(name, module)] + sorted(getattr(sys, "lazy_modules", ()))
-    for name in names:
+    lazy = [(name, None) for name in sorted(getattr(sys, "lazy_modules", ()))]
+    for name, module in (*modules(), *lazy):
         # What is private is the package's own business: to import it again may take long.
-        if name.partition(".")[0] in tops and "._" not in name:
-            for package in bound:
-                if name.startswith(package + "."):
-                    found.setdefault(package, []).append(name[len(package) + 1 :])
+        if name.partition(".")[0] not in tops or "._" in name or module is not None and not _is_attribute(name, module):
+            continue
+        for package in bound:
+            if name.startswith(package + "."):
+                found.setdefault(package, []).append(name[len(package) + 1 :])
     return found
 
 
