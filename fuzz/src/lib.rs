@@ -1,4 +1,4 @@
-//! Every decoder against bytes that may say anything: frames and messages, packs, manifests, exports, what is remembered of sessions, journals, frames of frozen processes.
+//! Every decoder against bytes that may say anything: frames and messages, packs, manifests, exports, what is remembered of sessions, journals, segments of events, frames of frozen processes.
 //!
 //! [`targets`] has one function for each, which panics where something is wrong. The programs in `fuzz_targets` give it to libfuzzer, which goes on without end
 //! and follows the code's paths; [`search`] runs it over `seeds/`, which are valid inputs, and over a number of changes to them, in the tests and without a nightly

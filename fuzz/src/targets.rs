@@ -13,7 +13,7 @@ use pyrepl3_store::{Store, StoreConfig, Untrusted, fuzzing};
 pub type Named = (&'static str, fn(&[u8]), u64);
 
 /// All of them. Each has valid inputs in `seeds/`.
-pub const ALL: [Named; 8] = [
+pub const ALL: [Named; 9] = [
     ("frames", frames, 20_000),
     ("messages", messages, 20_000),
     ("pack", pack, 20_000),
@@ -21,6 +21,7 @@ pub const ALL: [Named; 8] = [
     ("import", import, 1_500),
     ("sessions", sessions, 20_000),
     ("journal", journal, 20_000),
+    ("segment", segment, 20_000),
     ("wake", wake, 20_000),
 ];
 
@@ -135,4 +136,10 @@ pub fn sessions(bytes: &[u8]) {
 /// A journal of executions.
 pub fn journal(bytes: &[u8]) {
     _ = pyrepl3_engine::fuzzing::journal(bytes);
+}
+
+/// A segment of a session's events, as it is and with its records sealed anew.
+pub fn segment(bytes: &[u8]) {
+    fuzzing::event_segment(bytes);
+    fuzzing::event_segment(&fuzzing::seal_event_segment(bytes));
 }

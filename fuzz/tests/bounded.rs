@@ -27,4 +27,4 @@ macro_rules! each {
         }
     };
 }
-each! { frames messages pack manifest import sessions journal wake }
+each! { frames messages pack manifest import sessions journal segment wake }

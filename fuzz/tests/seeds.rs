@@ -1,11 +1,14 @@
 //! The seeds are valid: each is decoded to something. They are made by code, once, and stay as they are.
 
 use std::fs;
+use std::io::Write;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use pyrepl3_fuzz::targets;
 use pyrepl3_protocol::Message;
 use pyrepl3_protocol::frame::encode;
+use pyrepl3_store::journal::{Limits, Stream, Writer};
 use pyrepl3_store::{LineageId, Meta, Store, StoreConfig, Untrusted, fuzzing};
 use serde_json::value::RawValue;
 
@@ -72,6 +75,28 @@ fn write_the_seeds() {
     put("sessions", 1, &sessions[..sessions.len() - 20]);
     put("journal", 0, b"{\"execution\":1}\n{\"execution\":2}\n");
     put("journal", 1, b"{\"execution\":1}\n{\"execution\":18446744073709551615}\n\n{\"exec");
+    segments();
+}
+
+/// Two segments of events: of both kinds, and one whose last record is cut.
+fn segments() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut writer, _) = Writer::open(directory.path(), 1, Limits::default()).unwrap();
+    let (read, write) = std::io::pipe().unwrap();
+    (&write).write_all(b"written").unwrap();
+    writer.append(MESSAGES[0].as_bytes()).unwrap();
+    let taken = writer.take(read.as_fd(), Stream::Stderr, 100).unwrap();
+    writer.append_output(MESSAGES[1].as_bytes(), Stream::Stderr, &taken.bytes).unwrap();
+    writer.append(b"{}").unwrap();
+    let bytes = fs::read(directory.path().join(format!("{:020}.events", 1))).unwrap();
+    put("segment", 0, &bytes);
+    put("segment", 1, &bytes[..bytes.len() - 1]);
+}
+
+#[test]
+#[ignore = "writes files that are to stay as they are"]
+fn write_the_segments() {
+    segments();
 }
 
 #[test]
@@ -92,6 +117,10 @@ fn seeds_are_valid() {
     }
     assert!(targets::seeds("sessions").iter().all(|bytes| fuzzing::sessions(bytes) > 0));
     assert!(targets::seeds("journal").iter().all(|bytes| pyrepl3_engine::fuzzing::journal(bytes) > 1));
+    for bytes in targets::seeds("segment") {
+        assert!(fuzzing::event_segment(&bytes) >= 2);
+        assert_eq!(fuzzing::seal_event_segment(&bytes), bytes);
+    }
     let messages = targets::seeds("messages");
     assert!(messages.iter().filter(|json| Message::from_json(json).is_ok()).count() >= 2, "some are public ones");
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::rights::{FILE_MODE, make_directory, make_each, own};
@@ -65,6 +65,22 @@ impl Disk {
         self.before(Step::Write, path)
             .and_then(|()| file.write_all(bytes))
             .map_err(|error| Error::io("write", path, error))
+    }
+
+    /// Writes at a place of a file that was opened at `path`.
+    pub(crate) fn write_at(&self, file: &File, path: &Path, bytes: &[u8], at: u64) -> Result<()> {
+        #[cfg(test)]
+        if let Some(faults) = &self.faults {
+            faults.tear_at(file, bytes, at);
+        }
+        self.before(Step::Write, path)
+            .and_then(|()| file.write_all_at(bytes, at))
+            .map_err(|error| Error::io("write", path, error))
+    }
+
+    /// Asks whether the disk takes what the kernel writes to it next.
+    pub(crate) fn may_write(&self, path: &Path) -> Result<()> {
+        self.before(Step::Write, path).map_err(|error| Error::io("write", path, error))
     }
 
     pub(crate) fn sync(&self, file: &File, path: &Path) -> Result<()> {

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::codec::ChunkDecoder;
+use crate::journal::{HEADER, Header, Step, next};
 use crate::manifest::{Manifest, segment};
 use crate::pack::{MAX_CHUNK, Pack, u64_le};
 use crate::sessions as remembered;
@@ -94,4 +95,48 @@ pub fn seal_export(bytes: &[u8]) -> Option<Vec<u8>> {
 #[must_use]
 pub fn sessions(bytes: &[u8]) -> usize {
     remembered::decode(bytes).len()
+}
+
+/// Decodes a segment of events. Answers how many records it has before the first that is none.
+///
+/// # Panics
+/// A record is not written the same again.
+pub fn event_segment(bytes: &[u8]) -> usize {
+    if Header::decode(bytes).is_err() {
+        return 0;
+    }
+    let (mut at, mut count) = (HEADER, 0);
+    while let Step::Record(record, used) = next(&bytes[at..]) {
+        let mut again = Vec::new();
+        record.encode(&mut again);
+        // What stands where nothing is read may be anything.
+        assert_eq!(again.len(), used, "a record has one length");
+        assert!(matches!(next(&again), Step::Record(same, _) if same == record), "and one meaning");
+        (at, count) = (at + used, count + 1);
+    }
+    count
+}
+
+/// The same segment with the sums that fit to its header and its records.
+#[must_use]
+pub fn seal_event_segment(bytes: &[u8]) -> Vec<u8> {
+    let mut sealed = bytes.to_vec();
+    if sealed.len() < HEADER {
+        return sealed;
+    }
+    let sum = crc32fast::hash(&sealed[..40]);
+    sealed[40..44].copy_from_slice(&sum.to_le_bytes());
+    let mut at = HEADER;
+    while let Some(length) =
+        sealed.get(at..at + 4).and_then(|four| four.first_chunk()).map(|four| u32::from_le_bytes(*four))
+    {
+        let Some(end) = (at + 8).checked_add(length as usize).filter(|end| *end <= sealed.len()) else { break };
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&sealed[at..at + 4]);
+        hasher.update(&sealed[at + 8..end]);
+        let sum = hasher.finalize();
+        sealed[at + 4..at + 8].copy_from_slice(&sum.to_le_bytes());
+        at = end;
+    }
+    sealed
 }

@@ -22,6 +22,7 @@ mod flush;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod id;
+pub mod journal;
 mod lease;
 mod lineage;
 mod lock;

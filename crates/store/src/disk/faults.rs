@@ -3,9 +3,10 @@
 //! What was not synced when the power goes may be on the disk or not, each by itself: the kernel writes in what order it likes. So every subset of it is a
 //! state that a machine may come back with, but for those that cannot be, as a change to a name whose earlier change is lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -48,6 +49,8 @@ struct State {
     dead: bool,
     /// Files with bytes that the disk need not have.
     unsynced: BTreeSet<PathBuf>,
+    /// How many bytes of a file the disk has for certain.
+    synced: BTreeMap<PathBuf, u64>,
     /// What was done in directories that were not synced since, the oldest first.
     changes: Vec<Change>,
 }
@@ -102,8 +105,8 @@ impl Change {
 /// One state that a machine may come back with.
 #[derive(Debug, Clone)]
 pub(crate) struct Loss {
-    /// Files that have half of their bytes.
-    torn: Vec<PathBuf>,
+    /// Files that have half of the bytes that were not synced, with how many were.
+    torn: Vec<(PathBuf, u64)>,
     /// Changes that did not happen, the newest first.
     lost: Vec<Change>,
 }
@@ -112,10 +115,10 @@ impl Loss {
     /// Makes a copy of the files at `data`, taken when the power went, what it comes back as at `copy`.
     pub(crate) fn strike(&self, data: &Path, copy: &Path) {
         let there = |path: &Path| copy.join(path.strip_prefix(data).unwrap_or(path));
-        for path in &self.torn {
+        for (path, synced) in &self.torn {
             if let Ok(file) = OpenOptions::new().write(true).open(there(path)) {
                 let length = file.metadata().unwrap().len();
-                file.set_len(length / 2).unwrap();
+                file.set_len(synced + length.saturating_sub(*synced) / 2).unwrap();
             }
         }
         for change in &self.lost {
@@ -132,8 +135,8 @@ impl Loss {
 
 impl Faults {
     pub(crate) fn new(at: u64, fault: Fault) -> Faults {
-        let (unsynced, changes) = (BTreeSet::new(), Vec::new());
-        let state = Mutex::new(State { at, fault, count: 0, dead: false, unsynced, changes });
+        let (unsynced, synced, changes) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
+        let state = Mutex::new(State { at, fault, count: 0, dead: false, unsynced, synced, changes });
         Faults { state, gate: Mutex::default() }
     }
 
@@ -192,10 +195,12 @@ impl Faults {
             }
             Step::Sync => {
                 state.unsynced.remove(path);
+                state.synced.insert(path.to_owned(), fs::metadata(path)?.len());
             }
             Step::SyncDirectory => state.changes.retain(|change| change.directory() != path),
             Step::Remove if path.is_file() => {
                 state.unsynced.remove(path);
+                state.synced.remove(path);
                 state.changes.push(Change::Removed(path.to_owned(), fs::read(path)?));
             }
             Step::Remove if fs::read_dir(path).is_ok_and(|mut names| names.next().is_none()) => {
@@ -211,6 +216,9 @@ impl Faults {
         if state.unsynced.remove(from) {
             state.unsynced.insert(to.to_owned());
         }
+        if let Some(synced) = state.synced.remove(from) {
+            state.synced.insert(to.to_owned(), synced);
+        }
         state.changes.push(Change::Renamed(from.to_owned(), to.to_owned()));
     }
 
@@ -219,6 +227,14 @@ impl Faults {
         let state = self.state();
         if !state.dead && state.count + 1 == state.at {
             file.write_all(&bytes[..bytes.len() / 2]).unwrap();
+        }
+    }
+
+    /// The same, at a place.
+    pub(crate) fn tear_at(&self, file: &File, bytes: &[u8], at: u64) {
+        let state = self.state();
+        if !state.dead && state.count + 1 == state.at {
+            file.write_all_at(&bytes[..bytes.len() / 2], at).unwrap();
         }
     }
 
@@ -245,7 +261,8 @@ impl Faults {
                 continue;
             }
             let lost: Vec<Change> = lost.into_iter().rev().cloned().collect();
-            let torn: Vec<PathBuf> = state.unsynced.iter().cloned().collect();
+            let synced = |path: &PathBuf| state.synced.get(path).copied().unwrap_or(0);
+            let torn: Vec<(PathBuf, u64)> = state.unsynced.iter().map(|path| (path.clone(), synced(path))).collect();
             if !torn.is_empty() {
                 losses.push(Loss { torn: Vec::new(), lost: lost.clone() });
             }

@@ -1,0 +1,125 @@
+//! What processes wrote, byte by byte.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
+use rustix::pipe::{SpliceFlags, splice};
+
+use super::format::{Place, Stream};
+use super::segments::output_path;
+use crate::disk::Disk;
+use crate::{Error, Result};
+
+/// The newest file of one stream.
+#[derive(Debug)]
+pub(super) struct RawWriter {
+    stream: Stream,
+    /// None until there is something to write.
+    open: Option<Open>,
+    /// The end of all that was written.
+    end: u64,
+    /// The size at which the next file begins.
+    roll: u64,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    path: PathBuf,
+    begins: u64,
+}
+
+impl RawWriter {
+    /// Goes on with the last of these files. None begins before the one before it ends.
+    pub(super) fn new(stream: Stream, files: &[(u64, PathBuf)], told: u64, roll: u64) -> Result<RawWriter> {
+        let Some((begins, path)) = files.last() else { return Ok(RawWriter { stream, open: None, end: told, roll }) };
+        let file = File::options().read(true).write(true).open(path).map_err(|error| Error::io("open", path, error))?;
+        let length = file.metadata().map_err(|error| Error::io("read", path, error))?.len();
+        let end = begins.saturating_add(length);
+        // A machine that died can have lost bytes that events tell of: what comes next has its place after them.
+        let open = (end >= told).then(|| Open { file, path: path.clone(), begins: *begins });
+        Ok(RawWriter { stream, open, end: end.max(told), roll })
+    }
+
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Where the newest file begins.
+    pub(super) fn begins(&self) -> u64 {
+        self.open.as_ref().map_or(self.end, |open| open.begins)
+    }
+
+    /// Takes at most so many bytes out of a pipe and keeps them: none is out of it and not kept, whatever happens. 0: nothing is there.
+    pub(super) fn take(&mut self, disk: &Disk, directory: &Path, pipe: BorrowedFd<'_>, limit: usize) -> Result<usize> {
+        if self.open.as_ref().is_none_or(|open| self.end - open.begins >= self.roll) {
+            let path = output_path(directory, self.stream, self.end);
+            self.open = Some(Open { file: disk.create(&path)?, path, begins: self.end });
+        }
+        let Some(open) = &self.open else { return Ok(0) };
+        let mut at = self.end - open.begins;
+        loop {
+            disk.may_write(&open.path)?;
+            match splice(pipe, None, &open.file, Some(&mut at), limit, SpliceFlags::NONBLOCK | SpliceFlags::MOVE) {
+                Ok(count) => {
+                    self.end += count as u64;
+                    return Ok(count);
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(0),
+                Err(error) => return Err(Error::io("write", &open.path, error.into())),
+            }
+        }
+    }
+
+    /// Has the file in which the newest bytes are.
+    pub(super) fn file(&self) -> Option<(&File, &Path)> {
+        self.open.as_ref().map(|open| (&open.file, open.path.as_path()))
+    }
+}
+
+/// What a place has: bytes that are gone come first.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) bytes: Vec<u8>,
+    /// Bytes of the place that are in no file any more.
+    pub(super) gone: u64,
+}
+
+/// Reads a place out of the files of its stream.
+pub(super) fn read(files: &[(u64, PathBuf)], place: Place) -> Result<Found> {
+    let mut found = Found::default();
+    let first = files.partition_point(|(begins, _)| *begins <= place.at).saturating_sub(1);
+    let mut at = place.at;
+    for (begins, path) in &files[first.min(files.len())..] {
+        if at >= place.end() || *begins >= place.end() {
+            break;
+        }
+        if *begins > at {
+            // Between two files nothing is: what came before it is gone, too.
+            found = Found { bytes: Vec::new(), gone: *begins - place.at };
+            at = *begins;
+        }
+        let file = match File::open(path) {
+            // Retention has taken it away just now.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            file => file.map_err(|error| Error::io("open", path, error))?,
+        };
+        let there = (begins + file.metadata().map_err(|error| Error::io("read", path, error))?.len()).min(place.end());
+        if there > at {
+            let start = found.bytes.len();
+            found.bytes.resize(start + usize::try_from(there - at).unwrap_or(usize::MAX), 0);
+            file.read_exact_at(&mut found.bytes[start..], at - begins)
+                .map_err(|error| Error::io("read", path, error))?;
+            at = there;
+        }
+    }
+    if at < place.end() {
+        // The end of it was never written, or is lost: nothing whole is left.
+        found = Found { bytes: Vec::new(), gone: place.length };
+    }
+    Ok(found)
+}
