@@ -296,14 +296,17 @@ async def test_a_session_that_begins_with_a_checkpoint_tells_what_came_back() ->
 
 
 async def test_a_restore_that_fails_leaves_the_session_as_it_was(tmp_path: Path) -> None:
-    module = tmp_path / "passing.py"
+    # As a package installs one: what the session itself has brought would come with the checkpoint.
+    installed = tmp_path / "site-packages"
+    installed.mkdir()
+    module = installed / "passing.py"
     module.write_text("class Thing:\n    def __init__(self): self.a = 1\n")
     async with Session() as session:
-        await session.execute(f"import sys; sys.path.insert(0, {str(tmp_path)!r})")
+        await session.execute(f"import sys; sys.path.insert(0, {str(installed)!r})")
         await session.execute("import passing; t = passing.Thing(); x = 1; del sys")
         made = await session.checkpoint()
     module.unlink()
-    for left in tmp_path.glob("__pycache__/*"):
+    for left in installed.glob("__pycache__/*"):
         left.unlink()
     async with Session() as session:
         await session.execute("x = 'mine'; l = [1]; m = l")

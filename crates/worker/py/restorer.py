@@ -36,6 +36,8 @@ def restore(keeping, fd):
                 del namespace[name]
         if "__doc__" in namespace:
             namespace["__doc__"] = None
+        if "__annotations__" in namespace:
+            namespace["__annotations__"] = {}
 
         def restore_context(items, keeper):
             # What the context shares with variables came with them, under names that no variable can have.

@@ -136,12 +136,13 @@ def write(keeping, sink, request, options, roots, **how):
     body = save.save(
         keeping.namespace,
         sink,
-        # A session may give itself a documentation; all else that is there from the beginning is the worker's.
-        skip=keeping.initial - {"__doc__"},
+        # A session may give itself a documentation, say; all else that is there from the beginning is the worker's.
+        skip=keeping.initial - save.WHEN_SAID,
         sources=keeping.sources,
         files=context.describe_file,
         reducers=context.reducers(),
         context=state,
+        local=keeping.baseline.local,
         originals=context.originals(keeping.baseline),
         leave_out=frozenset(map(tuple, request.get("leave_out", ()))),
         **how,
@@ -178,8 +179,9 @@ def _hide(body, roots):
     """What the context shares with variables has names that no variable can have; they are nobody's business."""
     body["variables"] = [entry for entry in body["variables"] if entry["name"] not in roots]
     for entry in body["lost"]:
-        if entry["name"] in roots:
-            entry["name"] = entry["name"].strip("<>")
+        for root in roots:
+            if root in entry["name"] or root in entry["reason"]:
+                entry["name"], entry["reason"] = (entry[each].replace(root, root[1:-1]) for each in ("name", "reason"))
 
 
 def _history(sources, sink):

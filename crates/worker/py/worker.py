@@ -166,7 +166,7 @@ def serve(channel, guard, executor, freezer):
             freezer.get_ready()
         request = loop.request() if loop is not None and loop.usable() else channel.request()
         op = request["op"]
-        if op in ("execute", "freeze", "branch"):
+        if op in ("execute", "freeze", "branch", "save", "restore"):
             # Before a snapshot: what is noted after it is noted again whenever somebody has returned to it.
             freezer.keeping.baseline.note_modules()
         if "fds" in request and op != "save" and not froze(request, channel, freezer):

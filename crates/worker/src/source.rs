@@ -67,6 +67,8 @@ modules! {
     "_pyrepl3.serializer.registry" => "serializer/registry.py",
     "_pyrepl3.serializer.remains" => "serializer/remains.py",
     "_pyrepl3.serializer.save" => "serializer/save.py",
+    "_pyrepl3.serializer.exceptions" => "serializer/exceptions.py",
+    "_pyrepl3.serializer.module_state" => "serializer/module_state.py",
     "_pyrepl3.serializer.session_modules" => "serializer/session_modules.py",
     "_pyrepl3.serializer.settings" => "serializer/settings.py",
     "_pyrepl3.serializer.signals" => "serializer/signals.py",

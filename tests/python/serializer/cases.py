@@ -1162,3 +1162,27 @@ case("a class statement whose names have become something else", """
     limit, start = 100, 7
     one = Started()
 """, "assert Plain().a == 1 and limit == 100", {"Limited": "otherwise now", "Started": "otherwise now", "one": "otherwise now"}, needs=("pydantic",))
+case("newer: type aliases that refer to themselves", """
+    type Json = dict[str, Json] | list[Json] | str | None
+    type Tree[T] = list[T]
+    type Plain = int
+    value: Json = {'a': ['b']}
+    held = [Json, Plain]
+""", """
+    assert Json.__value__.__args__[2:] == (str, type(None)) and held[0] is Json
+    assert Json.__value__.__args__[1].__args__[0] is Json and Json.__module__ == '__main__'
+    assert Plain.__value__ is int and Tree[int].__origin__ is Tree
+""", since=(3, 12))
+case("exceptions with what is beside their arguments", """
+    def caught(code):
+        try: exec(code)
+        except BaseException as error: return error.with_traceback(None)
+    n, i, a = caught('zzz'), caught('from json import zzz'), caught('(5).zzz')
+    s = SystemExit(3); s.code = 9
+    t = StopIteration(1); t.value = n
+    o = OSError(2, 'no', 'f', None, 'g'); o.strerror = 'changed'
+    g = ValueError('outer'); g.__cause__ = n; g.extra = t
+""", """
+    assert n.name == 'zzz' and i.name == 'json' and a.name == 'zzz' and s.code == 9 and t.value is n
+    assert (o.strerror, o.filename, o.filename2) == ('changed', 'f', 'g') and g.__cause__ is n and g.extra is t
+""", {"a.obj": "keep it in a variable"})

@@ -127,7 +127,7 @@ def test_modules_of_the_session_come_back(tmp_path):
     text = "K = 3\nclass Thing:\n    def __init__(self, x): self.x = x\ndef f(t): return t.x + K\n"
     (work / "agent_helper.py").write_text(text)
     body = tools.save(tmp_path, "import agent_helper\nfrom agent_helper import f\nt = agent_helper.Thing(1)",
-                      path=[str(work)], options={"directory": str(work)})
+                      path=[str(work)], options={"local": {"agent_helper": str(work / "agent_helper.py")}})
     assert [entry["name"] for entry in body["modules"]] == ["agent_helper"] and not body["packages"].get("agent_helper")
     (work / "agent_helper.py").unlink()
     report = tools.load(tmp_path, "assert f(t) == 4 and t.x == 1 and agent_helper.K == 3")

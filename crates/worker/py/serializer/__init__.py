@@ -5,11 +5,12 @@
     definitions functions and classes taken apart                skeletons    and put together again
     statements  classes that are made by running their statement again
     bytecode    code objects, marshalled or from source          arrays       numpy arrays and their views
+    module_state  what those hold                                exceptions   what their own pickling forgets
     annotations what evaluates annotations (3.14)                iterators    those of itertools
     graph       which names share objects or memory              references   the words that streams call
     groups      a group while it is made                         words        why something is lost, in plain words
     verify      loading back                                     compare      structural comparison
-    limits      time limits                                      session_modules  modules that the session wrote
+    limits      time limits                                      session_modules  modules of the session's own
 
 What a group of the body has beside names, tier, stream, buffers, requires, bytes and verified:
 

@@ -14,7 +14,7 @@ _NAME, _IMPORTS = re.compile(r"\w+"), re.compile(r"\b(?:import|as)\b([^\n]*)")
 _DELETE = re.compile(r"\bdel\b[^\n]*\.")
 _CALLS = re.compile(
     r"\b(?:setattr|delattr|patch|monkeypatch|register|register_error|register_at_fork|addaudithook|settrace|setprofile"
-    r"|finalize|__dict__|vars)\b"
+    r"|finalize|__dict__|vars|exec|eval)\b"
 )
 _WATCHED = frozenset(
     "codecs.register_error codecs.register atexit.register weakref.finalize os.register_at_fork sys.addaudithook"
@@ -155,8 +155,8 @@ class _Reader:
             self._set_attribute(first, node.args)
         elif "patch" in path:
             self._patch(path, first, node.args)
-        elif name in ("vars", "globals") or path[-1] == "__dict__":
-            self.said.dynamic = self.said.dynamic or name == "vars"
+        elif name in ("vars", "exec", "eval"):
+            self.said.dynamic = True
         elif name in _WATCHED:
             said = self.said.calls.setdefault(name, set())
             chain = _chain(first) if first is not None else None

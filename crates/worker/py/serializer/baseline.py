@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from . import environment, interpreter, logs, open_files, settings, signals, situation
+from . import environment, interpreter, logs, open_files, session_modules, settings, signals, situation
 from .prints import Prints, print_of
 
 _len, _type, _id, _Module = len, type, id, type(sys)
@@ -25,6 +25,8 @@ class Baseline:
     def __init__(self):
         self.modules = {}  # name -> (module, a copy of its dict)
         self.later = {}  # the same for modules that were imported in the session
+        self.local = {}  # name -> file of those of the latter that are the session's own
+        self.gone = []  # modules whose names are other modules' by now
         self.containers = {}  # name -> its attributes that are dicts, lists or sets, the private ones left out
         self.odd = []  # names of modules that came from no import, made by compiled code or by the session
         self._prints, self._names = Prints(), []  # of the dicts of the former two
@@ -61,12 +63,17 @@ class Baseline:
             return
         self.odd = []
         for name, module in situation.modules():
-            if name in self.modules or name in self.later or not _is_module(name, module):
+            if name in self.modules or name in self.later and self.later[name][0] is module or not _is_module(name, module):
                 continue
             if vars(module).get("__spec__") is None:
                 self.odd.append(name)
-            else:
-                self._note(self.later, name, module)
+                continue
+            # What prints are of must stay.
+            self.gone.append(self.later.get(name))
+            self._note(self.later, name, module)
+            file = session_modules.file_of(module, self.path)
+            if file is not None:
+                self.local[name] = file
         self._seen()
 
     def _note(self, known, name, module):

@@ -15,6 +15,7 @@ from . import (
     libraries_state,
     library_settings,
     logs,
+    module_state,
     open_files,
     patches,
     registries,
@@ -125,6 +126,7 @@ def shared_roots(baseline, options=None):
     figures = libraries_state.open_figures()
     if figures is not None:
         found["<figures>"] = figures
+    found.update(module_state.shared_roots(baseline))
     return found
 
 
@@ -168,6 +170,7 @@ KINDS = (
     Kind("exit", "atexit functions", hooks.capture_exits, hooks.restore_exits),
     Kind("hook", "hooks", hooks.capture_hooks, hooks.restore_hooks),
     Kind("leftover", "threads, processes and loops", leftovers.capture, _name_only),
+    Kind("state", "modules of the session's own", module_state.capture, module_state.restore),
     Kind("module", "sys.modules", patches.capture_modules, patches.restore_modules),
     Kind("patch", "patched modules", patches.capture, patches.restore),
     Kind("entry", "containers of libraries", entries.capture, entries.restore),

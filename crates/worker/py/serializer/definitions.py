@@ -288,6 +288,7 @@ _KINDS = {
     "lru": _lru,
     "dispatch": _dispatch,
     "typing": _typing,
+    "alias": lambda registry, obj: ((obj.__name__, obj.__module__), None, (obj.__value__,)),
 }
 
 

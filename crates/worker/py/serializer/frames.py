@@ -22,7 +22,28 @@ def handler(mro):
             return lambda _pickler, _note: (references.sharing, ())
         if name_of(base) == "Index" and module_of(base).partition(".")[0] == "pandas":
             return lambda _pickler, index: _with_note(index, vars(index).get("_references"))
+        if name_of(base) == "NDFrame" and module_of(base).partition(".")[0] == "pandas":
+            return _with_attributes
     return None
+
+
+def _with_attributes(pickler, frame):
+    """With what somebody has set on it (`frame.note = "…"`), which pandas leaves out. Libraries do that, too: what of it cannot be
+    saved is named, and costs no frame."""
+    from . import pickling
+
+    own = {}
+    for name, value in vars(frame).items():
+        if not name.startswith("_"):
+            error = pickling.run(pickler.registry, (value,)).error
+            if error is None:
+                own[name] = value
+            else:
+                pickler.registry.left_out[f"{name} of a {type(frame).__name__}"] = error
+    if not own:
+        return NotImplemented
+    function, arguments, state = frame.__reduce_ex__(5)[:3]
+    return function, arguments, (state, own), None, None, references.extend
 
 
 def _with_note(obj, note):

@@ -14,7 +14,7 @@ import sys
 import types
 import weakref
 
-from . import annotations, arrays, bytecode, frames, iterators, references, session_modules, skeletons
+from . import annotations, arrays, bytecode, exceptions, frames, iterators, references, session_modules, skeletons
 from .registry import version_of
 from .remains import NotSaved
 from .words import Lost, of_error
@@ -72,9 +72,10 @@ class Loader:
         self.texts, self.renamed = texts or {}, renamed or {}
         self.made, self.failed, self.later, self.heads = {}, {}, {}, {}
         self.copies = {}  # key of a dict of globals -> what it has of the session's variables
+        self.aliases = {}  # key of a type alias -> the list with what it stands for
         self.classes = set()  # ids of the classes that were made here
         self.words = {name: getattr(self, name) for name in references.WORDS if hasattr(self, name)}
-        self.words.update(fill=_fill_instance, extend=_extend_instance, field=_fill_field, adopt=_adopt, chain=_chain, contain=_contain)
+        self.words.update(fill=_fill_instance, extend=_extend_instance, field=_fill_field, adopt=_adopt, chain=exceptions.set_state, contain=_contain)
         self.words.update(array=arrays.load_array, permuted=arrays.load_permuted, view=arrays.load_view)
         self.words.update(subclass=arrays.load_subclass, sharing=frames.load_sharing, shared=frames.load_shared)
 
@@ -117,6 +118,9 @@ class Loader:
         if kind == "module":
             self.made[key] = types.ModuleType(*head)
             return
+        if kind == "alias":
+            self.made[key], self.aliases[key] = skeletons.alias(*head)
+            return
         made = getattr(skeletons, {"class": "cls", "typing": "typed"}.get(kind, kind))(self, head)
         if made is not None:
             self.made[key] = made
@@ -140,6 +144,8 @@ class Loader:
         if state is not None:
             if kind == "class":
                 skeletons.fill_class(self, key, made, state)
+            elif kind == "alias":
+                self.aliases[key][:] = state
             elif kind == "lru":
                 skeletons.fill_dict(made, state)
             else:
@@ -281,12 +287,6 @@ def _extend_instance(made, state):
 
 def _adopt(made, own):
     object.__setattr__(made, "__dict__", own)
-
-
-def _chain(made, state):
-    own, made.__cause__, made.__context__, made.__suppress_context__ = state
-    if own:
-        made.__setstate__(own)
 
 
 def buffers_of(group, fetch):

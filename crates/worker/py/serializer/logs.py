@@ -7,6 +7,7 @@ from .situation import is_of_session, key_of, once
 
 _FRESH = {"NOTSET": 0, "DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 _ROOT_LEVEL = 30
+_ATTRIBUTES = frozenset("filters name level parent propagate handlers disabled _cache manager".split())
 
 
 def note(baseline):
@@ -54,6 +55,10 @@ def capture(here):
             if entry is not None:
                 yield {"attribute": attribute, "value": entry}
     for name, logger in _loggers(logging):
+        for attribute, value in _set_on(logging, logger).items():
+            entry = here.put(f"{_label(name)}.{attribute}", value)
+            if entry is not None:
+                yield {"logger": name, "attribute": attribute, "value": entry}
         state = _state(logger)
         usual = here.baseline.loggers.get(name) or _fresh(name)
         if _equal(state, usual) or (name not in here.baseline.loggers and _is_of_library(logging, state, usual)):
@@ -67,6 +72,13 @@ def capture(here):
             "handlers": _put_each(here, name, "handler", handlers),
             "filters": _put_each(here, name, "filter", filters),
         }
+
+
+def _set_on(logging, logger):
+    """Attributes that somebody has given a logger of the usual class."""
+    if type(logger) not in (logging.Logger, logging.RootLogger):
+        return {}
+    return {name: value for name, value in vars(logger).items() if name not in _ATTRIBUTES}
 
 
 def _equal(one, other):
@@ -96,10 +108,13 @@ def restore(items, here):
     import logging
 
     wanted = dict(here.baseline.loggers)
-    disable, levels = 0, []
+    disable, levels, given = 0, [], []
     for item in items:
         if "general" in item:
             disable, levels = item["general"].get("disable", 0), item["general"].get("levels", [])
+        elif "logger" in item:
+            label = f"{_label(item['logger'])}.{item['attribute']}"
+            here.attempt(label, lambda item=item: given.append((item["logger"], item["attribute"], here.get(item["value"]))))
         elif "attribute" in item:
             here.attempt(f"logging.{item['attribute']}", _set_attribute, logging, item, here)
         else:
@@ -108,6 +123,11 @@ def restore(items, here):
         here.attempt("logging.disable", logging.disable, disable)
     for level, name in levels:
         here.attempt(f"logging level {name}", logging.addLevelName, level, name)
+    for _name, logger in _loggers(logging):
+        for attribute in _set_on(logging, logger):
+            delattr(logger, attribute)
+    for name, attribute, value in given:
+        vars(logging.getLogger(name or None))[attribute] = value
     existing = dict(_loggers(logging))
     for name in [*existing, *(name for name in wanted if name not in existing)]:
         logger = existing.get(name) or logging.getLogger(name)

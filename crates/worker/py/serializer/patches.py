@@ -27,7 +27,7 @@ _ELSEWHERE = {
         " last_type last_value last_traceback last_exc _git flags".split()
     ),
     "builtins": frozenset(["_"]),
-    "warnings": frozenset("filters _filters_version onceregistry _onceregistry _defaultaction defaultaction".split()),
+    "warnings": frozenset("filters _filters_version onceregistry _onceregistry _defaultaction".split()),
     "tempfile": frozenset(["tempdir", "_name_sequence"]),
     "os": frozenset(["environ"]),
     "asyncio.events": frozenset(["_event_loop_policy"]),
@@ -35,6 +35,8 @@ _ELSEWHERE = {
     "decimal": frozenset(["DefaultContext", "BasicContext", "ExtendedContext"]),
     "logging": frozenset(["root", "_loggerClass", "_logRecordFactory"]),
 }
+# What a function has beside what is in its dict, and code may set.
+_OF_FUNCTIONS = frozenset(("__code__", "__defaults__", "__kwdefaults__", "__doc__", "__name__", "__qualname__"))
 # Modules in which nothing happens by itself.
 _STILL = ("builtins", "sys")
 
@@ -175,6 +177,8 @@ def _seen(module, path, owner, by_name):
     except TypeError:
         contents = {path[-1]: _attribute(owner, path[-1])}
     value = contents.get(path[-1], _MISSING)
+    if type(owner) is types.FunctionType and path[-1] in _OF_FUNCTIONS:
+        value = getattr(owner, path[-1])
     if by_name and not (is_of_session(value) or type(value).__module__.startswith("unittest.mock")):
         return None  # a patch that is not in force any more
     if value is _MISSING and not issubclass(type(owner), (type, _Module)):
@@ -249,6 +253,8 @@ def originals(baseline):
 
 def capture(here):
     for patch in _found(here.baseline, here.options, here.baseline.look()):
+        if _is_state(patch, here):
+            continue
         item = {"module": text(patch.module), "path": [text(each) for each in patch.path]}
         if patch.value is _MISSING:
             yield {**item, "deleted": True}
@@ -264,7 +270,7 @@ def restore(items, here):
         path = tuple(untext(each) for each in item["path"])
         wanted[".".join((untext(item["module"]), *path))] = (untext(item["module"]), path, item)
     for patch in _found(here.baseline, here.options, here.baseline.changed_modules()):
-        if patch.name in wanted:
+        if patch.name in wanted or _is_state(patch, here):
             continue
         if patch.before is _UNKNOWN:
             here.lose(patch.name, "it stays as this session has patched it: what it was before is not known")
@@ -272,6 +278,11 @@ def restore(items, here):
             here.attempt(patch.name, _put, patch.owner, patch.path[-1], patch.before)
     for name, (module, path, item) in wanted.items():
         here.attempt(name, _apply, module, path, item, here)
+
+
+def _is_state(patch, here):
+    """Whether it is what a module of the session's own holds, which is kept as such."""
+    return patch.name in here.stated or patch.value is _MISSING and len(patch.path) == 1 and patch.module in here.baseline.local
 
 
 def _apply(module, path, item, here):

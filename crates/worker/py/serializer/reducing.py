@@ -17,7 +17,7 @@ import types
 import typing
 import weakref
 
-from . import arrays, frames, graph, iterators, references
+from . import arrays, exceptions, frames, graph, iterators, references
 from .remains import NotSaved
 from .situation import LAZY
 from .words import KINDS, Lost, kind_words, module_named, module_of, name_of
@@ -88,7 +88,7 @@ def _find(registry, cls, mro):
     if words is not None and name_of(cls) != "BaseEventLoop":
         return _refuse(words)
     if issubclass(cls, BaseException):
-        return _exception
+        return exceptions.reduce
     if not own:
         if issubclass(cls, enum.Enum) or not registry.singletons(cls):
             return _named if _reduces_itself(mro) else None
@@ -116,7 +116,7 @@ def _own(registry, cls, mro, words):
     if (kind := _container_of(registry, mro)) is not None:
         return lambda _pickler, obj: _contents(obj, kind)
     if issubclass(cls, BaseException):
-        return _exception
+        return exceptions.reduce
     if plain and (disguised or _has_slots(mro)):
         return _instance
     if _dict_of(mro) is None:
@@ -294,18 +294,6 @@ def _count_of(obj):
 _USUAL = _count_of(_Sample())
 
 
-def _exception(pickler, obj):
-    """As pickle does it, which forgets the cause and the context. The traceback holds frames: it cannot be kept."""
-    if obj.__cause__ is None and obj.__context__ is None and not obj.__suppress_context__:
-        return NotImplemented
-    parts = obj.__reduce_ex__(5)
-    if type(parts) is not tuple or len(parts) > 3:
-        return NotImplemented
-    own = parts[2] if len(parts) > 2 else None
-    state = own, obj.__cause__, obj.__context__, obj.__suppress_context__
-    return parts[0], parts[1], state, None, None, references.chain
-
-
 def _class(pickler, obj):
     registry = pickler.registry
     if registry.special(obj):
@@ -457,7 +445,9 @@ def _typing(pickler, obj):
     if home is not None and vars(home).get(name) is obj:
         pickler.modules.add(obj.__module__)
         return NotImplemented
-    return pickler.refer(obj, "typing", name)
+    # One without parameters may refer to itself: what it stands for is asked for when it is needed.
+    is_alias = type(obj).__name__ == "TypeAliasType" and not obj.__type_params__
+    return pickler.refer(obj, "alias" if is_alias else "typing", name)
 
 
 def _memoryview(pickler, obj):
@@ -533,6 +523,7 @@ HANDLERS = {
     references.Key: _key,
     references.ClassDict: lambda _pickler, obj: (references.contents, (obj.cls,)),
     LAZY: _lazy,
+    collections.Counter: _extended,
     # Each version of Python has other attributes, and another kind of mapping for none.
     dataclasses.Field: lambda _pickler, obj: (references.new, (type(obj),), state_of(obj)[1], None, None, references.field),
     getattr(builtins, "frozendict", None): _frozen_dict,
@@ -562,6 +553,6 @@ HANDLERS = {
 }
 _PLAIN = frozenset(
     (str, bytes, bytearray, int, float, complex, bool, type(None), list, tuple, dict, set, frozenset, slice, range)
-    + (collections.OrderedDict, collections.deque, collections.defaultdict, collections.Counter)
+    + (collections.OrderedDict, collections.deque, collections.defaultdict)
     + (types.SimpleNamespace, types.GenericAlias, types.UnionType, functools.partial, pickle.PickleBuffer)
 )

@@ -3,7 +3,6 @@
 import collections
 import gc
 import importlib
-import os
 import sys
 import types
 
@@ -39,18 +38,17 @@ class Unit:
 
 
 class Registry:
-    def __init__(self, namespace, texts, reducers=None, files=None, directory=None, originals=None):
+    def __init__(self, namespace, texts, reducers=None, files=None, local=None, originals=None):
         self.namespace, self.texts = namespace, texts
         self.originals = originals or {}
         self.missing = {}  # id -> why an object inside of a container cannot be saved (remains.py)
+        self.left_out = {}  # what could not be saved of objects that are saved without it -> why
         self.reducers, self.files = reducers or {}, files
-        directory = directory if directory is not None else _cwd()
-        self.directory = "" if directory == os.sep else directory  # everything is below the root
         self.units, self.pending = {}, collections.deque()
         self.keys, self.places, self.real, self.single = {}, {}, {}, {}
         self.alive = []  # whose ids are used as keys
         self.table = {}  # id of a type -> how its instances are pickled
-        self.session_modules, self.homes = {}, {}
+        self.local, self.homes = local or {}, {}  # `local`: modules that are the session's own, name -> file
         self.mentioned = {}  # id of a dict of globals -> names in the code that runs in it
         self.dicts = {}  # id of a class's dict -> the class
         # What the session put in place of a standard stream is an object like any other.
@@ -156,25 +154,8 @@ class Registry:
                 spec, file = vars(module).get("__spec__"), vars(module).get("__file__")
                 if spec is None and file is None and name not in sys.builtin_module_names:
                     module = None
-                elif self._is_own(file):
-                    self.session_modules[name] = file
             self.real[name] = module
         return self.real[name]
-
-    def _is_own(self, file):
-        """Whether the session itself has written this file: it is under its working directory, and not installed."""
-        if type(file) is not str or not self.directory or not file.endswith(".py"):
-            return False
-        if not file.startswith(os.sep):
-            file = os.path.abspath(file)
-        if not file.startswith(self.directory.rstrip(os.sep) + os.sep):
-            return False
-        if any(part in ("site-packages", "dist-packages") for part in file.split(os.sep)):
-            return False
-        installed = [prefix + os.sep for prefix in (sys.prefix, sys.base_prefix) if prefix != "/usr"]
-        if file.startswith((os.path.dirname(os.__file__) + os.sep, *installed)):
-            return False
-        return True
 
     def module_name(self, module):
         """The name to import a module by, or None: it was made in the session."""
@@ -190,7 +171,7 @@ class Registry:
             found, module = {}, module_of(cls)
             if type(module) is str and module not in _VALUES and module != "builtins":
                 home = self.real_module(module)
-                if home is not None and module not in self.session_modules:
+                if home is not None and module not in self.local:
                     found = {id(v): name for name, v in vars(home).items() if type(v) is cls and name.isidentifier()}
             self.single[id(cls)] = found
             self.alive.append(cls)
@@ -234,10 +215,3 @@ def version_of(name):
         return "" if module is not None or util.find_spec(name) is not None else None
     except (ImportError, ValueError):
         return None
-
-
-def _cwd():
-    try:
-        return os.getcwd()
-    except OSError:
-        return ""

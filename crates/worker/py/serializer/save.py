@@ -22,6 +22,8 @@ from .words import Lost, module_of, of_error, type_name, unfit_name
 
 # Names that every `__main__` has.
 OWN = frozenset(("__builtins__", "__name__", "__package__", "__loader__", "__spec__", "__file__", "__cached__"))
+# Those that are the session's when there is something in them.
+WHEN_SAID = frozenset(("__doc__", "__annotations__"))
 _ATOMS = (int, float, str, bytes, bool, complex, type(None))
 # Bytes of a pickle above which a name that it has in it is not pickled once more by itself.
 LARGE = 4 << 10
@@ -132,7 +134,7 @@ class _Saver:
             reason = unfit_name(name)
             if reason is not None:
                 self.notes[reason[0]] = reason[1]
-            elif name not in OWN and name not in self.skip and (name != "__doc__" or namespace[name] is not None):
+            elif name not in OWN and name not in self.skip and (name not in WHEN_SAID or namespace[name]):
                 names.append(name)
         for done, name in enumerate(names):
             if ("name", name) in self.leave_out:
@@ -180,6 +182,8 @@ class _Saver:
             self.passes[part], self.payloads[part] = pickling.Joined(self.passes, within), (obj,)
         if issubclass(type(obj), BaseException) and BaseException.__traceback__.__get__(obj) is not None:
             self.notes[f"{name}.__traceback__"] = "a traceback holds frames, which Python cannot save: keep its text"
+        if issubclass(type(obj), AttributeError) and AttributeError.obj.__get__(obj) is not None:
+            self.notes[f"{name}.obj"] = "what has no such attribute is not pickled with the error: keep it in a variable"
 
     def _written_by(self, obj):
         """The earlier part whose pickle has an object in it, or None. Names for places in one large graph would else be pickled with all
@@ -556,9 +560,9 @@ class _Saver:
             groups.append(self._group(group, variables, len(groups)))
         for name, (module, attribute) in self.imports.items():
             self.modules.add(module)
-            required = [one for one in (package(module),) if one is not None]
+            required = self._packages([module])
             groups.append(
-                {"names": [name], "tier": "import", "stream": None, "buffers": [], "requires": required, "bytes": 0}
+                {"names": [name], "tier": "import", "stream": None, "buffers": [], "requires": [*required], "bytes": 0}
                 | {"import": [name, module, attribute], "verified": True}
             )
             obj = self.registry.namespace[name]
@@ -569,12 +573,13 @@ class _Saver:
         for unit in self.described:
             self.modules |= unit.modules
         listed, texts = definitions.sources_of(self.registry)
-        modules, lost_modules = session_modules.collect(self.registry)
+        modules, lost_modules = session_modules.collect(self.registry.local)
         packages = session_modules.submodules({module for module, attribute in self.imports.values() if attribute is None})
         for unit in self.described:
             if unit.kind == "lru" and unit.key in kept and unit.obj.cache_info().currsize:
                 reason = "what an lru_cache holds cannot be asked of it: the function comes back with an empty cache"
                 self.notes[f"cache of {unit.key.partition('@')[0]}"] = reason
+        self.notes.update(self.registry.left_out)
         notes = [{"name": name, "reason": reason} for name, reason in self.notes.items()]
         for name, missing in self.remains.items():
             if ("name", name) in self.passes:
@@ -586,7 +591,7 @@ class _Saver:
                 notes.append({"name": f"placeholders in {name}", "reason": reason})
         namespace = self.registry.namespace
         lost = [{"name": n, "reason": r} | preview(namespace.get(n)) for n, r in self.lost.items()]
-        names = pickling.packages(self.modules)
+        names = self._packages(self.modules)
         variables.sort(key=lambda entry: order[entry["name"]])
         return {
             "format": 1,
@@ -612,6 +617,10 @@ class _Saver:
             "context": items,
         }
 
+    def _packages(self, modules):
+        """Names of the packages that these modules come from. What is the session's own comes with the checkpoint."""
+        return pickling.packages(modules) - {name.partition(".")[0] for name in self.registry.local}
+
     def _group(self, group, variables, index):
         done, namespace = group.done, self.registry.namespace
         entry = group.entry(None, None)
@@ -623,7 +632,7 @@ class _Saver:
         self.modules |= modules
         if done is not None and done.tier == "cloudpickle":
             self.modules.add("cloudpickle")
-        entry["requires"] = sorted(pickling.packages(modules))
+        entry["requires"] = sorted(self._packages(modules))
         entry["bytes"] = (0 if done is None else len(done.stream)) + sum(view.nbytes for view in group.blocks)
         entry["verified"] = bool(group.verified)
         for name in group.names():
@@ -645,14 +654,14 @@ class _Saver:
 
 def save(
     namespace, sink, *, skip=frozenset(), verify_bytes=64 << 20, deadline=10.0, sources=None, context=None, files=None,
-    reducers=None, directory=None, originals=None, leave_out=frozenset(), examine=_Round.findings,
+    reducers=None, local=None, originals=None, leave_out=frozenset(), examine=_Round.findings,
 ):
     """Saves `namespace` to `sink` and returns the body of the manifest (docs/design/checkpoints.md).
 
     `skip`: names to leave out. `verify_bytes`: how much of the streams is loaded back. `deadline`: seconds for each
     group. `sources`: texts of executions (source.Sources). `context(keeper)`: (items, lost) of what is no variable.
-    `files(obj)`: describes an open file, or raises Lost. `reducers`: type -> function as in copyreg. `directory`: where
-    the session's own modules lie. `originals`: id -> (module, name) of what the session replaced there. `leave_out`: parts,
+    `files(obj)`: describes an open file, or raises Lost. `reducers`: type -> function as in copyreg. `local`: modules that
+    are the session's own, name -> file. `originals`: id -> (module, name) of what the session replaced there. `leave_out`: parts,
     as `sink.busy` names them, that ended earlier processes. `examine(round)`: yields what `round.findings()` does. A name
     that fails is in the body's "lost"; only the sink's errors are raised."""
     gc.disable()
@@ -660,7 +669,7 @@ def save(
     warnings.filters = [("ignore", None, Warning, None, 0)]
     warnings._filters_mutated()
     sys.setrecursionlimit(min(sys.getrecursionlimit(), DEPTH))
-    options = {"reducers": reducers, "files": files, "directory": directory, "originals": originals}
+    options = {"reducers": reducers, "files": files, "local": local, "originals": originals}
     saver = _Saver(namespace, sink, skip, leave_out, verify_bytes, deadline, getattr(sources, "texts", {}), options)
     saver.names()
     saver.foreign_globals()

@@ -1,8 +1,9 @@
-"""Modules that the session itself wrote and imported: their source is in the checkpoint, for where they are missing. And modules that
-packages have as attributes because somebody imported them."""
+"""Modules of the session's own, which no package has installed: their source is in the checkpoint, for where they are missing. And
+modules that packages have as attributes because somebody imported them."""
 
 import importlib
 import importlib.util
+import os
 import sys
 from importlib.machinery import ModuleSpec
 
@@ -11,17 +12,51 @@ from .words import of_error
 
 # A source that is larger is no module that somebody wrote in a session.
 LARGEST = 4 << 20
+_INSTALLED = ("site-packages", "dist-packages")
+_LIBRARY = os.path.dirname(os.__file__)
+# Asked in the live process, where user code may have put something else in its place.
+_getcwd = os.getcwd
 
 
-def collect(registry):
-    """[{"name", "source", "file", "package"}] of every such module that is loaded, and [{"name", "reason"}]."""
-    for name, _module in modules():
-        registry.real_module(name)
+def file_of(module, paths):
+    """The source file of a module that is the session's own, or None: it is installed. `paths`: where Python was told to look before the
+    session began; what it finds there is the session's own only below the working directory of this moment."""
+    file = vars(module).get("__file__")
+    if type(file) is not str or not file.endswith(".py"):
+        return None
+    directory = _directory()
+    if not file.startswith(os.sep):
+        file = f"{directory}{os.sep}{file}"
+    if any(part in _INSTALLED for part in file.split(os.sep)):
+        return None
+    prefixes = [prefix for prefix in (sys.prefix, sys.base_prefix) if prefix != "/usr"]
+    if _is_below(file, _LIBRARY, *prefixes):
+        return None
+    # Everything is below the root, which says nothing.
+    if directory not in ("", os.sep) and _is_below(file, directory):
+        return file
+    return None if _is_below(file, *(path for path in paths if path != directory)) else file
+
+
+def _is_below(file, *directories):
+    return any(type(each) is str and each and file.startswith(each.rstrip(os.sep) + os.sep) for each in directories)
+
+
+def _directory():
+    try:
+        return _getcwd()
+    except OSError:
+        return ""
+
+
+def collect(local):
+    """[{"name", "source", "file", "package"}] of these modules, name -> file, as far as they are loaded, and [{"name", "reason"}]."""
     found, lost = [], []
-    for name, file in sorted(registry.session_modules.items()):
+    for name, file in sorted(local.items()):
+        if name not in sys.modules:
+            continue
         try:
-            with open(file, encoding="utf-8") as stream:
-                source = stream.read(LARGEST + 1)
+            source = _source(name, file)
             if len(source) > LARGEST:
                 raise ValueError(f"it is larger than {LARGEST} bytes")
         except (OSError, ValueError) as error:
@@ -31,6 +66,14 @@ def collect(registry):
         package = hasattr(sys.modules[name], "__path__")
         found.append({"name": name, "source": source, "file": file, "package": package})
     return found, lost
+
+
+def _source(name, file):
+    loader = getattr(sys.modules[name], "__loader__", None)
+    if type(loader) is _Saved:
+        return loader.get_source(name)
+    with open(file, encoding="utf-8") as stream:
+        return stream.read(LARGEST + 1)
 
 
 def submodules(bound):
@@ -82,6 +125,7 @@ class _Saved:
         if name not in self.modules:
             return None
         spec = ModuleSpec(name, self, origin=self.modules[name]["file"], is_package=self.modules[name].get("package"))
+        spec.has_location = True  # it says its `__file__`, and so is the session's own the next time, too
         return spec
 
     def create_module(self, spec):

@@ -45,6 +45,7 @@ class _Situation:
     def __init__(self, baseline, keeper, options):
         self.baseline, self.keeper, self.options = baseline, keeper, options
         self.lost = []
+        self.stated = set()  # places of the session's own modules that `module_state` answers for
         self._named = set()
 
     def lose(self, name, reason):

@@ -131,6 +131,18 @@ def typed(loader, head):
     return made
 
 
+def alias(name, module):
+    """A type alias, and the list with what it stands for, which is asked when that is needed: it may refer to itself."""
+    if not hasattr(typing, "TypeAliasType"):
+        raise Lost("this version of Python has no TypeAliasType")
+    if not str.isidentifier(name):
+        raise Lost("its name is no name")
+    held = []
+    scope = {"__name__": module, "_pyrepl3_held": held}
+    exec(f"type {name} = _pyrepl3_held[0]", scope)
+    return scope[name], held
+
+
 def cls(loader, head):
     if head["enum"] is not None:
         return None  # made with its shape, below

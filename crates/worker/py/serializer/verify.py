@@ -35,10 +35,10 @@ class Verifier:
         scratch = dict(registry.namespace)
         self.loader = _Loader(scratch, skeletons, registry.texts, {}, None)
         self.restore = _Restore({"groups": groups}, _Memory(streams, buffers), self.loader)
-        self.again = Registry(scratch, registry.texts, registry.reducers, registry.files, registry.directory)
+        self.again = Registry(scratch, registry.texts, registry.reducers, registry.files, registry.local)
         self.again.table = registry.table
         self.again.real, self.again.single = registry.real, registry.single
-        self.again.standard, self.again.session_modules = registry.standard, registry.session_modules
+        self.again.standard = registry.standard
         self.seen, self.known = set(), set()
 
     def definition(self, unit):
