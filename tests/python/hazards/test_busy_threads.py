@@ -94,10 +94,20 @@ BUSY = dedent("""
     def where_they_stand(seen):
         import traceback
         found, frames = [], sys._current_frames()
-        for each in [each for n, each in enumerate(threads) if done[n] == seen[n] and each.ident in frames]:
-            stack = traceback.StackSummary.extract(traceback.walk_stack(frames[each.ident]), capture_locals=True)
-            with open(f"/proc/self/task/{each.native_id}/syscall") as call: found += [*stack.format(), call.read()]
-        return "".join(found)
+        for n, each in enumerate(threads):
+            if done[n] == seen[n]:
+                found.append(f"{works[n].__name__}, {done[n]} times, alive: {each.is_alive()}, has a frame: {each.ident in frames}")
+                if each.ident in frames:
+                    walk = traceback.walk_stack(frames[each.ident])
+                    found += traceback.StackSummary.extract(walk, capture_locals=True).format()
+        # A thread has another number after each return, and Python does not know it.
+        for task in os.listdir("/proc/self/task"):
+            def read(name):
+                try:
+                    with open(f"/proc/self/task/{task}/{name}") as file: return file.read().strip()
+                except OSError as error: return str(error)
+            found.append(f"{task}: {read('comm')} | {read('syscall')} | {read('wchan')} | {read('children')}")
+        return "\\n".join(found)
 """)
 
 
