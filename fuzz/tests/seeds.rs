@@ -85,8 +85,8 @@ fn segments() {
     let (read, write) = std::io::pipe().unwrap();
     (&write).write_all(b"written").unwrap();
     writer.append(MESSAGES[0].as_bytes()).unwrap();
-    let taken = writer.take(read.as_fd(), Stream::Stderr, 100).unwrap();
-    writer.append_output(MESSAGES[1].as_bytes(), Stream::Stderr, &taken.bytes).unwrap();
+    let taken = writer.take(read.as_fd(), Stream::Stderr, 100).unwrap().unwrap();
+    writer.append_output(MESSAGES[1].as_bytes(), Stream::Stderr, &taken).unwrap();
     writer.append(b"{}").unwrap();
     let bytes = fs::read(directory.path().join(format!("{:020}.events", 1))).unwrap();
     put("segment", 0, &bytes);

@@ -1,5 +1,7 @@
 //! What an engine is made with.
 
+use crate::log::Durability;
+use pyrepl3_store::journal::Limits as JournalLimits;
 use pyrepl3_worker::SearchPath;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,12 +23,25 @@ pub struct EngineConfig {
     /// supervisor, and [`Engine::adopt`](crate::Engine::adopt) takes them over. None: a session ends with its engine. Needs
     /// `data`. Sessions of pools, and scripts that have this process's standard input, end in any case.
     pub linger: Option<Duration>,
+    /// With it each session keeps its events in the data directory: nothing that was told is lost with this process, and who reads
+    /// slowly or comes back later misses nothing. Needs `data`. Not for sessions of pools, and scripts that have this process's
+    /// standard input.
+    pub journal: Option<JournalConfig>,
     /// Bytes that all checkpoints there may take together; as many as the disk has without it.
     pub checkpoint_bytes: Option<u64>,
     /// Soft limit of open descriptors (`RLIMIT_NOFILE`) that sessions begin with; this process's own without it. A
     /// program that raised its own says what it was: code that calls `select`, or walks over all descriptors, relies
     /// on the usual one.
     pub open_files: Option<u64>,
+}
+
+/// How sessions keep their events.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct JournalConfig {
+    /// What an event that was told survives.
+    pub durability: Durability,
+    /// How much of each session's is kept.
+    pub limits: JournalLimits,
 }
 
 impl EngineConfig {

@@ -1,7 +1,8 @@
 //! What the sessions and pools of an engine share.
 
 use crate::checkpoint::CheckpointStore;
-use crate::config::EngineConfig;
+use crate::config::{EngineConfig, JournalConfig};
+use crate::log::Journalling;
 use crate::oom::OomWatch;
 use crate::registry::Registry;
 use crate::session::{Linger, Origin};
@@ -45,7 +46,13 @@ impl Host {
     /// Where a session comes from, but for the process that it is forked from.
     pub(crate) fn origin(&self) -> Origin {
         let linger = self.config.linger.zip(self.config.data.clone());
+        let journal = self.config.journal.zip(self.config.data.clone());
         Origin {
+            journalling: journal.map(|(JournalConfig { durability, limits }, data)| Journalling {
+                data,
+                durability,
+                limits,
+            }),
             server: None,
             linger: linger.map(|(grace, data)| Linger { data, grace }),
             registry: self.registry.clone(),

@@ -43,13 +43,14 @@ mod session;
 mod zygote;
 
 pub use catalog::{CheckpointDetails, DefinitionSource, Deleted, ImportedName, Retention, Verification};
-pub use config::EngineConfig;
+pub use config::{EngineConfig, JournalConfig};
 pub use engine::Engine;
-pub use log::Event;
+pub use log::{Durability, Event};
 pub use pool::{Lease, Pool, PoolStats, Quantiles};
 pub use pyrepl3_protocol as protocol;
 pub use pyrepl3_protocol::message::{Limits, PoolOptions, Reset, SessionOptions};
 pub use pyrepl3_protocol::{Code, Failure};
+pub use pyrepl3_store::journal::Limits as JournalLimits;
 pub use pyrepl3_worker::SearchPath;
 pub use session::{
     Answered, CheckpointNote, Checkpointing, Events, ExecuteRequest, Execution, ExecutionError, Lineage, PendingInput,

@@ -1,10 +1,12 @@
 //! Messages with their common fields filled in.
 
 use base64::Engine as _;
+use pyrepl3_protocol::JsonText;
 use pyrepl3_protocol::id::{self, IdKind};
 use pyrepl3_protocol::message::{
-    Changes, CheckpointCreated, EndStatus, ErrorMessage, Evicted, InputMessage, Lost, OutputMessage, ProcessExit,
-    SessionLost, SnapshotCreated, SnapshotKind, Stream, Variable, Warning,
+    Accepted, Answered, Changes, CheckpointCreated, EndStatus, ErrorMessage, Evicted, InputMessage, Lost,
+    OutputMessage, ProcessExit, SessionLost, SnapshotCreated, SnapshotKind, Stream, TransactionPolicy, Variable,
+    Warning,
 };
 use pyrepl3_store::Manifest;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -25,6 +27,29 @@ pub(crate) fn output(stream: Stream, data: String, bytes: Option<Vec<u8>>) -> Ou
         data,
         bytes: bytes.map(|bytes| base64::engine::general_purpose::STANDARD.encode(bytes)),
         dropped: 0,
+    }
+}
+
+pub(crate) fn accepted(code: JsonText, transaction_policy: TransactionPolicy) -> Accepted {
+    Accepted {
+        id: id::new(IdKind::Message),
+        timestamp: now(),
+        session_id: None,
+        execution_id: None,
+        seq: None,
+        code,
+        transaction_policy,
+    }
+}
+
+pub(crate) fn answered(input_id: &str) -> Answered {
+    Answered {
+        id: id::new(IdKind::Message),
+        timestamp: now(),
+        session_id: None,
+        execution_id: None,
+        seq: None,
+        input_id: input_id.to_owned(),
     }
 }
 

@@ -372,6 +372,19 @@ messages! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         last: Option<u64>,
     }
+    /// An execution was taken, and runs when its turn comes. Told where the session has a journal.
+    Accepted = "accepted" {
+        /// Its source, as text.
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        code: JsonText,
+        /// What becomes of the state when it ends.
+        transaction_policy: TransactionPolicy,
+    }
+    /// A prompt was answered. Told where the session has a journal; the answer itself is not.
+    Answered = "answered" {
+        /// The prompt.
+        input_id: String,
+    }
     /// Output of an execution, or, without one, of what user code left running in the session.
     OutputMessage = "output" {
         /// Where it was written.

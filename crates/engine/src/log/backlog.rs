@@ -54,6 +54,11 @@ impl Backlog {
         self.weights.output
     }
 
+    /// The number of the next event; None where none waits, or something had to go before it.
+    pub(super) fn next_seq(&self) -> Option<u64> {
+        self.events.front().filter(|_| self.missed.0 == 0).and_then(|(event, _)| event.seq())
+    }
+
     pub(super) fn push(&mut self, event: Event, weight: usize) {
         let output = is_output(&event);
         self.weights.add(&event, weight);

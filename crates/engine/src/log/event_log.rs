@@ -1,12 +1,16 @@
 //! The log itself: who has something to say appends to it, any number of readers take from it.
 
 use super::backlog::Backlog;
+use super::cursor::{Cursor, Filter, Origin, ReaderId, Take};
 use super::event::Event;
+use super::journal::Journal;
 use super::retained::{Retained, Retention, output_bytes};
 use crate::messages;
 use pyrepl3_protocol::Message;
 use pyrepl3_protocol::message::{Overflow, Stream};
-use std::collections::HashMap;
+use pyrepl3_store::Error;
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -15,53 +19,11 @@ pub(crate) const WINDOW: usize = 1 << 20;
 /// Bytes of output that may wait where the session must go on reading, because its code is being stopped.
 const LIMIT: usize = 16 << 20;
 
-/// Which events a reader gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Filter {
-    /// All of the session.
-    All,
-    /// Those that belong to no execution.
-    Session,
-    /// Those of one execution. It ends with the execution.
-    Execution(String),
-}
-
-/// Where a reader begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// With what is still kept.
-    Earliest,
-    /// With what comes next.
-    Now,
-    /// After the event with this number.
-    After(u64),
-}
-
-/// Names a reader.
-pub(crate) type ReaderId = u64;
-
 #[derive(Debug)]
-struct Cursor {
-    filter: Filter,
-    backlog: Backlog,
-    arrived: Arc<Notify>,
-    /// Nothing more will come.
-    ended: bool,
-}
-
-impl Cursor {
-    /// Nothing more will come.
-    fn end(&mut self) {
-        self.ended = true;
-        self.arrived.notify_one();
-    }
-}
-
-#[derive(Debug)]
-struct Inner {
-    last: u64,
-    retained: Retained,
-    cursors: HashMap<ReaderId, Cursor>,
+pub(super) struct Inner {
+    pub(super) last: u64,
+    pub(super) retained: Retained,
+    pub(super) cursors: HashMap<ReaderId, Cursor>,
     /// Who reads an execution, so that many waiting executions cost nothing.
     executions: HashMap<String, Vec<ReaderId>>,
     /// Who reads more than one execution.
@@ -70,12 +32,17 @@ struct Inner {
     /// Output of either stream that was left out and is told with the next.
     dropped: [u64; 2],
     closed: bool,
+    pub(super) journal: Option<Journal>,
+    /// What could not be written down: nobody gets it before it is.
+    pub(super) unwritten: VecDeque<Message>,
+    /// Whether output could not be kept when it was last tried.
+    pub(super) troubled: bool,
 }
 
 /// The log of one session.
 #[derive(Debug)]
 pub(crate) struct EventLog {
-    session: String,
+    pub(super) session: String,
     overflow: Overflow,
     retention: Retention,
     inner: Mutex<Inner>,
@@ -84,10 +51,13 @@ pub(crate) struct EventLog {
 }
 
 impl Inner {
-    fn new(session: &str, retention: Retention, last: u64) -> Self {
+    fn new(session: &str, retention: Retention, last: u64, journal: Option<Journal>) -> Self {
         Inner {
             last,
             retained: Retained::new(session, retention, last + 1),
+            journal,
+            unwritten: VecDeque::new(),
+            troubled: false,
             cursors: HashMap::new(),
             executions: HashMap::new(),
             wide: Vec::new(),
@@ -102,7 +72,8 @@ impl Inner {
         let id = self.next_reader;
         self.next_reader += 1;
         let arrived = Arc::new(Notify::new());
-        self.cursors.insert(id, Cursor { filter, backlog, arrived: arrived.clone(), ended: self.closed });
+        let (ended, taken) = (self.closed, self.last);
+        self.cursors.insert(id, Cursor { filter, backlog, arrived: arrived.clone(), ended, taken, behind: false });
         (id, arrived)
     }
 
@@ -122,9 +93,32 @@ impl Inner {
         backlogs.map(|cursor| of(&cursor.backlog)).max().unwrap_or(0)
     }
 
-    fn append(&mut self, mut message: Message) {
-        self.last += 1;
-        message.set_seq(self.last);
+    fn append(&mut self, message: Message) {
+        self.unwritten.push_back(message);
+        _ = self.write();
+    }
+
+    /// Writes down what waits for that, and gives it out. An error leaves it waiting.
+    pub(super) fn write(&mut self) -> Result<(), Error> {
+        while let Some(message) = self.unwritten.front_mut() {
+            message.set_seq(self.last + 1);
+            if let Some(journal) = &mut self.journal {
+                journal.append(message)?;
+            }
+            self.last += 1;
+            if let Some(message) = self.unwritten.pop_front() {
+                self.deliver(message);
+            }
+        }
+        Ok(())
+    }
+
+    /// The last event that anybody may get.
+    fn released(&self) -> u64 {
+        self.journal.as_ref().map_or(u64::MAX, Journal::released)
+    }
+
+    fn deliver(&mut self, message: Message) {
         let weight = message.weight();
         let ends = matches!(message, Message::ResultMessage(_) | Message::ErrorMessage(_));
         let execution = message.execution_id().map(str::to_owned);
@@ -132,7 +126,12 @@ impl Inner {
         let readers: Vec<ReaderId> = self.addressees(execution.as_deref()).collect();
         for id in readers {
             if let Some(cursor) = self.cursors.get_mut(&id) {
-                cursor.backlog.push(event.clone(), weight);
+                if !cursor.behind {
+                    cursor.backlog.push(event.clone(), weight);
+                }
+                if self.journal.is_some() && cursor.backlog.bytes() > WINDOW {
+                    (cursor.backlog, cursor.behind) = (Backlog::default(), true);
+                }
                 cursor.ended |= ends && matches!(cursor.filter, Filter::Execution(_));
                 cursor.arrived.notify_one();
             }
@@ -174,27 +173,41 @@ fn index(stream: Stream) -> usize {
 }
 
 impl EventLog {
-    /// `last`: the number after which events begin.
-    pub(crate) fn new(session: &str, overflow: Overflow, retention: Retention, last: u64) -> Arc<Self> {
+    /// `last`: the number after which events begin; that of the journal's last one, where there is one.
+    pub(crate) fn new(
+        session: &str,
+        overflow: Overflow,
+        retention: Retention,
+        last: u64,
+        journal: Option<Journal>,
+    ) -> Arc<Self> {
+        let last = journal.as_ref().map_or(last, Journal::last);
         Arc::new(EventLog {
             session: session.to_owned(),
             overflow,
-            retention,
-            inner: Mutex::new(Inner::new(session, retention, last)),
+            retention: Retention { whole: journal.is_some(), ..retention },
+            inner: Mutex::new(Inner::new(session, Retention { whole: journal.is_some(), ..retention }, last, journal)),
             room: Notify::new(),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic elsewhere leaves a log that is whole.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Appends a message that says what it belongs to. Output is left out where whoever reads it is too far behind; the
-    /// next output says how much.
-    pub(crate) fn append(&self, mut message: Message) {
+    /// next output says how much. Where there is a journal nothing is left out: who is behind reads that.
+    pub(crate) fn append(self: &Arc<Self>, mut message: Message) {
         let mut inner = self.lock();
         if inner.closed {
+            return;
+        }
+        if let Some(journal) = &mut inner.journal {
+            if journal.recall(&message).is_none() {
+                inner.append(message);
+                self.sync(&mut inner);
+            }
             return;
         }
         let execution = message.execution_id();
@@ -227,7 +240,11 @@ impl EventLog {
     /// Whether the session's task should read no more of what belongs to an execution, or to none, until somebody has
     /// caught up.
     pub(crate) fn is_full(&self, execution: Option<&str>) -> bool {
-        self.overflow == Overflow::Slow && self.lock().backlog(execution, Backlog::bytes) >= WINDOW
+        let inner = self.lock();
+        match inner.journal {
+            Some(_) => inner.troubled || !inner.unwritten.is_empty(),
+            None => self.overflow == Overflow::Slow && inner.backlog(execution, Backlog::bytes) >= WINDOW,
+        }
     }
 
     /// Waits until a reader has caught up.
@@ -244,12 +261,9 @@ impl EventLog {
             Origin::Earliest => 0,
             Origin::After(seq) => seq,
         };
-        let fits = |event: &Event| match &filter {
-            Filter::All => true,
-            Filter::Session => event.execution_id().is_none(),
-            Filter::Execution(id) => event.execution_id() == Some(id),
-        };
-        if after < inner.last {
+        let fits = |event: &Event| filter.fits(event);
+        let behind = inner.journal.is_some() && after.saturating_add(1) < inner.retained.earliest();
+        if after < inner.last && !behind {
             for event in inner.retained.after(after).filter(fits) {
                 let weight = event.weight();
                 backlog.push(event, weight);
@@ -257,6 +271,9 @@ impl EventLog {
         }
         let of = if let Filter::Execution(execution) = &filter { Some(execution.clone()) } else { None };
         let (id, arrived) = inner.add_cursor(filter, backlog);
+        if let Some(cursor) = inner.cursors.get_mut(&id) {
+            (cursor.taken, cursor.behind) = (after, behind);
+        }
         match of {
             Some(execution) => inner.executions.entry(execution).or_default().push(id),
             None => inner.wide.push(id),
@@ -283,27 +300,71 @@ impl EventLog {
         self.room.notify_one();
     }
 
-    /// The next event of a reader without waiting: None when none is there, `Some(None)` after the last one.
-    pub(super) fn take(&self, id: ReaderId) -> Option<Option<Event>> {
+    /// The next event of a reader without waiting.
+    pub(super) fn take(&self, id: ReaderId) -> Take {
         let mut inner = self.lock();
-        let Some(cursor) = inner.cursors.get_mut(&id) else { return Some(None) };
+        let (released, last) = (inner.released(), inner.last);
+        let Some(cursor) = inner.cursors.get_mut(&id) else { return Take::End };
+        if cursor.behind {
+            return Take::Behind { after: cursor.taken, until: last.min(released) };
+        }
+        if cursor.backlog.next_seq().is_some_and(|seq| seq > released) {
+            return Take::Nothing;
+        }
         let before = cursor.backlog.bytes();
         let event = match cursor.backlog.pop() {
-            Some(Ok(event)) => event,
+            Some(Ok(event)) => {
+                cursor.taken = event.seq().unwrap_or(cursor.taken);
+                event
+            }
             Some(Err((events, bytes))) => {
                 let text = format!(
                     "{events} events ({bytes} bytes) were left out here, because nobody read this session's events in time"
                 );
                 Event::new(Message::Warning(messages::warning(&self.session, text)))
             }
-            None => return cursor.ended.then_some(None),
+            None if cursor.ended => return Take::End,
+            None => return Take::Nothing,
         };
         let made_room = before >= WINDOW && cursor.backlog.bytes() < WINDOW;
         drop(inner);
         if made_room {
             self.room.notify_one();
         }
-        Some(Some(event))
+        Take::Event(event)
+    }
+
+    /// A reader that is behind has all events up to a number that it may have. It goes on with those in memory, where they have the
+    /// next one; False where they have not, and nothing more is to be had now.
+    pub(super) fn has_read(&self, id: ReaderId, up_to: u64) -> bool {
+        let mut inner = self.lock();
+        let Inner { retained, cursors, last, .. } = &mut *inner;
+        let Some(cursor) = cursors.get_mut(&id).filter(|cursor| cursor.behind) else { return true };
+        cursor.taken = cursor.taken.max(up_to);
+        if cursor.taken < *last && cursor.taken + 1 < retained.earliest() {
+            return false;
+        }
+        cursor.behind = false;
+        for event in retained.after(cursor.taken).filter(|event| cursor.filter.fits(event)) {
+            let weight = event.weight();
+            cursor.backlog.push(event, weight);
+        }
+        true
+    }
+
+    /// A reader that is behind has been given an event of the journal.
+    pub(super) fn passed(&self, id: ReaderId, seq: Option<u64>) {
+        if let Some(cursor) = self.lock().cursors.get_mut(&id)
+            && let Some(seq) = seq
+        {
+            cursor.taken = cursor.taken.max(seq);
+        }
+    }
+
+    /// Where the events are that memory does not have; None where there is no journal.
+    pub(super) fn past(&self) -> Option<(String, PathBuf)> {
+        let directory = self.lock().journal.as_ref()?.directory();
+        Some((self.session.clone(), directory))
     }
 
     /// A reader of an execution that was not taken yet: it gets nothing before [`EventLog::accept`].
@@ -371,6 +432,7 @@ impl EventLog {
     /// The earliest number that a reader can still get, and the last one; the earliest is one more where there is none.
     pub(crate) fn bounds(&self) -> (u64, u64) {
         let inner = self.lock();
-        (inner.retained.earliest(), inner.last)
+        let earliest = inner.journal.as_ref().map_or(inner.retained.earliest(), |journal| journal.cut().last + 1);
+        (earliest, inner.last)
     }
 }

@@ -7,17 +7,24 @@
 //!                               +-----+ -- cursor --> reader: what belongs to no execution
 //! ```
 //!
-//! `retained` keeps what a later reader can still get, `backlog` what one reader has not taken yet; both are pure. `event`
+//! `journal` writes events down before anybody gets them, where the session has a journal, and reads those that are not in memory any more; `persist` is the log's side
+//! of that. `cursor` is what one reader wants. `retained` keeps what a later reader can still get, `backlog` what one reader has not taken yet; both are pure. `event`
 //! is what a reader gets. Messages are shared, so that many readers cost no copies.
 
 mod backlog;
+mod cursor;
 mod event;
 mod event_log;
+mod journal;
+mod persist;
 mod reader;
 mod retained;
 
+pub(crate) use cursor::{Filter, Origin, ReaderId};
 pub use event::Event;
-pub(crate) use event_log::{EventLog, Filter, Origin, ReaderId};
+pub(crate) use event_log::EventLog;
+pub use journal::Durability;
+pub(crate) use journal::{Journal, Journalling, Told};
 pub(crate) use reader::Reader;
 pub(crate) use retained::Retention;
 

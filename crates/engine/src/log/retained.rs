@@ -11,11 +11,13 @@ use std::collections::VecDeque;
 pub(crate) struct Retention {
     pub(crate) output: usize,
     pub(crate) control: usize,
+    /// Whether only the oldest go, of whatever kind: what is not kept here is in a journal.
+    pub(crate) whole: bool,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Retention { output: 256 << 10, control: 256 << 10 }
+        Retention { output: 256 << 10, control: 256 << 10, whole: false }
     }
 }
 
@@ -67,6 +69,13 @@ impl Retained {
         let output = is_output(&event);
         self.weights.add(&event, weight);
         self.kept.push_back(Kept::Event(event, weight));
+        if self.limits.whole {
+            let limit = self.limits.output + self.limits.control;
+            while self.weights.output + self.weights.control > limit && self.kept.len() > 1 {
+                self.drop_first();
+            }
+            return;
+        }
         if output {
             self.shed_output();
         }

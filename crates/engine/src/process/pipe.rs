@@ -103,17 +103,30 @@ impl Output {
     }
 
     /// Reads once without waiting. None when nothing is there, or only the start of a character.
-    pub(crate) fn read(&mut self) -> Option<Chunk> {
+    pub(crate) fn read(
+        &mut self,
+        take: impl FnMut(BorrowedFd<'_>, usize, &mut Vec<u8>) -> io::Result<usize>,
+    ) -> Option<Chunk> {
         let held = self.held().max(1);
-        self.read_at_most(held.min(self.size), true).1
+        self.read_at_most(held.min(self.size), true, take).1
+    }
+
+    /// What another supervisor has taken out of the pipe and not told comes before what is in it.
+    pub(crate) fn resume(&mut self, mut taken: Vec<u8>) -> Option<Chunk> {
+        self.tail = incomplete_tail(&mut taken);
+        (!taken.is_empty()).then(|| decode(taken))
     }
 
     /// Reads exactly what the pipe holds now: everything that was written before the frame that is about to be told.
-    pub(crate) fn drain(&mut self, mut deliver: impl FnMut(Chunk)) {
+    pub(crate) fn drain(
+        &mut self,
+        mut take: impl FnMut(BorrowedFd<'_>, usize, &mut Vec<u8>) -> io::Result<usize>,
+        mut deliver: impl FnMut(Chunk),
+    ) {
         let mut left = self.held();
         while left > 0 {
             // Past the runtime, which may not have heard yet that something is there.
-            let (count, chunk) = self.read_at_most(left.min(STREAMING), false);
+            let (count, chunk) = self.read_at_most(left.min(STREAMING), false, &mut take);
             if let Some(chunk) = chunk {
                 deliver(chunk);
             }
@@ -129,16 +142,19 @@ impl Output {
         rustix::io::ioctl_fionread(&self.fd).map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX))
     }
 
-    /// How many bytes were read, and what text they make with those that were held back.
-    fn read_at_most(&mut self, limit: usize, awaited: bool) -> (usize, Option<Chunk>) {
+    /// How many bytes were read, and what text they make with those that were held back. `take(pipe, limit, into)` reads.
+    fn read_at_most(
+        &mut self,
+        limit: usize,
+        awaited: bool,
+        mut take: impl FnMut(BorrowedFd<'_>, usize, &mut Vec<u8>) -> io::Result<usize>,
+    ) -> (usize, Option<Chunk>) {
         let mut buffer = Vec::with_capacity(limit + self.tail.len());
         buffer.append(&mut self.tail);
         let read = match &self.watch {
             // So that a pipe that is empty is waited for again.
-            Some(watch) if awaited => watch.try_read_buf(&mut buffer),
-            _ => {
-                rustix::io::read(self.fd.as_fd(), rustix::buffer::spare_capacity(&mut buffer)).map_err(io::Error::from)
-            }
+            Some(watch) if awaited => watch.try_io(|| take(self.fd.as_fd(), limit, &mut buffer)),
+            _ => take(self.fd.as_fd(), limit, &mut buffer),
         };
         let count = match read {
             Ok(count) => count,

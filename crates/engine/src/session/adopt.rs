@@ -96,18 +96,26 @@ async fn begin(
 ) -> Result<Session, Failure> {
     let setup = Setup { options: note.options.clone(), mode: note.mode.clone(), stdin: None };
     let store = origin.checkpoint_store.clone();
-    let shared = Shared::new(note.session.clone(), note.options.clone(), note.lineage.clone(), store, note.events);
+    let journal = match &origin.journalling {
+        Some(journalling) => {
+            let opened = journalling.open(&note.session, Some(note.told.clone().unwrap_or_default())).await;
+            Some(opened.map_err(|error| gone(&note.session, &format!("its journal cannot be opened: {error}")))?)
+        }
+        None => None,
+    };
+    let (options, lineage) = (note.options.clone(), note.lineage.clone());
+    let shared = Shared::new(note.session.clone(), options, lineage, store, note.events, journal);
     if let Some(python) = note.python.clone() {
         shared.set_python(python);
     }
     let (mailbox, inbox) = Mailbox::new(shared.clone());
     origin.registry.insert(&mailbox)?;
     let (registry, id, claimed) = (origin.registry.clone(), note.session.clone(), note.family.claimed);
-    shared.warn(
-        "The supervisor of this session has ended, and another one goes on. Messages that it had read and nobody had \
-         got are gone; the session's own state is as it was"
-            .to_owned(),
-    );
+    let gone_events = match shared.log.is_journalled() {
+        true => "",
+        false => ". Messages that it had read and nobody had got are gone; the session's own state is as it was",
+    };
+    shared.warn(format!("The supervisor of this session has ended, and another one goes on{gone_events}"));
     let attachment = Attachment::new(mailbox);
     match SessionTask::take_over(Context { setup, origin, shared }, init, note, inventory, lingering, inbox) {
         Ok(task) => spawn(task, None),

@@ -3,6 +3,7 @@
 use super::linger::Linger;
 use super::shared::Shared;
 use crate::checkpoint::CheckpointStore;
+use crate::log::Journalling;
 use crate::oom::OomWatch;
 use crate::registry::Registry;
 use crate::zygote::ForkServer;
@@ -45,6 +46,8 @@ pub(crate) struct Origin {
     pub(crate) oom: Arc<OomWatch>,
     /// Whether its sessions outlive their supervisor.
     pub(crate) linger: Option<Linger>,
+    /// How its sessions keep their events; None: not beyond this process.
+    pub(crate) journalling: Option<Journalling>,
     /// Held by each session that shares the session init of this one: those that were branched from one.
     pub(crate) family: Arc<()>,
 }

@@ -8,6 +8,7 @@ use super::life::{Action, Event, Machine};
 use super::shared::Lineage;
 use super::snapshots::SnapshotsNote;
 use super::tickets::TicketsNote;
+use crate::log::Told;
 use pyrepl3_protocol::Failure;
 use pyrepl3_protocol::message::{ProcessExit, PythonInfo, SessionOptions};
 use pyrepl3_protocol::worker::{MAX_NOTE, Mode};
@@ -32,6 +33,9 @@ pub(crate) struct Note {
     pub(crate) control: ControlNote,
     /// Events have numbers up to this.
     pub(crate) events: u64,
+    /// What was told by then, where that is kept.
+    #[serde(default)]
+    pub(crate) told: Option<Told>,
     pub(crate) tickets: TicketsNote,
     pub(crate) snapshots: SnapshotsNote,
     pub(crate) durability: DurabilityNote,
@@ -154,6 +158,7 @@ mod tests {
             incarnation: Incarnation::new(false, Time::now()),
             control: ControlNote::default(),
             events: 7,
+            told: None,
             tickets: Tickets::default().note(),
             snapshots: Snapshots::<()>::default().note(),
             durability: Durability::new(None).note(),

@@ -1,7 +1,7 @@
 //! What a session's task and its handles both know.
 
 use crate::checkpoint::CheckpointStore;
-use crate::log::{EventLog, Retention};
+use crate::log::{EventLog, Journal, Retention};
 use crate::messages;
 use pyrepl3_protocol::message::{Message, PythonInfo, SessionOptions};
 use std::sync::atomic::AtomicUsize;
@@ -31,15 +31,16 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// `last_event`: the number after which its events begin.
+    /// `last_event`: the number after which its events begin, where there is no journal.
     pub(crate) fn new(
         id: String,
         options: SessionOptions,
         lineage: Option<Lineage>,
         checkpoint_store: Arc<CheckpointStore>,
         last_event: u64,
+        journal: Option<Journal>,
     ) -> Arc<Shared> {
-        let log = EventLog::new(&id, options.overflow, Retention::default(), last_event);
+        let log = EventLog::new(&id, options.overflow, Retention::default(), last_event, journal);
         Arc::new(Shared {
             id,
             options,

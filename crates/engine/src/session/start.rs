@@ -5,7 +5,7 @@ use super::handle::Session;
 use super::incarnation::{InitLink, WorkerLink};
 use super::linger::Lingering;
 use super::request::Script;
-use super::task::{OnEnd, assemble, spawn};
+use super::task::{OnEnd, Outliving, assemble, spawn};
 use crate::zygote::ForkServer;
 use pyrepl3_protocol::id::{self, IdKind};
 use pyrepl3_protocol::message::{Autosave, Isolation, SessionOptions};
@@ -112,8 +112,12 @@ pub(crate) async fn start(
     origin.server = Some(server.clone());
     // The loan of a pooled session ends with its supervisor, and so does what has this process's standard input.
     if on_end.is_some() || setup.stdin.is_some() {
-        origin.linger = None;
+        (origin.linger, origin.journalling) = (None, None);
     }
+    let journal = match &origin.journalling {
+        Some(journalling) => Some(journalling.open(&id, None).await.map_err(os)?),
+        None => None,
+    };
     let (lingering, linger) = Lingering::begin(origin.linger.as_ref(), &id, 0).await.map_err(os)?;
     let (mut init, init_fd) = InitLink::new().map_err(os)?;
     let stdin = setup.stdin.as_ref().map(std::os::fd::AsFd::as_fd);
@@ -127,7 +131,8 @@ pub(crate) async fn start(
         }
         return Err(os(error));
     }
-    let (attachment, task, is_ready) = assemble(id, setup, origin, None, init, worker, lingering)?;
+    let (attachment, task, is_ready) =
+        assemble(id, setup, origin, None, init, worker, Outliving { lingering, journal })?;
     let session = Session::new(attachment);
     // Who goes away before it is ready has started none, also where it would live on without a client.
     let abandoned = Abandoned::new(&session);

@@ -39,21 +39,40 @@ pub(crate) struct Life<'a> {
     /// Snapshots that are certainly there, and their states, oldest first.
     snapshots: Vec<(String, State)>,
     next: u64,
+    /// Whether supervisors keep what the session says, and what those that died had told.
+    keeps: bool,
+    told: Vec<Value>,
 }
 
 impl<'a> Life<'a> {
-    pub(crate) async fn begin(data: &'a Path, seed: u64) -> Life<'a> {
-        let mut supervisor = Supervisor::new(data);
+    pub(crate) async fn begin(data: &'a Path, seed: u64, keeps: bool) -> Life<'a> {
+        let mut supervisor = if keeps { Supervisor::keeping(data) } else { Supervisor::new(data) };
         let started = supervisor.ask(json!({"do": "start"})).await;
         let id = started["session"].as_str().unwrap_or_else(|| panic!("{started}")).to_owned();
-        let mut life = Life { data, chance: Chance(seed), supervisor, id, state: vec![], snapshots: vec![], next: 1 };
+        let mut life = Life {
+            data,
+            chance: Chance(seed),
+            supervisor,
+            id,
+            state: vec![],
+            snapshots: vec![],
+            next: 1,
+            keeps,
+            told: vec![],
+        };
         life.value("seen = []").await;
         life
     }
 
-    /// The session's id, and its last supervisor.
-    pub(crate) fn end(self) -> (String, Supervisor) {
-        (self.id, self.supervisor)
+    /// The session's id, its last supervisor, and what those before it had told.
+    pub(crate) fn end(self) -> (String, Supervisor, Vec<Value>) {
+        (self.id, self.supervisor, self.told)
+    }
+
+    /// Another supervisor begins, and the present one is killed.
+    async fn replace_supervisor(&mut self) {
+        let next = if self.keeps { Supervisor::keeping(self.data) } else { Supervisor::new(self.data) };
+        self.told.extend(std::mem::replace(&mut self.supervisor, next).kill().await);
     }
 
     async fn value(&mut self, code: &str) -> Value {
@@ -77,14 +96,12 @@ impl<'a> Life<'a> {
     /// The supervisor dies after a moment, and the next takes over.
     async fn die(&mut self) {
         tokio::time::sleep(Duration::from_micros(self.chance.below(15_000))).await;
-        let next = Supervisor::new(self.data);
-        std::mem::replace(&mut self.supervisor, next).kill().await;
+        self.replace_supervisor().await;
         // Those that take over may die while they do.
         for _ in 0..self.chance.below(4).saturating_sub(1) {
             self.supervisor.tell(json!({"do": "adopt", "id": self.id})).await;
             tokio::time::sleep(Duration::from_micros(4_000 + self.chance.below(30_000))).await;
-            let next = Supervisor::new(self.data);
-            std::mem::replace(&mut self.supervisor, next).kill().await;
+            self.replace_supervisor().await;
         }
         let taken = self.supervisor.ask(json!({"do": "adopt", "id": self.id})).await;
         assert_eq!(taken["session"], json!(self.id), "{taken}");
@@ -163,7 +180,10 @@ impl<'a> Life<'a> {
             6 => {
                 let (number, after) = self.appended();
                 self.execute("seen.append(int(input('? ')))", None).await;
-                let prompt = self.supervisor.event(|event| is_of_type(event, "input")).await;
+                // One that keeps events tells those of earlier executions first.
+                let execution = json!(format!("exe_{}", self.next));
+                let is_its = |event: &Value| is_of_type(event, "input") && event["execution_id"] == execution;
+                let prompt = self.supervisor.event(is_its).await;
                 let answer = json!({"do": "answer", "input": prompt["id"], "value": number.to_string()});
                 self.supervisor.tell(answer.clone()).await;
                 self.die().await;

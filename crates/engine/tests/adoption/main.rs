@@ -3,6 +3,7 @@
 mod any_moment;
 #[path = "../common/mod.rs"]
 mod common;
+mod journalled;
 mod supervisor;
 
 use common::{LIMIT, event, eventually, is_alive, marked, run};
@@ -446,11 +447,11 @@ async fn supervisors_die_at_any_moment() {
     let (lives, steps) = any_moment::lives();
     for seed in 0..lives {
         let data = data();
-        let mut life = any_moment::Life::begin(data.path(), seed).await;
+        let mut life = any_moment::Life::begin(data.path(), seed, false).await;
         for _ in 0..steps {
             life.step().await;
         }
-        let (id, supervisor) = life.end();
+        let (id, supervisor, _) = life.end();
         supervisor.kill().await;
         let (engine, session) = taken_over(data.path(), &id).await;
         closed(engine, data.path(), &session).await;

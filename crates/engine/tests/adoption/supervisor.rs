@@ -3,7 +3,9 @@
 
 use crate::common::{LIMIT, surroundings};
 use pyrepl3_engine::protocol::message::{RandomState, TransactionPolicy};
-use pyrepl3_engine::{Engine, EngineConfig, ExecuteRequest, SearchPath, Session, SessionOptions};
+use pyrepl3_engine::{
+    Durability, Engine, EngineConfig, ExecuteRequest, JournalConfig, JournalLimits, SearchPath, Session, SessionOptions,
+};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Stdio;
@@ -17,12 +19,26 @@ const DATA: &str = "PYREPL3_TEST_SUPERVISOR";
 /// Seconds that sessions wait for another supervisor.
 pub(crate) const GRACE: u64 = 60;
 
+/// Whether the supervisor keeps events, as its environment says.
+const JOURNAL: &str = "PYREPL3_TEST_JOURNAL";
+
 /// An engine whose sessions outlive it.
 pub(crate) fn engine(data: &Path, grace: Duration) -> Engine {
+    Engine::new(config(data, grace))
+}
+
+/// The same, which keeps what its sessions say.
+pub(crate) fn keeping_engine(data: &Path) -> Engine {
+    let limits = JournalLimits { file: 256 << 10, ..JournalLimits::default() };
+    let journal = Some(JournalConfig { durability: Durability::Process, limits });
+    Engine::new(EngineConfig { journal, ..config(data, Duration::from_secs(GRACE)) })
+}
+
+fn config(data: &Path, grace: Duration) -> EngineConfig {
     surroundings::tidy();
     let mut config = EngineConfig::new(SearchPath::from_env());
     (config.data, config.linger) = (Some(data.to_owned()), Some(grace));
-    Engine::new(config)
+    config
 }
 
 /// What was told that is no answer, and the process that tells it.
@@ -36,9 +52,19 @@ pub(crate) struct Supervisor {
 
 impl Supervisor {
     pub(crate) fn new(data: &Path) -> Supervisor {
+        Supervisor::begin(data, "0")
+    }
+
+    /// One that keeps what its sessions say.
+    pub(crate) fn keeping(data: &Path) -> Supervisor {
+        Supervisor::begin(data, "1")
+    }
+
+    fn begin(data: &Path, journal: &str) -> Supervisor {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", PROGRAM, "--ignored", "--nocapture"])
             .env(DATA, data)
+            .env(JOURNAL, journal)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -119,7 +145,9 @@ fn say(what: &Value) {
 /// The process itself. Does nothing in another.
 pub(crate) async fn run() {
     let Some(data) = std::env::var_os(DATA) else { return };
-    let engine = engine(Path::new(&data), Duration::from_secs(GRACE));
+    let keeps = std::env::var_os(JOURNAL).is_some_and(|keeps| keeps == "1");
+    let data = Path::new(&data);
+    let engine = if keeps { keeping_engine(data) } else { engine(data, Duration::from_secs(GRACE)) };
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let mut session = None;
     while let Some(line) = lines.next_line().await.unwrap() {

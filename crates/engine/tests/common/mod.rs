@@ -60,6 +60,7 @@ impl Ran {
             Message::DisplayMessage(display) => self.displays.push(display),
             Message::ResultMessage(result) => self.result = Some(result),
             Message::ErrorMessage(error) => self.error = Some(error),
+            Message::Accepted(_) => {}
             other => panic!("unexpected {}", other.type_name()),
         }
     }

@@ -62,6 +62,14 @@ pub struct Platform {
     pub code_end: usize,
 }
 
+/// What a look at the list of threads has found.
+struct Found {
+    /// So many that were not signalled before.
+    new: usize,
+    /// One has ended while it was looked at. The kernel's list stops at such a one: others may come after it.
+    ended: bool,
+}
+
 /// The threads of one freeze.
 pub(crate) struct Threads {
     slots: *mut Slot,
@@ -154,12 +162,14 @@ impl Threads {
         begin(self);
         let end = sys::now() + limit;
         let found = loop {
-            let new = match self.ask_new(me, pid, &mut asked, &mut is_ours, &mut sent) {
-                Ok(new) => new,
+            let looked = match self.ask_new(me, pid, &mut asked, &mut is_ours, &mut sent) {
+                Ok(looked) => looked,
                 Err(why) => break Err(why),
             };
-            if new == 0 {
-                break Ok(());
+            match looked {
+                Found { new: 0, ended: false } => break Ok(()),
+                Found { new: 0, ended: true } if sys::now() >= end => break Err(Unparked::Late(0)),
+                _ => {}
             }
             if let Err(why) = self.await_all(pid, asked, end, &mut sent) {
                 break Err(why);
@@ -176,7 +186,7 @@ impl Threads {
         found
     }
 
-    /// Signals those that were not signalled yet. How many.
+    /// Signals those that were not signalled yet.
     fn ask_new(
         &mut self,
         me: i32,
@@ -184,8 +194,8 @@ impl Threads {
         asked: &mut usize,
         is_ours: &mut bool,
         sent: &mut u32,
-    ) -> Result<usize, Unparked> {
-        let mut new = 0;
+    ) -> Result<Found, Unparked> {
+        let (mut new, mut ended) = (0, false);
         let listed = each_entry(c"/proc/self/task", |tid, _| {
             if tid == me || self.was_asked(tid, *asked) {
                 return Ok(());
@@ -206,13 +216,15 @@ impl Threads {
                     new += 1;
                     Ok(())
                 }
-                // It has ended meanwhile.
-                Err(sys::ESRCH) => Ok(()),
+                Err(sys::ESRCH) => {
+                    ended = true;
+                    Ok(())
+                }
                 Err(error) => Err(Unparked::System(error)),
             }
         });
         match listed {
-            Ok(Ok(())) => Ok(new),
+            Ok(Ok(())) => Ok(Found { new, ended }),
             Ok(Err(why)) => Err(why),
             Err(error) => Err(Unparked::System(error)),
         }

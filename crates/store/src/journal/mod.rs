@@ -27,7 +27,7 @@ pub use cuts::Cut;
 pub use format::{Place, Stream};
 pub use reader::{Entry, Reader};
 pub use retention::Limits;
-pub use writer::{Taken, Untold, Writer};
+pub use writer::{Unsynced, Untold, Writer};
 
 #[cfg(feature = "fuzzing")]
 pub(crate) use format::{HEADER, Header, Step, next};

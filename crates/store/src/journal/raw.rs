@@ -53,26 +53,52 @@ impl RawWriter {
         self.open.as_ref().map_or(self.end, |open| open.begins)
     }
 
-    /// Takes at most so many bytes out of a pipe and keeps them: none is out of it and not kept, whatever happens. 0: nothing is there.
-    pub(super) fn take(&mut self, disk: &Disk, directory: &Path, pipe: BorrowedFd<'_>, limit: usize) -> Result<usize> {
-        if self.open.as_ref().is_none_or(|open| self.end - open.begins >= self.roll) {
-            let path = output_path(directory, self.stream, self.end);
-            self.open = Some(Open { file: disk.create(&path)?, path, begins: self.end });
-        }
-        let Some(open) = &self.open else { return Ok(0) };
-        let mut at = self.end - open.begins;
+    /// Takes at most so many bytes out of a pipe and keeps them: none is out of it and not kept, whatever happens. None where nothing is
+    /// there; 0 at its end.
+    pub(super) fn take(
+        &mut self,
+        disk: &Disk,
+        directory: &Path,
+        pipe: BorrowedFd<'_>,
+        limit: usize,
+    ) -> Result<Option<usize>> {
+        let end = self.end;
+        let open = self.file_to_write(disk, directory)?;
+        let mut at = end - open.begins;
         loop {
             disk.may_write(&open.path)?;
             match splice(pipe, None, &open.file, Some(&mut at), limit, SpliceFlags::NONBLOCK | SpliceFlags::MOVE) {
                 Ok(count) => {
                     self.end += count as u64;
-                    return Ok(count);
+                    return Ok(Some(count));
                 }
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(0),
+                Err(Errno::AGAIN) => return Ok(None),
                 Err(error) => return Err(Error::io("write", &open.path, error.into())),
             }
         }
+    }
+
+    /// Appends bytes that came another way.
+    pub(super) fn put(&mut self, disk: &Disk, directory: &Path, bytes: &[u8]) -> Result<()> {
+        let end = self.end;
+        let open = self.file_to_write(disk, directory)?;
+        disk.write_at(&open.file, &open.path, bytes, end - open.begins)?;
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// The file that the next bytes go to.
+    fn file_to_write(&mut self, disk: &Disk, directory: &Path) -> Result<&Open> {
+        let kept = self.open.take_if(|open| self.end - open.begins < self.roll);
+        let open = match kept {
+            Some(open) => open,
+            None => {
+                let path = output_path(directory, self.stream, self.end);
+                Open { file: disk.create(&path)?, path, begins: self.end }
+            }
+        };
+        Ok(self.open.insert(open))
     }
 
     /// Has the file in which the newest bytes are.

@@ -21,6 +21,7 @@ fn in_memory() -> tempfile::TempDir {
 
 fn pipe() -> (OwnedFd, fs::File) {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+    rustix::io::ioctl_fionbio(&read, true).unwrap();
     (read, write.into())
 }
 
@@ -58,9 +59,9 @@ fn events_and_output_come_back_as_they_were() {
         let bytes = format!("output {number}\u{ff}").into_bytes();
         write_end.write_all(&bytes).unwrap();
         let stream = if number % 2 == 0 { Stream::Stdout } else { Stream::Stderr };
-        let taken = writer.take(read_end.as_fd(), stream, 1 << 16).unwrap();
-        assert_eq!(taken.bytes, bytes);
-        let seq = writer.append_output(b"{}", stream, &taken.bytes).unwrap();
+        let taken = writer.take(read_end.as_fd(), stream, 1 << 16).unwrap().unwrap();
+        assert_eq!(taken, bytes);
+        let seq = writer.append_output(b"{}", stream, &taken).unwrap();
         expected.push((seq, "{}".to_owned(), Some(bytes)));
     }
     assert_eq!(expected.iter().map(|one| one.0).collect::<Vec<_>>(), (1..=1000).collect::<Vec<_>>());
@@ -98,7 +99,7 @@ fn output_that_no_event_tells_of_is_told_when_the_journal_is_opened_again() {
     let (read_end, mut write_end) = pipe();
     let (mut writer, _) = Writer::open(directory.path(), 1, Limits::default()).unwrap();
     write_end.write_all(b"told, untold").unwrap();
-    assert_eq!(writer.take(read_end.as_fd(), Stream::Stdout, 100).unwrap().bytes, b"told, untold");
+    assert_eq!(writer.take(read_end.as_fd(), Stream::Stdout, 100).unwrap().unwrap(), b"told, untold");
     writer.append_output(b"{}", Stream::Stdout, b"told, ").unwrap();
     // Its process dies here.
     drop(writer);
@@ -108,12 +109,14 @@ fn output_that_no_event_tells_of_is_told_when_the_journal_is_opened_again() {
     let bytes = writer.untold(Stream::Stdout, 1 << 20).unwrap();
     assert_eq!(bytes, b"untold");
     writer.append_output(b"{}", Stream::Stdout, &bytes).unwrap();
-    let taken = writer.take(read_end.as_fd(), Stream::Stdout, 100).unwrap();
-    writer.append_output(b"{}", Stream::Stdout, &taken.bytes).unwrap();
+    let taken = writer.take(read_end.as_fd(), Stream::Stdout, 100).unwrap().unwrap();
+    writer.append_output(b"{}", Stream::Stdout, &taken).unwrap();
     let output: Vec<u8> = read(directory.path(), 0).into_iter().flat_map(|one| one.2.unwrap()).collect();
     assert_eq!(output, b"told, untold and more");
     assert!(writer.append_output(b"{}", Stream::Stdout, b"never taken").is_err());
-    assert_eq!(writer.take(read_end.as_fd(), Stream::Stderr, 100).unwrap().bytes, b"");
+    assert_eq!(writer.take(read_end.as_fd(), Stream::Stderr, 100).unwrap(), None);
+    drop(write_end);
+    assert_eq!(writer.take(read_end.as_fd(), Stream::Stderr, 100).unwrap().unwrap(), b"");
 }
 
 #[test]
@@ -173,9 +176,9 @@ fn work(disk: &Disk, directory: &Path, told: &mut Told) -> Result<()> {
         told.events.push((message, None));
         let bytes = format!("output {number};").into_bytes();
         write_end.write_all(&bytes).unwrap();
-        let taken = writer.take(read_end.as_fd(), Stream::Stdout, 1 << 16)?;
-        told.taken.extend(&taken.bytes);
-        writer.append_output(b"out", Stream::Stdout, &taken.bytes)?;
+        let taken = writer.take(read_end.as_fd(), Stream::Stdout, 1 << 16)?.unwrap();
+        told.taken.extend(&taken);
+        writer.append_output(b"out", Stream::Stdout, &taken)?;
         told.events.push(("out".to_owned(), Some(bytes)));
         if number % 3 == 2 {
             let count = told.events.len();

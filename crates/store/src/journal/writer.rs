@@ -51,13 +51,6 @@ pub struct Untold {
     pub torn: Option<(PathBuf, u64)>,
 }
 
-/// What was taken out of a pipe.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Taken {
-    /// The bytes.
-    pub bytes: Vec<u8>,
-}
-
 impl Writer {
     /// Opens the journal of a session, or begins one. `first`: the number of its first event, where it begins.
     ///
@@ -184,19 +177,33 @@ impl Writer {
         self.retain()
     }
 
-    /// Takes at most so many bytes out of a pipe, and keeps them. Nothing is there where it is empty.
+    /// Takes at most so many bytes out of a pipe, and keeps them. None where nothing is there; no bytes at the pipe's end.
     ///
     /// # Errors
     /// The file system's; what was taken is kept all the same, and untold.
-    pub fn take(&mut self, pipe: BorrowedFd<'_>, stream: Stream, limit: usize) -> Result<Taken> {
+    pub fn take(&mut self, pipe: BorrowedFd<'_>, stream: Stream, limit: usize) -> Result<Option<Vec<u8>>> {
         let writer = &mut self.output[stream.index()];
         let at = writer.end();
-        let count = writer.take(&self.disk, &self.directory, pipe, limit)?;
+        let Some(count) = writer.take(&self.disk, &self.directory, pipe, limit)? else { return Ok(None) };
         let mut bytes = vec![0; count];
         if let Some((file, path)) = writer.file() {
             file.read_exact_at(&mut bytes, at - writer.begins()).map_err(|error| Error::io("read", path, error))?;
         }
-        Ok(Taken { bytes })
+        Ok(Some(bytes))
+    }
+
+    /// Keeps bytes of a stream that came another way than through [`Writer::take`].
+    ///
+    /// # Errors
+    /// The file system's; then nothing was kept.
+    pub fn put(&mut self, stream: Stream, bytes: &[u8]) -> Result<()> {
+        self.output[stream.index()].put(&self.disk, &self.directory, bytes)
+    }
+
+    /// How many bytes of a stream were taken and no event tells of.
+    #[must_use]
+    pub fn untold_length(&self, stream: Stream) -> u64 {
+        self.output[stream.index()].end() - self.told[stream.index()]
     }
 
     /// What was taken and no event tells of, from its beginning; at most so many bytes.

@@ -1,7 +1,7 @@
 //! Splitting the session: a fork of the worker forks the branches, each of which becomes the worker of a new session.
 
 use super::report::{NewMember, Report};
-use super::spawn::{Ready, assemble, spawn};
+use super::spawn::{Outliving, Ready, assemble, spawn};
 use super::state::{SessionTask, Then};
 use crate::process::send_raw;
 use crate::session::applied::Applied;
@@ -207,6 +207,10 @@ async fn begin(
     let pidfd = process.pidfd().map_err(os)?;
     let (mut init, channel) = InitLink::new().map_err(os)?;
     let session = id::new(IdKind::Session);
+    let journal = match &seed.origin.journalling {
+        Some(journalling) => Some(journalling.open(&session, None).await.map_err(os)?),
+        None => None,
+    };
     let (lingering, linger) = Lingering::begin(seed.origin.linger.as_ref(), &session, number).await.map_err(os)?;
     if lingering.is_some() {
         init.keep_worker(&worker).map_err(os)?;
@@ -218,8 +222,15 @@ async fn begin(
         return Err(os(io::Error::other("session init did not take it in")));
     }
     let setup = Setup { options: seed.options.clone(), mode: seed.mode.clone(), stdin: None };
-    let (attachment, mut task, is_ready) =
-        assemble(session, setup, seed.origin.clone(), Some(seed.lineage.clone()), init, worker, lingering)?;
+    let (attachment, mut task, is_ready) = assemble(
+        session,
+        setup,
+        seed.origin.clone(),
+        Some(seed.lineage.clone()),
+        init,
+        worker,
+        Outliving { lingering, journal },
+    )?;
     task.count = seed.count;
     task.applied = seed.applied.clone();
     task.durability.lineage = seed.store_lineage.clone();

@@ -2,11 +2,12 @@
 
 use super::report::Report;
 use super::state::{Lookup, SessionTask};
+use crate::messages;
 use crate::session::durability::RestoreRequest;
 use crate::session::failures;
 use crate::session::life::{Event, Phase, Refusal, Why};
 use crate::session::mailbox::{Command, Operation};
-use pyrepl3_protocol::message::Restored;
+use pyrepl3_protocol::message::{Message, Restored};
 use pyrepl3_protocol::worker::Request;
 use pyrepl3_protocol::{Code, Failure, JsonText};
 use pyrepl3_store::Manifest;
@@ -136,6 +137,9 @@ impl SessionTask {
             ));
         };
         self.tell_worker(&Request::Answer { input, value });
+        if self.log().is_journalled() {
+            self.tell_running(Message::Answered(messages::answered(input_id)));
+        }
         Ok(())
     }
 

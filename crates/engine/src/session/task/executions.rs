@@ -58,6 +58,14 @@ impl SessionTask {
                 "choose another id, or give an idempotency key to make a retry safe",
             ));
         }
+        if !self.log().is_written() {
+            return Err(Failure::new(
+                Code::StorageFull,
+                "nothing can be run now",
+                "what the session says cannot be written to its journal; the server's log says why",
+                "make room on the disk, and try again",
+            ));
+        }
         let code = PendingExecution::code(&request);
         if let Some(key) = &request.idempotency_key {
             match self.tickets.keys.get(KeyId::of(key), code) {
@@ -118,10 +126,25 @@ impl SessionTask {
             self.tickets.keys.begin(KeyId::of(key), code, token);
         }
         self.log().accept(reader);
+        self.tell_accepted(&request, id);
         let execution = PendingExecution::new(id.to_owned(), request, refuse.take());
         self.tickets.insert(token, Ticket::Execute(Box::new(execution)));
         self.perform(actions);
         Ok(())
+    }
+
+    fn tell_accepted(&self, request: &ExecuteRequest, id: &str) {
+        if !self.log().is_journalled() {
+            return;
+        }
+        let code = match &request.source {
+            Source::Text(text) => text.clone(),
+            Source::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned().into(),
+        };
+        let policy = request.policy.or(self.context.shared.options.default_policy).unwrap_or_default();
+        let mut message = Message::Accepted(messages::accepted(code, policy));
+        message.address(self.id(), Some(id));
+        self.log().append(message);
     }
 
     /// An execution gets its number, if it has none.
@@ -182,6 +205,7 @@ impl SessionTask {
             prompt.push_str("… [cut]");
         }
         let mut message = messages::input(prompt, asked.password);
+        let mut told_before = false;
         let mut answer = None;
         let mut id = None;
         if running && let Some(execution) = current.and_then(|token| self.tickets.execution_mut(token)) {
@@ -190,8 +214,13 @@ impl SessionTask {
                 answer = Some(answers.pop_front());
             }
         }
+        message.answered = answer.is_some();
+        let mut asking = Message::InputMessage(message);
+        asking.address(self.id(), self.running().map(|execution| execution.id.as_str()));
+        // Clients know it by the id that the supervisor before this one gave it.
+        told_before |= self.log().recall(&mut asking);
+        let Message::InputMessage(message) = &asking else { return };
         if let Some(value) = answer {
-            message.answered = true;
             self.tell_worker(&Request::Answer { input: asked.input, value: value.as_ref() });
         } else {
             let shown = PendingInput {
@@ -204,7 +233,9 @@ impl SessionTask {
                 return self.breach("the worker asked for input without end, or twice under one number");
             }
         }
-        self.tell_running(Message::InputMessage(message));
+        if !told_before {
+            self.log().append(asking);
+        }
     }
 
     /// Sends a request that waits for nothing.

@@ -33,6 +33,6 @@ mod spawn;
 mod state;
 mod takeover;
 
-pub(crate) use spawn::{OnEnd, assemble, spawn};
+pub(crate) use spawn::{OnEnd, Outliving, assemble, spawn};
 pub(crate) use state::SessionTask;
 pub(crate) use takeover::Inventory;

@@ -95,6 +95,7 @@ impl SessionTask {
                 answers: control.held_back_answers(),
             },
             events: lingering.reserved,
+            told: self.log().told(),
             tickets: self.tickets.note(),
             snapshots: self.snapshots.note(),
             durability: self.durability.note(),

@@ -31,6 +31,9 @@ enum Turn {
     Room,
 }
 
+/// How long to wait before what could not be written down is tried again.
+const RETRY: Duration = Duration::from_millis(200);
+
 impl SessionTask {
     pub(crate) async fn run(mut self) {
         // A branch has spoken already.
@@ -91,6 +94,7 @@ impl SessionTask {
             () = sleep_until(deadline), if deadline.is_some() => Turn::Timer,
             () = sleep_until(autosave), if autosave.is_some() => Turn::Autosave,
             () = log.room(), if !listening => Turn::Room,
+            () = tokio::time::sleep(RETRY), if log.is_troubled() => Turn::Room,
         }
     }
 
@@ -110,7 +114,11 @@ impl SessionTask {
             Turn::Paced => self.pace = None,
             Turn::Autosave => self.save_by_itself(),
             Turn::Timer => self.timer(),
-            Turn::Room => {}
+            Turn::Room => {
+                if self.log().is_troubled() {
+                    _ = self.log().is_written();
+                }
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! A session's task, made and run.
 
 use super::state::SessionTask;
+use crate::log::Journal;
 use crate::registry::Registry;
 use crate::session::context::{Context, Origin, Setup};
 use crate::session::incarnation::{InitLink, WorkerLink};
@@ -17,6 +18,12 @@ pub(crate) type OnEnd = Box<dyn FnOnce() + Send>;
 /// The first word of a session's task: it is ready, or why not.
 pub(crate) type Ready = oneshot::Receiver<Result<(), Failure>>;
 
+/// What of a session outlives its supervisor.
+pub(crate) struct Outliving {
+    pub(crate) lingering: Option<Lingering>,
+    pub(crate) journal: Option<Journal>,
+}
+
 /// A session around a worker, known to its engine: a hold on it, its task, and its first word.
 ///
 /// # Errors
@@ -28,14 +35,15 @@ pub(crate) fn assemble(
     lineage: Option<Lineage>,
     init: InitLink,
     worker: WorkerLink,
-    lingering: Option<Lingering>,
+    outliving: Outliving,
 ) -> Result<(Attachment, SessionTask, Ready), Failure> {
     let branch = lineage.is_some();
-    let shared = Shared::new(id, setup.options.clone(), lineage, origin.checkpoint_store.clone(), 0);
+    let shared = Shared::new(id, setup.options.clone(), lineage, origin.checkpoint_store.clone(), 0, outliving.journal);
     let (mailbox, inbox) = Mailbox::new(shared.clone());
     origin.registry.insert(&mailbox)?;
     let (ready, is_ready) = oneshot::channel();
-    let task = SessionTask::new(Context { setup, origin, shared }, init, worker, branch, inbox, ready, lingering);
+    let task =
+        SessionTask::new(Context { setup, origin, shared }, init, worker, branch, inbox, ready, outliving.lingering);
     Ok((Attachment::new(mailbox), task, is_ready))
 }
 

@@ -4,6 +4,7 @@
 use super::report::Report;
 use super::state::SessionTask;
 use crate::clock::{Time, sleep_until};
+use crate::messages;
 use crate::process::{Output, Process, stream};
 use crate::session::context::Context;
 use crate::session::durability::{Durability, Recovery};
@@ -16,6 +17,7 @@ use crate::session::mailbox::Command;
 use crate::session::note::Note;
 use crate::session::snapshots::{Awaited, CONFIRM_LIMIT, Frozen, RevertPlan, Reverting, dismiss};
 use crate::session::tickets::Tickets;
+use pyrepl3_protocol::message::{EndStatus, Message};
 use pyrepl3_protocol::worker::{Ending, FreshChannel, InitEvent, Request};
 use rustix::fd::OwnedFd;
 use std::collections::HashMap;
@@ -92,12 +94,27 @@ impl SessionTask {
         let (ready, _) = oneshot::channel();
         let mut task = SessionTask::new(context, init, worker, false, commands, ready, Some(lingering));
         task.recall(note, unclear_control);
+        task.tell_what_was_untold();
         // What follows is done when all is known.
         task.performing = true;
         task.find(inventory, unclear);
         task.performing = false;
         task.perform(Vec::new());
         Ok(task)
+    }
+
+    /// What the supervisor before this one had taken and not told: output, and executions that it had told to be taken and no more.
+    fn tell_what_was_untold(&mut self) {
+        self.tell_untold_output();
+        for execution in self.log().accepted_before() {
+            if self.tickets.token_of(&execution).is_none() {
+                let why = "its supervisor died before it could begin: it never ran";
+                let mut end =
+                    Message::ErrorMessage(messages::error(EndStatus::Cancelled, "CancelledError", why.to_owned()));
+                end.address(self.id(), Some(&execution));
+                self.log().append(end);
+            }
+        }
     }
 
     /// Everything as it was written down.
