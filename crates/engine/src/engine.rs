@@ -5,10 +5,10 @@ use crate::config::EngineConfig;
 use crate::host::Host;
 use crate::pool::Pool;
 use crate::registry::Registry;
-use crate::session::{Abandoned, Attachment, Command, Mailbox, Script, Session, adopt, is_orphan, start};
-use pyrepl3_protocol::Failure;
+use crate::session::{Abandoned, Attachment, Command, Identity, Mailbox, Script, Session, adopt, is_orphan, start};
 use pyrepl3_protocol::message::{PoolOptions, SessionOptions};
-use pyrepl3_store::kept_sessions;
+use pyrepl3_protocol::{Code, Failure};
+use pyrepl3_store::{kept_sessions, session_directory};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -67,11 +67,35 @@ impl Engine {
         self.start_script(options, &Script::default()).await
     }
 
+    /// Starts a session with an id that its client has chosen: 1 to 100 of `a-z`, `0-9`, `_` and `-`. Its events have
+    /// numbers above `last_event`, so that they go on where a session of this id has ended.
+    ///
+    /// # Errors
+    /// As [`Engine::start`]; `bad_request` for an id that cannot be used, `duplicate_id` where there is such a session,
+    /// or one of this id is ending.
+    pub async fn start_as(&self, id: &str, last_event: u64, options: SessionOptions) -> Result<Session, Failure> {
+        if let Err(error) = session_directory(Path::new("."), id) {
+            let how = "choose 1 to 100 of the characters a-z, 0-9, _ and -";
+            return Err(Failure::new(Code::BadRequest, "no session can have this id", error.to_string(), how));
+        }
+        let identity = Identity { id: id.to_owned(), last_event };
+        self.start_with(Some(identity), options, &Script::default()).await
+    }
+
     /// Starts a session that is to run a script, and waits until it is ready.
     ///
     /// # Errors
     /// As [`Engine::start`].
     pub async fn start_script(&self, options: SessionOptions, script: &Script) -> Result<Session, Failure> {
+        self.start_with(None, options, script).await
+    }
+
+    async fn start_with(
+        &self,
+        identity: Option<Identity>,
+        options: SessionOptions,
+        script: &Script,
+    ) -> Result<Session, Failure> {
         crate::session::check(&options)?;
         let host = self.host();
         host.registry.check_open()?;
@@ -81,7 +105,8 @@ impl Engine {
         let mut attempt = 0;
         loop {
             let server = host.zygotes.get(&environment).await?;
-            match start(server.clone(), host.origin(), options.clone(), script, None).await {
+            let identity = identity.clone().unwrap_or_else(Identity::new);
+            match start(server.clone(), host.origin(), identity, options.clone(), script, None).await {
                 Ok(session) => return self.begin_with(session).await,
                 Err(_) if attempt == 0 && !server.is_alive() => attempt += 1,
                 Err(failure) => return Err(failure),

@@ -60,14 +60,27 @@ impl Registry {
         if self.lock().closed { Err(engine_closed()) } else { Ok(()) }
     }
 
+    /// # Errors
+    /// The engine was shut down, or has a session of this id, which may be ending.
+    pub(crate) fn check_free(&self, id: &str) -> Result<(), Failure> {
+        let entries = self.lock();
+        if entries.closed {
+            return Err(engine_closed());
+        }
+        if entries.sessions.contains_key(id) { Err(id_taken(id)) } else { Ok(()) }
+    }
+
     /// Takes a session in. It is to be removed when its task has ended.
     ///
     /// # Errors
-    /// The engine was shut down.
+    /// The engine was shut down, or has a session of this id.
     pub(crate) fn insert(&self, mailbox: &Mailbox) -> Result<(), Failure> {
         let mut entries = self.lock();
         if entries.closed {
             return Err(engine_closed());
+        }
+        if entries.sessions.contains_key(mailbox.id()) {
+            return Err(id_taken(mailbox.id()));
         }
         entries.sessions.insert(mailbox.id().to_owned(), Entry { mailbox: mailbox.clone(), pooled: false, frozen: 0 });
         Ok(())
@@ -139,6 +152,15 @@ impl Registry {
             _ = most.mailbox.send(Command::MakeRoom);
         }
     }
+}
+
+fn id_taken(id: &str) -> Failure {
+    Failure::new(
+        Code::DuplicateId,
+        format!("there is a session {id} already"),
+        "it is running, or about to end",
+        "use it, choose another id, or wait until it has ended",
+    )
 }
 
 fn engine_closed() -> Failure {

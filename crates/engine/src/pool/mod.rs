@@ -6,7 +6,7 @@ mod stats;
 pub use stats::{PoolStats, Quantiles};
 
 use crate::host::Host;
-use crate::session::{Script, Session, StatusState, start};
+use crate::session::{Identity, Script, Session, StatusState, start};
 use crate::zygote::{Environment, ForkServer};
 use machine::{Action, Event, Machine, Rules, SlotId, WaiterId, Why};
 use pyrepl3_protocol::id::{self, IdKind};
@@ -397,6 +397,7 @@ impl Inner {
             start(
                 server,
                 self.host.origin(),
+                Identity::new(),
                 self.options.session.clone(),
                 &Script::default(),
                 Some(Box::new(move || died(&weak, slot))),

@@ -7,11 +7,27 @@ use crate::log::Journalling;
 use crate::oom::OomWatch;
 use crate::registry::Registry;
 use crate::zygote::ForkServer;
+use pyrepl3_protocol::id::{self, IdKind};
 use pyrepl3_protocol::message::SessionOptions;
 use pyrepl3_protocol::worker::{Mode, Request};
 use rustix::fd::OwnedFd;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Which session it is that begins.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) id: String,
+    /// The number after which its events begin.
+    pub(crate) last_event: u64,
+}
+
+impl Identity {
+    /// One that was never there.
+    pub(crate) fn new() -> Identity {
+        Identity { id: id::new(IdKind::Session), last_event: 0 }
+    }
+}
 
 /// What every worker of a session is set up with.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use super::mailbox::{Attachment, Command};
 use crate::log::{Event, Reader};
 use pyrepl3_protocol::message::{ErrorMessage, Message, ResultMessage};
 use pyrepl3_protocol::{Code, Failure};
+use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -63,6 +64,27 @@ impl Execution {
     /// Why it never ran, once [`Execution::next`] has returned None.
     pub fn refusal(&self) -> Option<&Failure> {
         self.refused.as_ref()
+    }
+
+    /// Why it was refused, if that is known by now: where the session has answered anything that it was asked after this
+    /// ([`Session::status`](crate::Session::status)), whether it was taken is known. It may be refused later all the same, when its
+    /// turn comes.
+    pub fn try_refusal(&mut self) -> Option<Failure> {
+        let refusal = self.refusal.as_mut()?.try_recv().ok()?;
+        self.refusal = None;
+        self.refused = Some(refusal.clone());
+        Some(refusal)
+    }
+
+    /// Reads its events no more; others may. Waits until it has ended or was refused, and returns why it was refused.
+    pub fn into_refusal(self) -> impl Future<Output = Option<Failure>> + Send + 'static + use<> {
+        let Execution { refusal, refused, .. } = self;
+        async move {
+            match refusal {
+                Some(refusal) if refused.is_none() => refusal.await.ok(),
+                _ => refused,
+            }
+        }
     }
 
     /// Waits for its end; output and prompts on the way are dropped (prompts wait for an answer all the same).

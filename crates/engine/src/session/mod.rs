@@ -41,7 +41,7 @@ mod whole_life_tests;
 
 pub(crate) use adopt::{adopt, is_orphan};
 pub use answers::{Answered, PendingInput, Status, StatusState, Submitted};
-pub(crate) use context::Origin;
+pub(crate) use context::{Identity, Origin};
 pub use execution::{Execution, ExecutionError};
 pub use handle::{Events, Session};
 pub use handle_checkpoints::{CheckpointNote, Checkpointing};

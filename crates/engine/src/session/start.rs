@@ -1,13 +1,12 @@
 //! Starting a session from a process that serves forks.
 
-use super::context::{Origin, Setup};
+use super::context::{Identity, Origin, Setup};
 use super::handle::Session;
 use super::incarnation::{InitLink, WorkerLink};
 use super::linger::Lingering;
 use super::request::Script;
 use super::task::{OnEnd, Outliving, assemble, spawn};
 use crate::zygote::ForkServer;
-use pyrepl3_protocol::id::{self, IdKind};
 use pyrepl3_protocol::message::{Autosave, Isolation, SessionOptions};
 use pyrepl3_protocol::worker::{Cell, Mode};
 use pyrepl3_protocol::{Code, Failure};
@@ -100,6 +99,7 @@ fn check_autosave(autosave: &Autosave) -> Result<(), Failure> {
 pub(crate) async fn start(
     server: Arc<ForkServer>,
     mut origin: Origin,
+    identity: Identity,
     options: SessionOptions,
     script: &Script,
     on_end: Option<OnEnd>,
@@ -108,17 +108,18 @@ pub(crate) async fn start(
     let os = |error: std::io::Error| Failure::os("the session could not be started", &error);
     let stdin = if script.inherit_stdin { rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3).ok() } else { None };
     let setup = Setup { mode: mode(script), stdin, options };
-    let id = id::new(IdKind::Session);
+    // Before anything is made for it: the one that is there goes on with what it has.
+    origin.registry.check_free(&identity.id)?;
     origin.server = Some(server.clone());
     // The loan of a pooled session ends with its supervisor, and so does what has this process's standard input.
     if on_end.is_some() || setup.stdin.is_some() {
         (origin.linger, origin.journalling) = (None, None);
     }
     let journal = match &origin.journalling {
-        Some(journalling) => Some(journalling.open(&id, None).await.map_err(os)?),
+        Some(journalling) => Some(journalling.open(&identity.id, None).await.map_err(os)?),
         None => None,
     };
-    let (lingering, linger) = Lingering::begin(origin.linger.as_ref(), &id, 0).await.map_err(os)?;
+    let (lingering, linger) = Lingering::begin(origin.linger.as_ref(), &identity.id, 0).await.map_err(os)?;
     let (mut init, init_fd) = InitLink::new().map_err(os)?;
     let stdin = setup.stdin.as_ref().map(std::os::fd::AsFd::as_fd);
     let (worker, fds) = WorkerLink::new(&setup.request(), stdin, lingering.is_some()).map_err(os)?;
@@ -132,7 +133,7 @@ pub(crate) async fn start(
         return Err(os(error));
     }
     let (attachment, task, is_ready) =
-        assemble(id, setup, origin, None, init, worker, Outliving { lingering, journal })?;
+        assemble(identity, setup, origin, None, init, worker, Outliving { lingering, journal })?;
     let session = Session::new(attachment);
     // Who goes away before it is ready has started none, also where it would live on without a client.
     let abandoned = Abandoned::new(&session);

@@ -5,7 +5,7 @@ use super::spawn::{Outliving, Ready, assemble, spawn};
 use super::state::{SessionTask, Then};
 use crate::process::send_raw;
 use crate::session::applied::Applied;
-use crate::session::context::{Origin, Setup};
+use crate::session::context::{Identity, Origin, Setup};
 use crate::session::incarnation::{FIRST_WORKER, InitLink, WorkerLink};
 use crate::session::life::{Event, Token};
 use crate::session::linger::Lingering;
@@ -206,12 +206,12 @@ async fn begin(
     let Some(process) = &worker.process else { return Err(os(io::Error::other("it ended at once"))) };
     let pidfd = process.pidfd().map_err(os)?;
     let (mut init, channel) = InitLink::new().map_err(os)?;
-    let session = id::new(IdKind::Session);
+    let identity = Identity::new();
     let journal = match &seed.origin.journalling {
-        Some(journalling) => Some(journalling.open(&session, None).await.map_err(os)?),
+        Some(journalling) => Some(journalling.open(&identity.id, None).await.map_err(os)?),
         None => None,
     };
-    let (lingering, linger) = Lingering::begin(seed.origin.linger.as_ref(), &session, number).await.map_err(os)?;
+    let (lingering, linger) = Lingering::begin(seed.origin.linger.as_ref(), &identity.id, number).await.map_err(os)?;
     if lingering.is_some() {
         init.keep_worker(&worker).map_err(os)?;
     }
@@ -223,7 +223,7 @@ async fn begin(
     }
     let setup = Setup { options: seed.options.clone(), mode: seed.mode.clone(), stdin: None };
     let (attachment, mut task, is_ready) = assemble(
-        session,
+        identity,
         setup,
         seed.origin.clone(),
         Some(seed.lineage.clone()),

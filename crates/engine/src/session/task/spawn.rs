@@ -3,7 +3,7 @@
 use super::state::SessionTask;
 use crate::log::Journal;
 use crate::registry::Registry;
-use crate::session::context::{Context, Origin, Setup};
+use crate::session::context::{Context, Identity, Origin, Setup};
 use crate::session::incarnation::{InitLink, WorkerLink};
 use crate::session::linger::Lingering;
 use crate::session::mailbox::{Attachment, Mailbox};
@@ -29,7 +29,7 @@ pub(crate) struct Outliving {
 /// # Errors
 /// The engine was shut down.
 pub(crate) fn assemble(
-    id: String,
+    identity: Identity,
     setup: Setup,
     origin: Origin,
     lineage: Option<Lineage>,
@@ -38,7 +38,9 @@ pub(crate) fn assemble(
     outliving: Outliving,
 ) -> Result<(Attachment, SessionTask, Ready), Failure> {
     let branch = lineage.is_some();
-    let shared = Shared::new(id, setup.options.clone(), lineage, origin.checkpoint_store.clone(), 0, outliving.journal);
+    let Identity { id, last_event } = identity;
+    let store = origin.checkpoint_store.clone();
+    let shared = Shared::new(id, setup.options.clone(), lineage, store, last_event, outliving.journal);
     let (mailbox, inbox) = Mailbox::new(shared.clone());
     origin.registry.insert(&mailbox)?;
     let (ready, is_ready) = oneshot::channel();
