@@ -3,6 +3,7 @@
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -108,6 +109,12 @@ pub(crate) enum Command {
     /// Look at saved sessions, compare them, delete them, take them elsewhere
     #[command(subcommand)]
     Checkpoint(CheckpointCommand),
+    /// Serve sessions over HTTP and WebSocket to programs that show a token (see docs/api.md)
+    #[command(
+        after_help = "The token is made at the first start and kept in the data directory. SIGTERM or Ctrl-C: nothing \
+                            new is taken on, what runs has a time to end, then the sessions end; a second one: at once."
+    )]
+    Serve(ServeArgs),
     /// Say what this machine offers: interpreters, isolation, limits
     Doctor,
     /// Serve the wire protocol to a program that embeds the engine (see docs/protocol.md)
@@ -221,6 +228,57 @@ pub(crate) struct RunArgs {
     /// Script file, or `-` for standard input; then the script's own arguments
     #[arg(value_name = "FILE [ARGS]", trailing_var_arg = true)]
     pub(crate) script: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ServeArgs {
+    /// Address to listen on; port 0 takes any that is free (default: 127.0.0.1:8787)
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Unix socket to listen on; without --listen, on nothing else
+    #[arg(long, value_name = "PATH")]
+    pub(crate) unix: Option<PathBuf>,
+    /// Take the token from a file, instead of the data directory's own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Listen on an address that others than this machine can reach, although nothing is encrypted and code that clients
+    /// send has all rights of your user
+    #[arg(long)]
+    pub(crate) insecure_public: bool,
+    /// Name that the server answers to, beside addresses and localhost (behind a proxy, say); may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) allow_host: Vec<String>,
+    /// Origin of pages in browsers that may use the server, such as https://app.example; may be repeated
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) allow_origin: Vec<String>,
+    /// When told to stop: time that running code has to end (default: 10)
+    #[arg(long, value_name = "SECONDS", value_parser = span)]
+    pub(crate) drain: Option<f64>,
+    /// When told to stop: leave the sessions to the next server, instead of ending them
+    #[arg(long)]
+    pub(crate) keep_sessions: bool,
+    /// How long sessions wait for another server when this one has died (default: 300)
+    #[arg(long, value_name = "SECONDS", value_parser = span)]
+    pub(crate) linger: Option<f64>,
+    /// How much is logged, on standard error; with --json as JSON
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
+    pub(crate) log_level: LogLevel,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    /// Each request, too
+    Debug,
+}
+
+fn span(text: &str) -> Result<f64, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..=1e9).contains(seconds));
+    seconds.ok_or_else(|| "give a number of seconds, such as 10 or 0.5".to_owned())
 }
 
 #[derive(Debug, Clone, Args)]

@@ -13,6 +13,7 @@ mod output;
 mod paths;
 mod repl;
 mod run;
+mod serve;
 mod signals;
 mod size;
 mod start;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Some(Command::Engine(engine)) => runtime.block_on(embed::main(&cli.common, engine)),
         Some(Command::Run(run)) => runtime.block_on(run::main(run, &cli.common)),
         Some(Command::Checkpoint(asked)) => runtime.block_on(checkpoint::main(asked, &cli.common)),
+        Some(Command::Serve(asked)) => runtime.block_on(serve::main(asked, &cli.common)),
         Some(Command::Doctor) => runtime.block_on(doctor::main(&cli.common)),
         Some(Command::Repl(repl)) => runtime.block_on(repl::main(repl, &cli.common)),
         None => runtime.block_on(repl::main(&ReplArgs::default(), &cli.common)),

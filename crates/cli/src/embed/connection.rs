@@ -2,10 +2,10 @@
 //! read, so that the order in which a client sends is the order of effects; answers are waited for in tasks.
 
 use super::peer::Peer;
-use super::wire::{bad_frame, json, ready};
 use pyrepl3_engine::protocol::frame::{Decoder, MAX_FRAME};
 use pyrepl3_engine::protocol::message::Message;
 use pyrepl3_engine::{Code, Engine, Failure, Session};
+use pyrepl3_server::requests::{Asked, ask, bad_frame, ready};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::task::JoinSet;
@@ -91,32 +91,8 @@ async fn take(peer: &Arc<Peer>, message: Message, tasks: &mut JoinSet<()>) {
                 flow.acknowledge(message.bytes);
             }
         }
-        Message::InputResponse(message) => {
-            let answered = session.map(|session| session.input_response(&message.input_id, message.value));
-            peer.answer_later(tasks, message.id, async move { answered?.await.map(|()| None) });
-        }
         Message::Interrupt(message) => peer.interrupt(session, message.id, tasks),
         Message::Cancel(message) => peer.cancel(session, message.execution_id.unwrap_or_default(), message.id, tasks),
-        Message::Variables(message) => {
-            let asked = session.map(|session| session.variables());
-            peer.answer_about_state_later(tasks, message.id, async move { asked?.await });
-        }
-        Message::Complete(message) => {
-            let asked = session.map(|session| session.complete(message.code, message.cursor));
-            peer.answer_about_state_later(tasks, message.id, async move { asked?.await });
-        }
-        Message::Inspect(message) => {
-            let asked = session.map(|session| session.inspect(&message.name));
-            peer.answer_about_state_later(tasks, message.id, async move { asked?.await });
-        }
-        Message::IsComplete(message) => {
-            let asked = session.map(|session| session.is_complete(message.code));
-            peer.answer_later(tasks, message.id, async move { json(&asked?.await?) });
-        }
-        Message::Status(message) => {
-            let asked = session.map(|session: Session| session.status());
-            peer.answer_later(tasks, message.id, async move { json(&asked?.await?) });
-        }
         Message::Start(_) | Message::Attach(_) | Message::Detach(_) | Message::Shutdown(_) => {
             peer.take_life(message, tasks).await;
         }
@@ -125,31 +101,39 @@ async fn take(peer: &Arc<Peer>, message: Message, tasks: &mut JoinSet<()>) {
         | Message::PoolRelease(_)
         | Message::PoolStats(_)
         | Message::PoolShutdown(_) => peer.take_pool(message, tasks),
-        Message::Begin(_)
-        | Message::Commit(_)
-        | Message::Rollback(_)
-        | Message::RollbackTo(_)
-        | Message::Undo(_)
-        | Message::Redo(_)
-        | Message::Savepoint(_)
-        | Message::TakeSnapshot(_)
-        | Message::Snapshots(_)
-        | Message::DropSnapshot(_)
-        | Message::BranchRequest(_) => peer.take_state(session, message, tasks),
-        Message::CheckpointRequest(_)
-        | Message::CancelCheckpoint(_)
-        | Message::RestoreRequest(_)
-        | Message::Checkpoints(_)
-        | Message::DiffRequest(_)
-        | Message::DeleteCheckpoint(_) => peer.take_checkpoint(session, message, tasks),
-        other => {
-            let failure = Failure::new(
-                Code::BadRequest,
-                format!("a client does not send {:?}", other.type_name()),
-                "only the engine does",
-                "",
-            );
-            peer.refuse(Some(other.id().to_owned()), &failure).await;
+        Message::CancelCheckpoint(message) => peer.cancel_checkpoint(&message.request, message.id, tasks),
+        other => peer.ask(session, other, tasks).await,
+    }
+}
+
+impl Peer {
+    /// What is asked of a session, or of the checkpoints.
+    async fn ask(self: Arc<Self>, session: Result<Session, Failure>, message: Message, tasks: &mut JoinSet<()>) {
+        let (request, session_id) = (message.id().to_owned(), message.session_id().map(str::to_owned));
+        if let (Ok(session), Message::RollbackTo(_) | Message::RestoreRequest(_)) = (&session, &message) {
+            // What runs is being stopped: what it has written comes without being waited for.
+            self.held.open_flows(session.id());
+        }
+        let asked = ask(&self.engine, session.as_ref().map_err(Failure::clone), message);
+        match asked {
+            Ok(Asked::Answer(answer)) => self.send_later(tasks, request, answer),
+            Ok(Asked::Branch(made)) => _ = tasks.spawn(self.introduce_branches(made, request)),
+            Ok(Asked::Checkpoint(checkpointing)) => {
+                self.cancellers.insert(&request, checkpointing.canceller());
+                tasks.spawn(self.watch(checkpointing, request, session_id));
+            }
+            Ok(Asked::Other(other)) => {
+                let failure = Failure::new(
+                    Code::BadRequest,
+                    format!("a client does not send {:?}", other.type_name()),
+                    "only the engine does",
+                    "",
+                );
+                self.refuse(Some(request), &failure).await;
+            }
+            Err(failure) => {
+                tasks.spawn(async move { self.refuse(Some(request), &failure).await });
+            }
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The engine for a program that embeds it: the wire protocol of `docs/protocol.md` over stdio, or over connections that
 //! the program hands to it one by one.
 
-mod cancellers;
 mod checkpoints;
 mod connection;
 mod flow;
@@ -9,8 +8,6 @@ mod held;
 mod peer;
 mod pools;
 mod sessions;
-mod state;
-mod wire;
 
 use crate::args::{Common, EngineArgs};
 use crate::{exit, message};

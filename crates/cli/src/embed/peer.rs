@@ -1,11 +1,10 @@
 //! The client at the other end of a connection: what it holds here, and the way to it.
 
-use super::cancellers::Cancellers;
 use super::held::Held;
-use super::wire::{ReplyData, answered, failed, reply};
 use pyrepl3_engine::protocol::frame;
 use pyrepl3_engine::protocol::message::Message;
-use pyrepl3_engine::{Answered, Code, Engine, Failure};
+use pyrepl3_engine::{Code, Engine, Failure};
+use pyrepl3_server::requests::{Answer, Cancellers, failed, reply};
 use serde_json::value::RawValue;
 use std::future::Future;
 use std::pin::Pin;
@@ -57,9 +56,9 @@ impl Peer {
         self.send(&failed(reply_to, failure)).await;
     }
 
-    async fn answer(&self, reply_to: String, answer: Result<ReplyData, Failure>) {
+    async fn answer(&self, reply_to: String, answer: Result<Option<Box<RawValue>>, Failure>) {
         match answer {
-            Ok(data) => _ = self.send(&reply(reply_to, data)).await,
+            Ok(data) => _ = self.send(&reply(reply_to, data, None)).await,
             Err(failure) => self.refuse(Some(reply_to), &failure).await,
         }
     }
@@ -72,31 +71,12 @@ impl Peer {
         work: impl Future<Output = Result<Option<Box<RawValue>>, Failure>> + Send + 'static,
     ) {
         tasks.spawn(async move {
-            let answer = work.await.map(ReplyData::from);
-            self.answer(request, answer).await;
-        });
-    }
-
-    /// The same for an answer about a session's state.
-    pub(super) fn answer_about_state_later<T: serde::Serialize>(
-        self: Arc<Self>,
-        tasks: &mut JoinSet<()>,
-        request: String,
-        work: impl Future<Output = Result<Answered<T>, Failure>> + Send + 'static,
-    ) {
-        tasks.spawn(async move {
-            let answer = work.await.and_then(|answer| answered(&answer));
-            self.answer(request, answer).await;
+            self.answer(request, work.await).await;
         });
     }
 
     /// The same, where the answer is a message of its own.
-    pub(super) fn send_later(
-        self: Arc<Self>,
-        tasks: &mut JoinSet<()>,
-        request: String,
-        work: impl Future<Output = Result<Message, Failure>> + Send + 'static,
-    ) {
+    pub(super) fn send_later(self: Arc<Self>, tasks: &mut JoinSet<()>, request: String, work: Answer) {
         tasks.spawn(async move {
             match work.await {
                 Ok(message) => _ = self.send(&message).await,

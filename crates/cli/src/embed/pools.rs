@@ -2,9 +2,9 @@
 
 use super::held::Holding;
 use super::peer::Peer;
-use super::wire::{json, time};
 use pyrepl3_engine::Code;
 use pyrepl3_engine::protocol::message::Message;
+use pyrepl3_server::requests::{json, time};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 

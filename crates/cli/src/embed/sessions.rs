@@ -3,9 +3,10 @@
 use super::flow::Flow;
 use super::held::Holding;
 use super::peer::Peer;
-use super::wire::{ready, time};
 use pyrepl3_engine::protocol::message::{Execute, Message};
-use pyrepl3_engine::{Code, Event, ExecuteRequest, Execution, Failure, Session, Source};
+use pyrepl3_engine::{Code, Event, Execution, Failure, Session};
+use pyrepl3_server::requests::{branched, ready, request_of};
+use std::future::Future;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -16,7 +17,7 @@ impl Peer {
         message: Execute,
         tasks: &mut JoinSet<()>,
     ) {
-        match session.and_then(|session| begin(&session, &message)) {
+        match session.and_then(|session| session.execute(request_of(&message)?)) {
             Ok(execution) => {
                 let session_id = message.session_id.unwrap_or_default();
                 let flow = self.held.new_flow(&session_id, Some(execution.id()));
@@ -181,6 +182,27 @@ impl Peer {
         self.listen(session).await;
     }
 
+    /// Waits for branches, tells the client of them, then sends it what happens in them.
+    pub(super) async fn introduce_branches(
+        self: Arc<Self>,
+        made: impl Future<Output = Result<Vec<Session>, Failure>>,
+        reply_to: String,
+    ) {
+        let sessions = match made.await {
+            Ok(sessions) => sessions,
+            Err(failure) => return self.refuse(Some(reply_to), &failure).await,
+        };
+        for session in &sessions {
+            self.held.put_session(session.id(), Holding::Own(session.clone()));
+        }
+        self.send(&branched(reply_to, &sessions)).await;
+        let mut listening = JoinSet::new();
+        for session in sessions {
+            listening.spawn(self.clone().listen(session));
+        }
+        while listening.join_next().await.is_some() {}
+    }
+
     /// Sends what happens in a session outside executions, until it ends or is given back.
     pub(super) async fn listen(self: Arc<Self>, session: Session) {
         let id = session.id().to_owned();
@@ -216,18 +238,4 @@ fn not_there(id: &str) -> Failure {
         "it has ended, it never was, or it ends with the client that started it",
         "start a session with `detached` to have one that lives on",
     )
-}
-
-/// Sends an execution on its way.
-fn begin(session: &Session, message: &Execute) -> Result<Execution, Failure> {
-    let mut request = ExecuteRequest::new(Source::Text(message.code.clone()));
-    request.id = (!message.id.is_empty()).then(|| message.id.clone());
-    request.policy = message.transaction_policy;
-    request.transaction.clone_from(&message.transaction_id);
-    request.timeout = message.timeout.map(|seconds| time(seconds, "timeout")).transpose()?;
-    request.inputs.clone_from(&message.inputs);
-    request.stop_on_error = message.stop_on_error;
-    request.idempotency_key.clone_from(&message.idempotency_key);
-    request.salvage.clone_from(&message.salvage);
-    session.execute(request)
 }

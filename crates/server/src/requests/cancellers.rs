@@ -8,7 +8,7 @@ type Cancel = Box<dyn Fn() + Send + Sync>;
 
 /// By the ids of the requests.
 #[derive(Default)]
-pub(super) struct Cancellers(Mutex<HashMap<String, Cancel>>);
+pub struct Cancellers(Mutex<HashMap<String, Cancel>>);
 
 impl fmt::Debug for Cancellers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -21,16 +21,18 @@ impl Cancellers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn insert(&self, request: &str, cancel: impl Fn() + Send + Sync + 'static) {
+    /// A checkpoint is being made for a request.
+    pub fn insert(&self, request: &str, cancel: impl Fn() + Send + Sync + 'static) {
         self.lock().insert(request.to_owned(), Box::new(cancel));
     }
 
-    pub(super) fn remove(&self, request: &str) {
+    /// It is made, or was given up.
+    pub fn remove(&self, request: &str) {
         self.lock().remove(request);
     }
 
     /// Whether there was such a checkpoint.
-    pub(super) fn cancel(&self, request: &str) -> bool {
+    pub fn cancel(&self, request: &str) -> bool {
         self.lock().get(request).map(|cancel| cancel()).is_some()
     }
 }
