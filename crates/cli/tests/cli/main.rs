@@ -14,6 +14,7 @@ mod run_like_python;
 mod run_output;
 mod run_signals;
 mod run_status;
+mod serve;
 mod support;
 // The engine's tests begin in the same state.
 #[path = "../../../engine/tests/common/surroundings.rs"]

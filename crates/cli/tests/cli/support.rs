@@ -248,6 +248,12 @@ impl Running {
         assert!(contains(&seen, text), "{text:?} never came: {:?}", String::from_utf8_lossy(&seen));
     }
 
+    /// Waits until the program has printed a line, and returns it.
+    pub(crate) fn line(&self) -> String {
+        let seen = self.out.wait(|bytes| bytes.contains(&b'\n'));
+        String::from_utf8_lossy(&seen).lines().next().unwrap_or_default().to_owned()
+    }
+
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
     }

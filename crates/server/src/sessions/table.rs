@@ -157,7 +157,13 @@ impl Table {
         if fits_a_file(id) {
             self.records.write(id, &record).await?;
         }
-        let session = self.start(id, last_event, options).await?;
+        let session = match self.start(id, last_event, options).await {
+            Ok(session) => session,
+            Err(failure) => {
+                self.records.remove(id).await;
+                return Err(failure.into());
+            }
+        };
         starting.made = true;
         Ok(self.insert(session, record))
     }

@@ -1,0 +1,120 @@
+//! `pyrepl3 serve`: the ready line, signals, what is logged, and the server after one that was killed.
+
+use crate::support::{Bench, Running, finish};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+/// A server, and what its ready line says.
+struct Served {
+    running: Running,
+    address: String,
+    token: String,
+}
+
+impl Served {
+    fn start(bench: &Bench, more: &[&str]) -> Served {
+        let mut arguments = vec!["serve", "--json", "--listen", "127.0.0.1:0", "--log-level", "debug"];
+        arguments.extend(more);
+        let running = Running::start(bench.pyrepl3(&arguments));
+        let line = running.line();
+        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+        assert_eq!(ready["pid"], running.child.id());
+        let address = ready["url"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+        Served { running, address, token: ready["token"].as_str().unwrap().to_owned() }
+    }
+
+    /// One request; the status and the answer.
+    fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let body = body.to_string();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            self.token,
+            body.len()
+        );
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap_or(Value::Null))
+    }
+
+    /// Waits until a session is in a state.
+    fn until(&self, state: &str) -> Value {
+        let began = Instant::now();
+        loop {
+            let (_, session) = self.ask("GET", "/v1/sessions/mine", &json!({}));
+            if session["state"] == state {
+                return session;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{session}");
+        }
+    }
+}
+
+#[test]
+fn it_says_where_it_is_and_ends_with_a_signal() {
+    let bench = Bench::new();
+    let served = Served::start(&bench, &[]);
+    assert_eq!(served.ask("PUT", "/v1/sessions/mine", &json!({})).0, 201);
+    let code = json!({ "code": "secret_name = 'secret value'\nprint(secret_name)\nsecret_name" });
+    let (status, ran) = served.ask("POST", "/v1/sessions/mine/executions?wait=60", &code);
+    assert_eq!((status, &ran["end"]["value"], &ran["stdout"]), (200, &json!("secret value"), &json!("secret value\n")));
+    let token = bench.path("data/pyrepl3/token");
+    assert_eq!(std::fs::read_to_string(&token).unwrap().trim(), served.token);
+    assert_eq!(std::fs::metadata(&token).unwrap().permissions().mode() & 0o777, 0o600);
+    let shown = served.token.clone();
+    served.running.signal(Signal::TERM);
+    let outcome = served.running.finish().text();
+    assert_eq!(outcome.status, 0, "{}", outcome.err);
+    assert_eq!(outcome.out.lines().count(), 1);
+    // Each line is JSON; none has what clients sent, or the token.
+    let logged: Vec<Value> = outcome.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(logged.iter().any(|line| line["route"] == "/v1/sessions/{id}/executions" && line["status"] == 200));
+    assert!(!outcome.err.contains("secret") && !outcome.err.contains(&shown), "{}", outcome.err);
+}
+
+#[test]
+fn one_that_is_killed_is_followed_by_one_that_goes_on() {
+    let bench = Bench::new();
+    let served = Served::start(&bench, &[]);
+    assert_eq!(served.ask("PUT", "/v1/sessions/mine", &json!({ "labels": { "a": "b" } })).0, 201);
+    let code = json!({ "code": "x = 41\nname = input('Name: ')\nx + 1, name" });
+    assert_eq!(served.ask("POST", "/v1/sessions/mine/executions", &code).0, 201);
+    let before = served.until("waiting");
+    served.running.signal(Signal::KILL);
+    served.running.finish();
+    let served = Served::start(&bench, &[]);
+    let after = served.until("waiting");
+    assert_eq!((&after["input"], &after["labels"]), (&before["input"], &before["labels"]));
+    let answer = json!({ "input_id": after["input"]["id"], "value": "Ada" });
+    assert_eq!(served.ask("POST", "/v1/sessions/mine/input", &answer).0, 204);
+    served.until("idle");
+    let (_, ran) = served.ask("POST", "/v1/sessions/mine/executions?wait=60", &json!({ "code": "x, name" }));
+    assert_eq!(ran["end"]["value"], Value::Null);
+    assert_eq!(ran["end"]["repr"], "(41, 'Ada')");
+    served.running.signal(Signal::INT);
+    assert_eq!(served.running.finish().status, 0);
+}
+
+#[test]
+fn what_is_not_safe_or_makes_no_sense_is_refused() {
+    let bench = Bench::new();
+    let refused = |arguments: &[&str]| {
+        let outcome = finish(bench.pyrepl3(arguments), b"").text();
+        assert_eq!((outcome.status, outcome.out.as_str()), (2, ""), "{}", outcome.err);
+        outcome.err
+    };
+    assert!(refused(&["serve", "--listen", "0.0.0.0:0"]).contains("--insecure-public"));
+    assert!(refused(&["serve", "--isolation", "strict"]).contains("no cells"));
+    assert!(refused(&["serve", "--listen", "nonsense"]).contains("nonsense"));
+    let short = bench.file("short", "short");
+    assert!(refused(&["serve", "--token-file", &short]).contains("16 to 512"));
+    assert!(refused(&["serve", "--token-file", "nowhere"]).contains("nowhere"));
+}
