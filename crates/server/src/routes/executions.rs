@@ -8,7 +8,7 @@ use crate::http::query::Query;
 use crate::requests::time;
 use crate::sessions::executions::{BodyHash, ExecutionRecord};
 use crate::sessions::served::Served;
-use crate::sessions::submit::{Submission, follow, submit};
+use crate::sessions::submit::{Handed, Submission, follow, submit};
 use crate::streams::feed::{Feed, OnDisconnect};
 use crate::streams::format::Format;
 use crate::streams::source::Source;
@@ -190,8 +190,8 @@ pub(super) async fn create(
     let submitted = submit(&served, request, key.as_deref().zip(hash))?;
     let (record, execution, replayed) = match submitted {
         Submission::New(handed) => {
-            let (record, execution) = handed.taken(&served).await?;
-            (record, Some(execution), false)
+            let (record, execution) = taken(handed, served.clone(), format.is_some()).await?;
+            (record, execution, false)
         }
         Submission::Replay(record) => (Some(record), None, true),
     };
@@ -207,13 +207,27 @@ pub(super) async fn create(
             Ok(with_location(streamed, &id, &record.id))
         }
         None => {
-            if let Some(execution) = execution {
-                drop(follow(Some(record.clone()), execution));
-            }
             let answered = answer(&record, wait, replayed, on_disconnect).await?;
             Ok(with_location(answered, &id, &record.id))
         }
     }
+}
+
+type KnownExecution = (Option<Arc<ExecutionRecord>>, Option<Execution>);
+
+/// Waits until it is known whether an execution was taken, also where the client goes away meanwhile: else nobody would note
+/// that it was refused. `read`: the execution is returned, to be read.
+async fn taken(handed: Box<Handed>, served: Arc<Served>, read: bool) -> Result<KnownExecution, Failure> {
+    let knowing = tokio::spawn(async move {
+        let (record, execution) = handed.taken(&served).await?;
+        if read {
+            return Ok((record, Some(execution)));
+        }
+        drop(follow(record.clone(), execution));
+        Ok((record, None))
+    });
+    let lost = |error| Failure::os("the execution was lost", &std::io::Error::other(error));
+    knowing.await.unwrap_or_else(|error| Err(lost(error)))
 }
 
 fn stream(
