@@ -122,8 +122,10 @@ class Channel:
         with self._send_lock:
             if not self.open:
                 return None
-            if self._greeting is not None and _get_ident() != self.guard.main:
-                return self._greeting
+            # Asked once: the main thread takes it away when it has introduced itself, at any moment.
+            greeting = self._greeting
+            if greeting is not None and _get_ident() != self.guard.main:
+                return greeting
             self._seq += 1
             message["seq"] = self._seq
             try:
