@@ -257,12 +257,23 @@ pub(crate) struct ServeArgs {
     /// When told to stop: leave the sessions to the next server, instead of ending them
     #[arg(long)]
     pub(crate) keep_sessions: bool,
+    /// What is told survives: this server's process (as a rule), or the machine
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
+    pub(crate) durability: DurabilityLevel,
     /// How long sessions wait for another server when this one has died (default: 300)
     #[arg(long, value_name = "SECONDS", value_parser = span)]
     pub(crate) linger: Option<f64>,
     /// How much is logged, on standard error; with --json as JSON
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
     pub(crate) log_level: LogLevel,
+}
+
+/// What is told survives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DurabilityLevel {
+    #[default]
+    Process,
+    Machine,
 }
 
 /// How much is logged.

@@ -30,8 +30,15 @@ pub(crate) fn output(stream: Stream, data: String, bytes: Option<Vec<u8>>) -> Ou
     }
 }
 
-pub(crate) fn accepted(code: JsonText, transaction_policy: TransactionPolicy) -> Accepted {
+pub(crate) fn accepted(
+    code: JsonText,
+    transaction_policy: TransactionPolicy,
+    idempotency_key: Option<String>,
+    fingerprint: Option<String>,
+) -> Accepted {
     Accepted {
+        idempotency_key,
+        fingerprint,
         id: id::new(IdKind::Message),
         timestamp: now(),
         session_id: None,

@@ -379,6 +379,12 @@ messages! {
         code: JsonText,
         /// What becomes of the state when it ends.
         transaction_policy: TransactionPolicy,
+        /// The key that it was asked for with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        idempotency_key: Option<String>,
+        /// What whoever asked for it knows the request by, so that another with the same key can be told from a retry.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fingerprint: Option<String>,
     }
     /// A prompt was answered. Told where the session has a journal; the answer itself is not.
     Answered = "answered" {

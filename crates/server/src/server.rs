@@ -13,7 +13,9 @@ use crate::token::Token;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use futures_util::{StreamExt, stream};
-use pyrepl3_engine::{Code, Engine, EngineConfig, Failure, SearchPath, StatusState};
+use pyrepl3_engine::{
+    Code, Durability, Engine, EngineConfig, Failure, JournalConfig, JournalLimits, SearchPath, StatusState,
+};
 use std::fs::DirBuilder;
 use std::future::Future;
 use std::io;
@@ -59,6 +61,10 @@ pub struct Config {
     pub open_files: Option<u64>,
     /// How long sessions wait for another server when this one's process has died.
     pub linger: Duration,
+    /// What an event that was told survives: this process, or the machine.
+    pub durability: Durability,
+    /// How much of each session's events and output is kept.
+    pub journal: JournalLimits,
     /// How long running executions have to end when the server is told to stop.
     pub drain: Duration,
     /// Whether sessions are left to the next server when this one is told to stop.
@@ -82,6 +88,8 @@ impl Config {
             search,
             open_files: None,
             linger: Duration::from_secs(300),
+            durability: Durability::default(),
+            journal: JournalLimits::default(),
             drain: Duration::from_secs(10),
             keep_sessions: false,
             limits: Limits::default(),
@@ -136,6 +144,7 @@ impl Server {
             python: config.python,
             data: Some(config.data.clone()),
             linger: Some(config.linger),
+            journal: Some(JournalConfig { durability: config.durability, limits: config.journal }),
             open_files: config.open_files,
             ..EngineConfig::new(config.search)
         });

@@ -1,10 +1,10 @@
 //! The server, its ready line, its signals.
 
 use super::logs;
-use crate::args::{Common, Isolation, ServeArgs};
+use crate::args::{Common, DurabilityLevel, Isolation, ServeArgs};
 use crate::signals::Signals;
 use crate::{descriptors, exit, message, paths};
-use pyrepl3_engine::{Failure, SearchPath};
+use pyrepl3_engine::{Durability, Failure, SearchPath};
 use pyrepl3_server::{Config, Server, Token};
 use std::io::{self, Write};
 use std::time::Duration;
@@ -41,6 +41,10 @@ pub(crate) async fn main(args: &ServeArgs, common: &Common) -> u8 {
     config.origins.clone_from(&args.allow_origin);
     config.python.clone_from(&common.python);
     config.open_files = descriptors::started_with();
+    config.durability = match args.durability {
+        DurabilityLevel::Process => Durability::Process,
+        DurabilityLevel::Machine => Durability::Machine,
+    };
     config.keep_sessions = args.keep_sessions;
     config.drain = seconds(args.drain, config.drain);
     config.linger = seconds(args.linger, config.linger);

@@ -45,6 +45,47 @@ impl Served {
         (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap_or(Value::Null))
     }
 
+    /// Runs code with a key; the execution.
+    fn run(&self, key: &str, code: &str, wait: u32) -> (u16, Value) {
+        let body = json!({ "code": code }).to_string();
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let head = format!(
+            "POST /v1/sessions/mine/executions?wait={wait} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+             authorization: Bearer {}\r\nidempotency-key: {key}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n",
+            self.token,
+            body.len()
+        );
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap_or(Value::Null))
+    }
+
+    /// Events after a number, as they are now: each has one more than the one before it.
+    fn events(&self, after: u64) -> Vec<Value> {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let head = format!(
+            "GET /v1/sessions/mine/events?after={after}&follow=false HTTP/1.0\r\nhost: localhost\r\n\
+             authorization: Bearer {}\r\naccept: application/x-ndjson\r\n\r\n",
+            self.token
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let all: Vec<Value> =
+            body.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect();
+        let numbered: Vec<Value> = all.into_iter().filter(|event| event["seq"].is_u64()).collect();
+        for (event, expected) in numbered.iter().zip(after + 1..) {
+            assert_eq!(event["seq"], expected, "{event}");
+        }
+        numbered
+    }
+
     /// Waits until a session is in a state.
     fn until(&self, state: &str) -> Value {
         let began = Instant::now();
@@ -99,6 +140,40 @@ fn one_that_is_killed_is_followed_by_one_that_goes_on() {
     let (_, ran) = served.ask("POST", "/v1/sessions/mine/executions?wait=60", &json!({ "code": "x, name" }));
     assert_eq!(ran["end"]["value"], Value::Null);
     assert_eq!(ran["end"]["repr"], "(41, 'Ada')");
+    served.running.signal(Signal::INT);
+    assert_eq!(served.running.finish().status, 0);
+}
+
+/// A client that comes back after two servers were killed has every line, once; its retry runs nothing.
+#[test]
+fn a_long_job_loses_no_line_whoever_dies() {
+    let bench = Bench::new();
+    let mut served = Served::start(&bench, &[]);
+    assert_eq!(served.ask("PUT", "/v1/sessions/mine", &json!({})).0, 201);
+    let code = "import time\nran = globals().get('ran', 0) + 1\nfor n in range(300):\n    print('line', n, flush=True)\n    time.sleep(0.005)\nran";
+    let (status, begun) = served.run("key-1", code, 0);
+    assert_eq!(status, 202, "{begun}");
+    let (mut last, mut all) = (0, Vec::new());
+    for _ in 0..2 {
+        std::thread::sleep(Duration::from_millis(300));
+        let new = served.events(last);
+        last += new.len() as u64;
+        all.extend(new);
+        served.running.signal(Signal::KILL);
+        served.running.finish();
+        served = Served::start(&bench, &[]);
+    }
+    let (status, ran) = served.run("key-1", code, 60);
+    assert_eq!((status, &ran["execution_id"], &ran["replayed"]), (200, &begun["execution_id"], &json!(true)), "{ran}");
+    assert_eq!(ran["end"]["value"], 1, "it ran once");
+    assert_eq!(served.run("key-1", "something else", 60).0, 422);
+    all.extend(served.events(last));
+    let lines: String =
+        all.iter().filter(|event| event["type"] == "output").map(|event| event["data"].as_str().unwrap()).collect();
+    let expected: String = (0..300).map(|n| format!("line {n}\n")).collect();
+    assert!(lines == expected && ran["stdout"] == *expected, "{lines}");
+    let count = |kind: &str| all.iter().filter(|event| event["type"] == kind).count();
+    assert_eq!((count("accepted"), count("result")), (1, 1));
     served.running.signal(Signal::INT);
     assert_eq!(served.running.finish().status, 0);
 }

@@ -10,6 +10,11 @@ use std::io;
 use std::sync::Arc;
 
 impl EventLog {
+    /// Bytes of events and output that retention has taken away; None where there is no journal.
+    pub(crate) fn lost_bytes(&self) -> Option<u64> {
+        self.lock().journal.as_ref().map(|journal| journal.cut().bytes)
+    }
+
     /// Whether events are kept on disk.
     pub(crate) fn is_journalled(&self) -> bool {
         self.lock().journal.is_some()

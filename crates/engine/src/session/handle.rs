@@ -252,6 +252,11 @@ impl Session {
         self.mailbox().shared.log.bounds()
     }
 
+    /// Bytes of events and output that were kept and are not any more; None where nothing is kept beyond memory.
+    pub fn lost_bytes(&self) -> Option<u64> {
+        self.mailbox().shared.log.lost_bytes()
+    }
+
     /// Has it end, without waiting for that.
     pub(crate) fn end(&self) {
         self.mailbox().end();

@@ -30,6 +30,8 @@ pub struct ExecuteRequest {
     pub stop_on_error: bool,
     /// A repeated key does not run the code again but ends as the first did.
     pub idempotency_key: Option<String>,
+    /// What whoever asks knows the request by: it is told with `accepted`, where the session has a journal.
+    pub fingerprint: Option<String>,
     /// Names whose values are carried out of a failed state into the one before, under a policy that undoes. A process
     /// that was killed leaves nothing to carry.
     pub salvage: Vec<String>,
@@ -73,6 +75,7 @@ impl ExecuteRequest {
             inputs: None,
             stop_on_error: false,
             idempotency_key: None,
+            fingerprint: None,
             salvage: Vec::new(),
         }
     }

@@ -80,11 +80,11 @@ pub(crate) fn read_from(session: &Session, after: Option<u64>) -> Result<Events,
             format!("the earliest that is kept has the number {earliest}, the last {last}"),
             "read on from there, or leave `after` out; what was before it is lost to this reader",
         )
-        .with_events(earliest, last, None));
+        .with_events(earliest, last, session.lost_bytes()));
     }
     session.follow(Some(after.unwrap_or(0))).map_err(|failure| {
         let gone = failure.code == Code::Gone;
         let problem = Problem::from(failure);
-        if gone { problem.with_events(earliest, last, None) } else { problem }
+        if gone { problem.with_events(earliest, last, session.lost_bytes()) } else { problem }
     })
 }

@@ -119,7 +119,7 @@ impl ExecutionView {
         let (stdout, stderr, displays) = told.left_out;
         ExecutionView {
             execution_id: record.id.clone(),
-            seq: record.seq,
+            seq: record.seq(),
             end: told.end,
             stdout: told.stdout,
             stderr: told.stderr,
@@ -243,7 +243,8 @@ fn stream(
         // One that was asked for before: what is kept of it, then what comes.
         None => Source::of_execution(&served.session, record)?,
     };
-    let feed = Feed { app, served, source, format, after: record.seq, on_disconnect: Some(on_disconnect) };
+    let feed =
+        Feed { app, served, source, format, after: record.seq().saturating_sub(1), on_disconnect: Some(on_disconnect) };
     Ok(feed.into_response())
 }
 
@@ -255,7 +256,7 @@ async fn answer(
 ) -> Result<Response, Problem> {
     let Some(wait) = wait else {
         let undone = replayed && record.told().undone;
-        let taken = Taken { execution_id: record.id.clone(), seq: record.seq, replayed, undone };
+        let taken = Taken { execution_id: record.id.clone(), seq: record.seq(), replayed, undone };
         return Ok((StatusCode::CREATED, Json(taken)).into_response());
     };
     let is_over = tokio::time::timeout(Duration::from_secs_f64(wait), record.over()).await.is_ok();
@@ -383,7 +384,7 @@ impl ExecutionView {
         let (end, undone) = record.outcome();
         ExecutionView {
             execution_id: record.id.clone(),
-            seq: record.seq,
+            seq: record.seq(),
             end,
             stdout: String::new(),
             stderr: String::new(),

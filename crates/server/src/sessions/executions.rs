@@ -6,7 +6,7 @@ use pyrepl3_engine::protocol::message::{Message, Stream};
 use pyrepl3_engine::{Event, Failure};
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -24,6 +24,8 @@ pub(crate) type BodyHash = blake3::Hash;
 /// Where an execution is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
+    /// It is not known yet whether the session takes it.
+    Asked,
     /// It waits or runs.
     Pending,
     /// It has ended, or was refused when its turn came.
@@ -48,8 +50,8 @@ struct Said {
 #[derive(Debug)]
 pub(crate) struct ExecutionRecord {
     pub(crate) id: String,
-    /// The number of the event after which all of its own come.
-    pub(crate) seq: u64,
+    /// The number of the event that tells that it was taken; of the last one before it, until then.
+    seq: AtomicU64,
     said: Mutex<Said>,
     progress: watch::Sender<Progress>,
     /// Bytes that it was counted with, once it was over.
@@ -72,7 +74,7 @@ impl ExecutionRecord {
     fn new(id: &str, seq: u64) -> Arc<ExecutionRecord> {
         Arc::new(ExecutionRecord {
             id: id.to_owned(),
-            seq,
+            seq: AtomicU64::new(seq),
             said: Mutex::new(Said {
                 stdout: Clipped::new(STREAM),
                 stderr: Clipped::new(STREAM),
@@ -84,13 +86,24 @@ impl ExecutionRecord {
                 undone: false,
                 refusal: None,
             }),
-            progress: watch::Sender::new(Progress::Pending),
+            progress: watch::Sender::new(Progress::Asked),
             counted: AtomicUsize::new(0),
         })
     }
 
     fn lock(&self) -> MutexGuard<'_, Said> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of the event that tells that it was taken.
+    pub(crate) fn seq(&self) -> u64 {
+        self.seq.load(Ordering::Acquire)
+    }
+
+    /// Waits until it was taken, and that is kept; or until it is over.
+    pub(crate) async fn taken(&self) {
+        // The sender is this record's own.
+        _ = self.progress.subscribe().wait_for(|progress| *progress != Progress::Asked).await;
     }
 
     /// Waits until it is over; at once where it is.
@@ -136,6 +149,14 @@ impl ExecutionRecord {
     }
 
     fn take(&self, event: &Event) {
+        if let Message::Accepted(_) = &**event {
+            self.seq.store(event.seq().unwrap_or_default(), Ordering::Release);
+        }
+        self.progress.send_if_modified(|progress| {
+            let was_asked = *progress == Progress::Asked;
+            *progress = if was_asked { Progress::Pending } else { *progress };
+            was_asked
+        });
         let mut said = self.lock();
         match &**event {
             Message::OutputMessage(output) => {
@@ -262,6 +283,13 @@ impl Executions {
         let record = {
             let mut inner = self.lock();
             let known = inner.by_id.get(id).cloned();
+            // It was asked for when another server was here: a retry finds it.
+            if let Message::Accepted(accepted) = &**event
+                && let (Some(key), Some(body)) = (&accepted.idempotency_key, &accepted.fingerprint)
+                && let Ok(body) = BodyHash::from_hex(body)
+            {
+                inner.keys.entry(key.clone()).or_insert_with(|| (body, id.to_owned()));
+            }
             known.unwrap_or_else(|| inner.insert(id, before))
         };
         record.take(event);

@@ -36,6 +36,7 @@ pub(crate) fn submit(
 ) -> Result<Submission, Failure> {
     let id = request.id.get_or_insert_with(|| id::new(IdKind::Execution)).clone();
     request.idempotency_key = key.map(|(key, _)| key.to_owned()).or(request.idempotency_key);
+    request.fingerprint = key.map(|(_, body)| body.to_hex().to_string());
     let (_, last) = served.session.event_numbers();
     let record = match served.executions.begin(&id, last, key) {
         Ok(record) => record,
@@ -65,7 +66,7 @@ pub(crate) fn submit(
 }
 
 impl Handed {
-    /// Waits until it is known whether the session has taken it. The execution is returned to be read, or to be followed
+    /// Waits until it is known whether the session has taken it, and that is kept. The execution is returned to be read, or to be followed
     /// with [`follow`].
     ///
     /// # Errors
@@ -89,7 +90,12 @@ impl Handed {
                 }
                 Err(failure)
             }
-            None => Ok((record, execution)),
+            None => {
+                if let Some(record) = &record {
+                    record.taken().await;
+                }
+                Ok((record, execution))
+            }
         }
     }
 }

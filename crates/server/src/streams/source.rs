@@ -26,9 +26,9 @@ impl Source {
     /// # Errors
     /// `gone` where its first events are not kept any more.
     pub(crate) fn of_execution(session: &Session, record: &ExecutionRecord) -> Result<Source, Problem> {
-        let events = session.follow(Some(record.seq)).map_err(|failure| {
+        let events = session.follow(Some(record.seq().saturating_sub(1))).map_err(|failure| {
             let (earliest, last) = session.event_numbers();
-            Problem::from(failure).with_events(earliest, last, None)
+            Problem::from(failure).with_events(earliest, last, session.lost_bytes())
         })?;
         Ok(Source::Known { events, execution: record.id.clone() })
     }

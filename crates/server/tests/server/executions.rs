@@ -143,9 +143,9 @@ async fn its_events_can_be_the_answer() {
         let id = answer.headers["location"].to_str().unwrap().rsplit('/').next().unwrap().to_owned();
         let records = records(&answer.text);
         let types: Vec<_> = records.iter().map(|record| record["type"].as_str().unwrap()).collect();
-        assert_eq!(types, ["output", "result", "end_of_stream"], "{}", answer.text);
-        assert!(records[..2].iter().all(|record| record["execution_id"] == id));
-        assert_eq!((&records[2]["reason"], &records[2]["last"]), (&json!("execution_ended"), &records[1]["seq"]));
+        assert_eq!(types, ["accepted", "output", "result", "end_of_stream"], "{}", answer.text);
+        assert!(records[..3].iter().all(|record| record["execution_id"] == id));
+        assert_eq!((&records[3]["reason"], &records[3]["last"]), (&json!("execution_ended"), &records[2]["seq"]));
         assert_eq!(answer.text.contains("id: "), !lines);
     }
     service.stop().await;

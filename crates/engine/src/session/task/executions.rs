@@ -142,7 +142,12 @@ impl SessionTask {
             Source::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned().into(),
         };
         let policy = request.policy.or(self.context.shared.options.default_policy).unwrap_or_default();
-        let mut message = Message::Accepted(messages::accepted(code, policy));
+        let mut message = Message::Accepted(messages::accepted(
+            code,
+            policy,
+            request.idempotency_key.clone(),
+            request.fingerprint.clone(),
+        ));
         message.address(self.id(), Some(id));
         self.log().append(message);
     }
