@@ -198,6 +198,13 @@ impl Journal {
         self.known.remove(at)
     }
 
+    /// Whether a prompt was told by the supervisor before this one and has not come again; any, without an id.
+    pub(super) fn awaits_prompt(&self, id: Option<&str>) -> bool {
+        let is_it =
+            |known: &Message| matches!(known, Message::InputMessage(input) if id.is_none_or(|id| input.id == id));
+        self.known.iter().any(is_it)
+    }
+
     /// Executions that were told to be taken, and have no end: their ids. They do not come again.
     pub(super) fn accepted_before(&mut self) -> Vec<String> {
         let ended: Vec<String> = self

@@ -26,6 +26,12 @@ impl EventLog {
         inner.troubled || inner.journal.is_some() && !inner.unwritten.is_empty()
     }
 
+    /// Whether a prompt was told by the supervisor before this one, and the worker's words have not been read again so far; any,
+    /// without an id.
+    pub(crate) fn awaits_prompt(&self, id: Option<&str>) -> bool {
+        self.lock().journal.as_ref().is_some_and(|journal| journal.awaits_prompt(id))
+    }
+
     /// What the next supervisor is to know of what was told; None where there is no journal.
     pub(crate) fn told(&self) -> Option<Told> {
         self.lock().journal.as_ref().map(Journal::told)

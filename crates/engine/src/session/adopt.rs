@@ -20,6 +20,9 @@ use std::time::Duration;
 /// How long session init may take to connect, and to hand over what it has.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// How long it may take until the worker's last words are read again, where a prompt is among them.
+const PROMPTS: Duration = Duration::from_secs(1);
+
 /// Takes over a session.
 pub(crate) async fn adopt(host: &Host, id: &str) -> Result<Session, Failure> {
     let origin = host.origin();
@@ -116,6 +119,7 @@ async fn begin(
         false => ". Messages that it had read and nobody had got are gone; the session's own state is as it was",
     };
     shared.warn(format!("The supervisor of this session has ended, and another one goes on{gone_events}"));
+    let log = shared.log.clone();
     let attachment = Attachment::new(mailbox);
     match SessionTask::take_over(Context { setup, origin, shared }, init, note, inventory, lingering, inbox) {
         Ok(task) => spawn(task, None),
@@ -126,6 +130,11 @@ async fn begin(
     }
     let session = Session::new(attachment);
     if claimed {
+        // What the worker said last is read at once, as a rule: then a prompt that was told can be answered.
+        let began = std::time::Instant::now();
+        while log.awaits_prompt(None) && began.elapsed() < PROMPTS {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         return Ok(session);
     }
     session.shutdown().await;

@@ -13,13 +13,22 @@ use tokio::time::sleep;
 const LOOK: Duration = Duration::from_secs(3600);
 
 pub(super) async fn keep(served: Arc<Served>, table: Arc<Table>) {
-    // All that is kept: what an earlier server has not told, too.
+    let (_, last) = served.session.event_numbers();
+    if last == 0 {
+        served.set_caught_up();
+    }
+    // All that is kept: what an earlier server has told, too.
     if let Ok(mut events) = served.session.follow(Some(0)) {
         loop {
             let due = due(&served);
             tokio::select! {
                 event = events.next() => match event {
-                    Some(event) => take(&served, &event),
+                    Some(event) => {
+                        take(&served, &event);
+                        if event.seq() >= Some(last) {
+                            served.set_caught_up();
+                        }
+                    }
                     None => break,
                 },
                 () = sleep(due.map_or(LOOK, |due| due.min(LOOK))) => {
@@ -36,6 +45,7 @@ pub(super) async fn keep(served: Arc<Served>, table: Arc<Table>) {
             }
         }
     }
+    served.set_caught_up();
     table.end(&served).await;
 }
 

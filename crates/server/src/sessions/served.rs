@@ -7,6 +7,7 @@ use pyrepl3_engine::protocol::message::RolledBack;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// A session, what it was made with, and what ran in it.
 #[derive(Debug)]
@@ -15,11 +16,25 @@ pub(crate) struct Served {
     pub(crate) record: Record,
     pub(crate) executions: Executions,
     used: Mutex<Instant>,
+    /// Whether all is known that it had said when this server got it.
+    caught_up: watch::Sender<bool>,
 }
 
 impl Served {
     pub(crate) fn new(session: Session, record: Record) -> Served {
-        Served { session, record, executions: Executions::default(), used: Mutex::new(Instant::now()) }
+        let (used, caught_up) = (Mutex::new(Instant::now()), watch::Sender::new(false));
+        Served { session, record, executions: Executions::default(), used, caught_up }
+    }
+
+    /// All is known that it had said when this server got it.
+    pub(super) fn set_caught_up(&self) {
+        self.caught_up.send_if_modified(|known| !std::mem::replace(known, true));
+    }
+
+    /// Waits for that: a retry of what was asked of an earlier server is known then.
+    pub(super) async fn caught_up(&self) {
+        // The sender is this session's own.
+        _ = self.caught_up.subscribe().wait_for(|known| *known).await;
     }
 
     /// Somebody asks something of it, or it says something.

@@ -16,6 +16,8 @@ use tokio::sync::MutexGuard as AsyncGuard;
 use tokio::time::sleep;
 
 /// Sessions that have ended and can be looked at still.
+/// How long what a session has said may take to be read when it is taken over.
+const CATCH_UP: std::time::Duration = std::time::Duration::from_secs(60);
 const ENDED: usize = 64;
 /// Ids of sessions that have ended, with their last numbers, so that one of the same id goes on from there.
 const NUMBERS: usize = 10_000;
@@ -183,7 +185,12 @@ impl Table {
     pub(crate) async fn adopted(self: &Arc<Self>, session: Session) {
         let mut record = self.records.read(session.id()).await.unwrap_or_else(|| record_of(&session));
         record.spec.env = Some(session.options().env.clone());
-        self.insert(session, record);
+        let served = self.insert(session, record);
+        if tokio::time::timeout(CATCH_UP, served.caught_up()).await.is_err() {
+            tracing::warn!(
+                "what a session has said takes long to be read: retries of what was asked before are not known yet"
+            );
+        }
     }
 
     /// Sessions that were branched off.

@@ -128,6 +128,14 @@ impl SessionTask {
                 "give it in a moment",
             ));
         }
+        if self.log().awaits_prompt(Some(input_id)) {
+            return Err(Failure::new(
+                Code::Busy,
+                "the prompt cannot be answered just now",
+                "the session was taken over, and what its worker said last has not been read again",
+                "answer it in a moment",
+            ));
+        }
         let Some(input) = self.tickets.prompts.take(input_id) else {
             return Err(Failure::new(
                 Code::UnknownInput,
