@@ -248,7 +248,7 @@ pub(crate) struct ServeArgs {
     /// Name that the server answers to, beside addresses and localhost (behind a proxy, say); may be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) allow_host: Vec<String>,
-    /// Origin of pages in browsers that may use the server, such as https://app.example; may be repeated
+    /// Origin of pages in browsers that may use the server (SCHEME://HOST:PORT); may be repeated
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) allow_origin: Vec<String>,
     /// When told to stop: time that running code has to end (default: 10)
