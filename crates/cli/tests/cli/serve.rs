@@ -27,56 +27,42 @@ impl Served {
         Served { running, address, token: ready["token"].as_str().unwrap().to_owned() }
     }
 
-    /// One request; the status and the answer.
-    fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    /// One request, with headers that it has beside the token: the status and the text of the answer.
+    fn exchange(&self, head: &str, more: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let body = body.to_string();
+        let (token, length) = (&self.token, body.len());
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {}\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
-            self.token,
-            body.len()
+            "{head}\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {token}\r\n{more}\
+             content-length: {length}\r\n\r\n"
         );
         stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap_or(Value::Null))
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// One request; the status and the answer.
+    fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let head = format!("{method} {path} HTTP/1.1");
+        let (status, answer) = self.exchange(&head, "content-type: application/json\r\n", &body.to_string());
+        (status, serde_json::from_str(&answer).unwrap_or(Value::Null))
     }
 
     /// Runs code with a key; the execution.
     fn run(&self, key: &str, code: &str, wait: u32) -> (u16, Value) {
-        let body = json!({ "code": code }).to_string();
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let head = format!(
-            "POST /v1/sessions/mine/executions?wait={wait} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-             authorization: Bearer {}\r\nidempotency-key: {key}\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\n\r\n",
-            self.token,
-            body.len()
-        );
-        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap_or(Value::Null))
+        let head = format!("POST /v1/sessions/mine/executions?wait={wait} HTTP/1.1");
+        let more = format!("idempotency-key: {key}\r\ncontent-type: application/json\r\n");
+        let (status, answer) = self.exchange(&head, &more, &json!({ "code": code }).to_string());
+        (status, serde_json::from_str(&answer).unwrap_or(Value::Null))
     }
 
     /// Events after a number, as they are now: each has one more than the one before it.
     fn events(&self, after: u64) -> Vec<Value> {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let head = format!(
-            "GET /v1/sessions/mine/events?after={after}&follow=false HTTP/1.0\r\nhost: localhost\r\n\
-             authorization: Bearer {}\r\naccept: application/x-ndjson\r\n\r\n",
-            self.token
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        // Without chunks, which HTTP/1.0 does not have.
+        let head = format!("GET /v1/sessions/mine/events?after={after}&follow=false HTTP/1.0");
+        let (_, body) = self.exchange(&head, "accept: application/x-ndjson\r\n", "");
         let all: Vec<Value> =
             body.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect();
         let numbered: Vec<Value> = all.into_iter().filter(|event| event["seq"].is_u64()).collect();

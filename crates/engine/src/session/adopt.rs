@@ -99,13 +99,8 @@ async fn begin(
 ) -> Result<Session, Failure> {
     let setup = Setup { options: note.options.clone(), mode: note.mode.clone(), stdin: None };
     let store = origin.checkpoint_store.clone();
-    let journal = match &origin.journalling {
-        Some(journalling) => {
-            let opened = journalling.open(&note.session, Some(note.told.clone().unwrap_or_default())).await;
-            Some(opened.map_err(|error| gone(&note.session, &format!("its journal cannot be opened: {error}")))?)
-        }
-        None => None,
-    };
+    let journal = origin.open_journal(&note.session, Some(note.told.clone().unwrap_or_default())).await;
+    let journal = journal.map_err(|error| gone(&note.session, &format!("its journal cannot be opened: {error}")))?;
     let (options, lineage) = (note.options.clone(), note.lineage.clone());
     let shared = Shared::new(note.session.clone(), options, lineage, store, note.events, journal);
     if let Some(python) = note.python.clone() {

@@ -3,7 +3,7 @@
 use super::linger::Linger;
 use super::shared::Shared;
 use crate::checkpoint::CheckpointStore;
-use crate::log::Journalling;
+use crate::log::{Journal, Journalling, Told};
 use crate::oom::OomWatch;
 use crate::registry::Registry;
 use crate::zygote::ForkServer;
@@ -12,6 +12,7 @@ use pyrepl3_protocol::message::SessionOptions;
 use pyrepl3_protocol::worker::{Mode, Request};
 use rustix::fd::OwnedFd;
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 /// Which session it is that begins.
@@ -66,6 +67,17 @@ pub(crate) struct Origin {
     pub(crate) journalling: Option<Journalling>,
     /// Held by each session that shares the session init of this one: those that were branched from one.
     pub(crate) family: Arc<()>,
+}
+
+impl Origin {
+    /// Opens the journal of one of its sessions, or begins it; None where they have none. `told` as of [`Journalling::open`].
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(crate) async fn open_journal(&self, session: &str, told: Option<Told>) -> io::Result<Option<Journal>> {
+        let Some(journalling) = &self.journalling else { return Ok(None) };
+        journalling.open(session, told).await.map(Some)
+    }
 }
 
 /// What the session's task is told at its start.

@@ -115,10 +115,7 @@ pub(crate) async fn start(
     if on_end.is_some() || setup.stdin.is_some() {
         (origin.linger, origin.journalling) = (None, None);
     }
-    let journal = match &origin.journalling {
-        Some(journalling) => Some(journalling.open(&identity.id, None).await.map_err(os)?),
-        None => None,
-    };
+    let journal = origin.open_journal(&identity.id, None).await.map_err(os)?;
     let (lingering, linger) = Lingering::begin(origin.linger.as_ref(), &identity.id, 0).await.map_err(os)?;
     let (mut init, init_fd) = InitLink::new().map_err(os)?;
     let stdin = setup.stdin.as_ref().map(std::os::fd::AsFd::as_fd);

@@ -55,14 +55,7 @@ fn check(app: &App, request: &Request) -> Result<(), Problem> {
         ));
     }
     if !*app.ready.borrow() {
-        return Err(Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "starting",
-            "the server is not ready yet",
-            "it takes over sessions that another one had",
-            "ask again in a moment",
-        )
-        .retryable());
+        return Err(starting());
     }
     let path = request.uri().path();
     // What helps running code to its end goes on; questions do, too.
@@ -71,6 +64,18 @@ fn check(app: &App, request: &Request) -> Result<(), Problem> {
         return Err(draining());
     }
     Ok(())
+}
+
+/// The server takes nothing yet.
+pub(crate) fn starting() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "starting",
+        "the server is not ready yet",
+        "it takes over sessions that another one had",
+        "ask again in a moment",
+    )
+    .retryable()
 }
 
 /// The server takes on nothing new.

@@ -9,6 +9,10 @@ use std::borrow::Cow;
 const LONGEST: usize = 16 << 10;
 const MOST: usize = 100;
 
+/// Entries of a page, without a limit and at most.
+const PAGE: u64 = 100;
+const LARGEST_PAGE: u64 = 1000;
+
 /// The parameters of an address that nobody has taken yet.
 #[derive(Debug, Default)]
 pub(crate) struct Query(Vec<(String, String)>);
@@ -58,6 +62,14 @@ impl Query {
     pub(crate) fn number(&mut self, name: &str) -> Result<Option<u64>, Problem> {
         let Some(text) = self.one(name)? else { return Ok(None) };
         text.parse().map(Some).map_err(|_| bad(name, "it is no whole number from 0 on", "give digits only"))
+    }
+
+    /// How many entries a page may have, of `limit`.
+    pub(crate) fn page_limit(&mut self) -> Result<usize, Problem> {
+        let limit = self.number("limit")?.unwrap_or(PAGE);
+        let fits = usize::try_from(limit).ok().filter(|_| (1..=LARGEST_PAGE).contains(&limit));
+        let how = format!("give a number from 1 to {LARGEST_PAGE}");
+        fits.ok_or_else(|| bad("limit", "no page is of that size", &how))
     }
 
     /// Seconds, from 0 to a most.

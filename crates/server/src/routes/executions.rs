@@ -27,8 +27,6 @@ use utoipa::ToSchema;
 
 /// Bytes of an idempotency key.
 const KEY: usize = 200;
-const PAGE: u64 = 100;
-const LARGEST_PAGE: u64 = 1000;
 
 /// What becomes of an execution when the client that waits for it goes away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -89,7 +87,7 @@ pub(crate) struct LeftOut {
 pub(crate) struct ExecutionView {
     /// Its id.
     execution_id: String,
-    /// The number of the event after which all of its own come.
+    /// The number of its first event, `accepted`.
     seq: u64,
     /// Its last message, `result` or `error`, as on the wire; absent until it has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,7 +134,7 @@ impl ExecutionView {
 pub(crate) struct Taken {
     /// Its id.
     execution_id: String,
-    /// The number of the event after which all of its own come.
+    /// The number of its first event, `accepted`.
     seq: u64,
     /// Whether this repeats an earlier request with the same key.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -356,12 +354,8 @@ pub(super) async fn list(
     mut query: Query,
 ) -> Result<Json<ExecutionPage>, Problem> {
     let cursor = query.one("cursor")?;
-    let limit = query.number("limit")?.unwrap_or(PAGE);
+    let limit = query.page_limit()?;
     query.end()?;
-    if !(1..=LARGEST_PAGE).contains(&limit) {
-        let how = format!("give a number from 1 to {LARGEST_PAGE}");
-        return Err(Problem::bad_request("the parameter limit cannot be used", "no page is of that size", how));
-    }
     let records = app.sessions.get(&id)?.executions.newest_first();
     let from = match &cursor {
         None => 0,
@@ -371,7 +365,6 @@ pub(super) async fn list(
             })?
         }
     };
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let page = records.iter().skip(from).take(limit);
     let next =
         (records.len() > from.saturating_add(limit)).then(|| page.clone().next_back().map(|last| last.id.clone()));

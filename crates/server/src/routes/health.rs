@@ -1,12 +1,12 @@
 //! Whether the server is well, and what it offers.
 
 use crate::app::App;
-use crate::http::guard::draining;
+use crate::http::guard::{draining, starting};
 use crate::http::problem::{Problem, ProblemDocument};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use std::sync::Arc;
 
 /// Whether the process lives. Needs no token.
@@ -25,14 +25,7 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Json<serde_jso
         return Err(draining());
     }
     if !*app.ready.borrow() {
-        return Err(Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "starting",
-            "the server is not ready yet",
-            "it takes over sessions that another one had",
-            "ask again in a moment",
-        )
-        .retryable());
+        return Err(starting());
     }
     Ok(Json(serde_json::json!({ "status": "ready" })))
 }

@@ -19,10 +19,6 @@ use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// Sessions of a page, without a limit and at most.
-const PAGE: u64 = 100;
-const LARGEST_PAGE: u64 = 1000;
-
 /// A page of sessions, by id.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SessionPage {
@@ -113,12 +109,8 @@ pub(super) async fn list(State(app): State<Arc<App>>, mut query: Query) -> Resul
     let labels = query.all("label");
     let state = query.one("state")?;
     let cursor = query.one("cursor")?.unwrap_or_default();
-    let limit = query.number("limit")?.unwrap_or(PAGE);
+    let limit = query.page_limit()?;
     query.end()?;
-    if !(1..=LARGEST_PAGE).contains(&limit) {
-        let how = format!("give a number from 1 to {LARGEST_PAGE}");
-        return Err(Problem::bad_request("the parameter limit cannot be used", "no page is of that size", how));
-    }
     let state = match state {
         None => None,
         Some(word) => Some(SessionState::parse(&word).ok_or_else(|| {
@@ -139,10 +131,9 @@ pub(super) async fn list(State(app): State<Arc<App>>, mut query: Query) -> Resul
             })
     };
     let mut candidates = all.into_iter().filter(fits).peekable();
-    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut sessions: Vec<SessionView> = Vec::new();
-    while sessions.len() < wanted && candidates.peek().is_some() {
-        let some: Vec<_> = candidates.by_ref().take(wanted - sessions.len()).collect();
+    while sessions.len() < limit && candidates.peek().is_some() {
+        let some: Vec<_> = candidates.by_ref().take(limit - sessions.len()).collect();
         let views = join_all(some.iter().map(|served| served.view())).await;
         sessions.extend(views.into_iter().filter(|view| match state {
             Some(state) => view.state == state,

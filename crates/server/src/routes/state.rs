@@ -297,10 +297,7 @@ pub(super) async fn branch(
     let outcome = |branch: &Arc<Served>| BranchOutcome {
         outcome: "created",
         session_id: branch.session.id().to_owned(),
-        lineage: branch
-            .session
-            .lineage()
-            .map(|lineage| LineageView { parent: lineage.parent.clone(), branched_at: lineage.branched_at }),
+        lineage: branch.session.lineage().map(LineageView::from),
         python: branch.session.python(),
     };
     Ok((StatusCode::CREATED, Json(Branches { branches: branches.iter().map(outcome).collect() })))

@@ -3,7 +3,7 @@
 use super::served::Served;
 use super::spec::SessionSpec;
 use pyrepl3_engine::protocol::message::PythonInfo;
-use pyrepl3_engine::{PendingInput, Status, StatusState};
+use pyrepl3_engine::{Lineage, PendingInput, Status, StatusState};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -97,6 +97,12 @@ pub(crate) struct LineageView {
     pub(crate) branched_at: u64,
 }
 
+impl From<&Lineage> for LineageView {
+    fn from(lineage: &Lineage) -> LineageView {
+        LineageView { parent: lineage.parent.clone(), branched_at: lineage.branched_at }
+    }
+}
+
 /// A session.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct SessionView {
@@ -168,10 +174,7 @@ impl Served {
             python: self.session.python(),
             labels: spec.labels.clone().unwrap_or_default(),
             created_at: self.record.created_at,
-            lineage: self
-                .session
-                .lineage()
-                .map(|lineage| LineageView { parent: lineage.parent.clone(), branched_at: lineage.branched_at }),
+            lineage: self.session.lineage().map(LineageView::from),
             options: shown,
         }
     }

@@ -21,6 +21,7 @@ mod retention;
 mod segments;
 #[cfg(test)]
 mod tests;
+mod window;
 mod writer;
 
 pub use cuts::Cut;

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::cuts::Cut;
-use super::format::{HEADER, Header, PREFIX, Step, next};
+use super::format::{HEADER, PREFIX, Place, Step, next};
 use super::raw;
 use super::segments::Files;
-use super::writer::Window;
+use super::window::Window;
 use crate::disk::Disk;
 use crate::{Error, Result};
 
@@ -116,7 +116,7 @@ impl Reader {
         }
     }
 
-    fn output(&mut self, place: super::format::Place, sum: u32) -> Result<(u64, Vec<u8>)> {
+    fn output(&mut self, place: Place, sum: u32) -> Result<(u64, Vec<u8>)> {
         let index = place.stream.index();
         let mut found = raw::read(&self.files.output[index], place)?;
         if found.gone > 0 {
@@ -151,7 +151,7 @@ impl Reader {
                     let (begins, path) = (*begins, path.clone());
                     let mut segment =
                         Segment { file, path, begins, at: HEADER as u64, seq: begins, window: Window::new() };
-                    segment.check()?;
+                    segment.window.header(&segment.file, &segment.path, begins)?;
                     self.segment = Some(segment);
                     return Ok(Entered::Segment);
                 }
@@ -172,23 +172,11 @@ enum Entered {
 }
 
 enum Found {
-    Record { seq: u64, message: Vec<u8>, output: Option<(super::format::Place, u32)> },
+    Record { seq: u64, message: Vec<u8>, output: Option<(Place, u32)> },
     End,
 }
 
 impl Segment {
-    fn check(&mut self) -> Result<()> {
-        let bytes = self.window.at(&self.file, 0, HEADER).map_err(|error| Error::io("read", &self.path, error))?;
-        match Header::decode(bytes) {
-            Ok(header) if header.first == self.begins => Ok(()),
-            Err(super::format::NoHeader::Version(found)) => {
-                let (what, known) = (self.path.display().to_string(), super::format::VERSION);
-                Err(Error::NewerFormat { what, found, known })
-            }
-            _ => Err(Error::damaged_file(&self.path, "it does not begin as a segment does")),
-        }
-    }
-
     fn step(&mut self) -> std::io::Result<Found> {
         let mut wanted = PREFIX;
         loop {

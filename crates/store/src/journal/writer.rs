@@ -1,22 +1,20 @@
 //! Appends to a journal, and opens one that another process has left.
 
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fd::BorrowedFd;
 
 use super::cuts::Cut;
-use super::format::{HEADER, Header, MAX_BODY, NoHeader, PREFIX, Place, Record, Step, Stream, VERSION, next};
+use super::format::{HEADER, Header, MAX_BODY, PREFIX, Place, Record, Step, Stream, next};
 use super::raw::{self, RawWriter};
 use super::retention::Limits;
 use super::segments::{Files, events_path};
+use super::window::{EACH, Window, read_at};
 use crate::disk::Disk;
 use crate::{Error, Result};
-
-/// How much of a segment is read at a time.
-const EACH: usize = 1 << 20;
 
 /// The one who appends. Whoever has it answers for it that no other process does (a lease of the session).
 #[derive(Debug)]
@@ -287,13 +285,9 @@ fn resume(disk: &Disk, begins: u64, path: &Path, untold: &mut Untold) -> Result<
     let file = File::options().read(true).write(true).open(path).map_err(|error| Error::io("open", path, error))?;
     let length = file.metadata().map_err(|error| Error::io("read", path, error))?.len();
     let mut window = Window::new();
-    let header = match Header::decode(window.at(&file, 0, HEADER).map_err(|error| Error::io("read", path, error))?) {
-        Ok(header) if header.first == begins => header,
-        Err(NoHeader::Version(found)) => {
-            return Err(Error::NewerFormat { what: path.display().to_string(), found, known: VERSION });
-        }
-        Ok(_) | Err(NoHeader::Damaged) if length <= HEADER as u64 => return Ok(None),
-        Ok(_) | Err(NoHeader::Damaged) => return Err(Error::damaged_file(path, "it does not begin as a segment does")),
+    let header = match window.header(&file, path, begins) {
+        Err(Error::Damaged { .. }) if length <= HEADER as u64 => return Ok(None),
+        header => header?,
     };
     let (mut at, mut seq, mut told, mut wanted) = (HEADER as u64, header.first, header.told, PREFIX);
     loop {
@@ -338,43 +332,4 @@ fn set_aside(disk: &Disk, path: &Path, file: &File, from: u64) -> Result<PathBuf
     disk.sync(&copy, &aside)?;
     file.set_len(from).map_err(|error| Error::io("write", path, error))?;
     Ok(aside)
-}
-
-/// A file, of which a part is in memory.
-#[derive(Debug)]
-pub(super) struct Window {
-    begins: u64,
-    bytes: Vec<u8>,
-}
-
-impl Window {
-    pub(super) fn new() -> Window {
-        Window { begins: 0, bytes: Vec::new() }
-    }
-
-    /// The bytes from a place on: at least so many where the file has them, else all that it has.
-    pub(super) fn at(&mut self, file: &File, at: u64, wanted: usize) -> io::Result<&[u8]> {
-        let held = usize::try_from(at.wrapping_sub(self.begins)).ok();
-        if let Some(start) = held.filter(|start| start.checked_add(wanted).is_some_and(|end| end <= self.bytes.len())) {
-            return Ok(&self.bytes[start..]);
-        }
-        self.bytes.resize(wanted.max(EACH), 0);
-        let count = read_at(file, &mut self.bytes, at)?;
-        self.bytes.truncate(count);
-        self.begins = at;
-        Ok(&self.bytes)
-    }
-}
-
-fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
-    let mut count = 0;
-    while count < bytes.len() {
-        match file.read_at(&mut bytes[count..], at + count as u64) {
-            Ok(0) => break,
-            Ok(more) => count += more,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(count)
 }

@@ -5,7 +5,7 @@
     definitions functions and classes taken apart                skeletons    and put together again
     statements  classes that are made by running their statement again
     bytecode    code objects, marshalled or from source          arrays       numpy arrays and their views
-    module_state  what those hold                                exceptions   what their own pickling forgets
+    exceptions  what their own pickling forgets                  module_state  what modules of the session's own hold
     annotations what evaluates annotations (3.14)                iterators    those of itertools
     graph       which names share objects or memory              references   the words that streams call
     groups      a group while it is made                         words        why something is lost, in plain words

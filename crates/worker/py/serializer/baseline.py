@@ -69,7 +69,8 @@ class Baseline:
                 self.odd.append(name)
                 continue
             # What prints are of must stay.
-            self.gone.append(self.later.get(name))
+            if name in self.later:
+                self.gone.append(self.later[name])
             self._note(self.later, name, module)
             file = session_modules.file_of(module, self.path)
             if file is not None:

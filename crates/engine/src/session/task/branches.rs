@@ -207,10 +207,7 @@ async fn begin(
     let pidfd = process.pidfd().map_err(os)?;
     let (mut init, channel) = InitLink::new().map_err(os)?;
     let identity = Identity::new();
-    let journal = match &seed.origin.journalling {
-        Some(journalling) => Some(journalling.open(&identity.id, None).await.map_err(os)?),
-        None => None,
-    };
+    let journal = seed.origin.open_journal(&identity.id, None).await.map_err(os)?;
     let (lingering, linger) = Lingering::begin(seed.origin.linger.as_ref(), &identity.id, number).await.map_err(os)?;
     if lingering.is_some() {
         init.keep_worker(&worker).map_err(os)?;
