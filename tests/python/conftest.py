@@ -17,6 +17,7 @@ import os
 import random
 import stat
 import sys
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,11 +29,13 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "python" / "src"))
 sys.path.insert(0, str(HERE))
 
+import embedded_only  # noqa: E402
 import known_state  # noqa: E402
 
 # Before anything else: what is imported next may look at it.
 PRIVATE = known_state.take(HERE.parents[1] / "target")
 
+import service  # noqa: E402
 import support  # noqa: E402
 from leftovers import Leftovers  # noqa: E402
 
@@ -68,6 +71,7 @@ def python(request: pytest.FixtureRequest) -> str:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What can be chosen."""
     parser.addoption("--long", action="store_true", help="also what takes long, on all versions of Python")
+    parser.addoption("--service", action="store_true", help="sessions of a service in the embedded engine's place")
     parser.addoption("--shuffle", metavar="SEED", help="another order of files, and of tests in each")
 
 
@@ -85,6 +89,14 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out what takes long, and shuffles."""
+    if config.getoption("--service"):
+        aside = {
+            item
+            for item in items
+            if embedded_only.reason(item.path.name, item.name) or "fake" in getattr(item, "fixturenames", ())
+        }
+        config.hook.pytest_deselected(items=list(aside))
+        items[:] = [item for item in items if item not in aside]
     if not config.getoption("--long"):
         left_out = {item for item in items if item.get_closest_marker("long")} | too_many_versions(items)
         config.hook.pytest_deselected(items=list(left_out))
@@ -169,6 +181,24 @@ def nothing_left() -> Iterator[None]:
         lambda: set(support.processes()) <= before,
         lambda: {pid: command for pid, command in support.processes().items() if pid not in before},
     )
+
+
+@pytest.fixture(autouse=True)
+def through_a_service(
+    nothing_left: None, own_data: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """With `--service`, sessions are those of a service. It ends before it is looked at what is left."""
+    if not request.config.getoption("--service"):
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="pyrepl3-service-") as place:
+        servers = service.Servers(place)
+        service.install(monkeypatch, servers)
+        try:
+            yield
+        finally:
+            gc.collect()
+            servers.stop()
 
 
 @pytest.fixture(autouse=True)

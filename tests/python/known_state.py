@@ -22,6 +22,7 @@ PREFIXES = ("PYTHON", "LC_", "XDG_", "MPL", "CONDA", "PYREPL3_")
 NAMES = ("LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "VIRTUAL_ENV")
 NAMES += ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 OURS = ("PYREPL3_BIN", "PYREPL3_HELPER", "PYREPL3_TEST_PYTHON", "PYREPL3_TEST_NEWEST", "PYREPL3_PYTHON")
+OURS += ("PYREPL3_FAULTS_BIN", "PYREPL3_FAULT_SEEDS", "PYREPL3_FAULT_FIRST")
 """What is said to the tests themselves."""
 
 LONGEST_TEMP = 40
@@ -62,9 +63,9 @@ def _limits() -> None:
 
 
 def _environment(target: Path) -> Path:
-    binary = os.environ.get("PYREPL3_BIN")
-    if binary is not None:
-        os.environ["PYREPL3_BIN"] = os.path.abspath(binary)
+    for name in ("PYREPL3_BIN", "PYREPL3_FAULTS_BIN"):
+        if name in os.environ:
+            os.environ[name] = os.path.abspath(os.environ[name])
     outer = tempfile.gettempdir()
     _clean_environment()
     private = Path(tempfile.mkdtemp(prefix="pyrepl3-tests-", dir=outer if len(outer) <= LONGEST_TEMP else "/tmp"))

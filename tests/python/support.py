@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 import pyrepl3
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 SOURCE = ROOT / "python" / "src"
 
 MARK = f"PYREPL3_TEST_MARK={uuid.uuid4().hex}"
@@ -94,14 +95,20 @@ async def event_of(session: pyrepl3.Session, kind: type[M]) -> M:
     raise AssertionError(f"the session has ended without a {kind.__name__}")
 
 
+async def kill_engine(session: pyrepl3.Session) -> None:
+    """Kills the engine of a session; returns when the session has noticed."""
+    for pid in engines():
+        os.kill(pid, signal.SIGKILL)
+    async for _ in session.events():
+        pass
+    await session.shutdown()
+
+
 @asynccontextmanager
 async def restart(data: Path, **options: Any) -> AsyncIterator[pyrepl3.Session]:
     """A session whose engine is killed at the end: the next one has nothing but what is on disk."""
     session = pyrepl3.Session(data=data, **options)
     await session.start()
     yield session
-    for pid in engines():
-        os.kill(pid, signal.SIGKILL)
-    async for _ in session.events():
-        pass
-    await session.shutdown()
+    # By its name here: with `--service` it is another one.
+    await kill_engine(session)

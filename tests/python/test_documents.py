@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from service import Server
 from support import ROOT, client
 
 DOCUMENTS = [ROOT / "docs" / "python.md", ROOT / "python" / "README.md", ROOT / "README.md"]
@@ -24,12 +28,28 @@ def blocks() -> list[object]:
     return found
 
 
+@pytest.fixture
+def served(nothing_left: None, own_data: Path, request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """Where a service is, for blocks that use one."""
+    if "PYREPL3_URL" not in request.node.callspec.params["code"]:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(prefix="pyrepl3-service-") as place:
+        server = Server(str(own_data), place, 0, tcp=True)
+        server.start()
+        try:
+            yield {"PYREPL3_URL": server.url, "PYREPL3_TOKEN": server.token}
+        finally:
+            server.stop()
+
+
 @pytest.mark.parametrize("code", blocks())
-def test_a_block_runs(code: str, tmp_path: Path) -> None:
+def test_a_block_runs(code: str, tmp_path: Path, served: dict[str, str]) -> None:
     if re.search(r"^\s*(await|async (with|for)) ", re.sub(r"(?ms)^(async )?def .*?(?=^\S)", "", code), re.MULTILINE):
         body = "".join(f"    {line}\n" for line in code.splitlines())
         code = f"import asyncio\nasync def main():\n{body}\nasyncio.run(main())\n"
-    found = subprocess.run(client(code), capture_output=True, text=True, cwd=tmp_path, timeout=100)
+    environment = {**os.environ, **served}
+    found = subprocess.run(client(code), capture_output=True, text=True, cwd=tmp_path, timeout=100, env=environment)
     assert found.returncode == 0, found.stderr
 
 

@@ -2,6 +2,7 @@
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
@@ -115,6 +116,8 @@ pub(crate) enum Command {
                             new is taken on, what runs has a time to end, then the sessions end; a second one: at once."
     )]
     Serve(ServeArgs),
+    /// Show what sessions of the service have run and said, also after their end; without an id, list them
+    History(HistoryArgs),
     /// Say what this machine offers: interpreters, isolation, limits
     Doctor,
     /// Serve the wire protocol to a program that embeds the engine (see docs/protocol.md)
@@ -232,6 +235,12 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ServeArgs {
+    /// Settings from a file (TOML, the names of these options); the environment (PYREPL3_SERVE_NAME) and options win over it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Replace the server that has the data directory: it leaves its sessions to this one, and code does not notice
+    #[arg(long)]
+    pub(crate) takeover: bool,
     /// Address to listen on; port 0 takes any that is free (default: 127.0.0.1:8787)
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<SocketAddr>,
@@ -257,19 +266,51 @@ pub(crate) struct ServeArgs {
     /// When told to stop: leave the sessions to the next server, instead of ending them
     #[arg(long)]
     pub(crate) keep_sessions: bool,
-    /// What is told survives: this server's process (as a rule), or the machine
-    #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
-    pub(crate) durability: DurabilityLevel,
+    /// What is told survives: this server's process, or the machine (default: process)
+    #[arg(long, value_name = "LEVEL", value_enum)]
+    pub(crate) durability: Option<DurabilityLevel>,
     /// How long sessions wait for another server when this one has died (default: 300)
     #[arg(long, value_name = "SECONDS", value_parser = span)]
     pub(crate) linger: Option<f64>,
-    /// How much is logged, on standard error; with --json as JSON
-    #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
-    pub(crate) log_level: LogLevel,
+    /// Bytes kept of each output stream of a session: its beginning and the newest (default: 1G)
+    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse)]
+    pub(crate) journal_output: Option<u64>,
+    /// Bytes kept of a session's other events: the newest (default: 256M)
+    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse)]
+    pub(crate) journal_events: Option<u64>,
+    /// Bytes kept of all sessions: those that have ended go first, the oldest of them first (default: 16G)
+    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse)]
+    pub(crate) journal_total: Option<u64>,
+    /// Days that a session which has ended is kept in the history (default: 30)
+    #[arg(long, value_name = "DAYS", value_parser = days)]
+    pub(crate) journal_days: Option<f64>,
+    /// Sessions at once (default: 4096)
+    #[arg(long, value_name = "N")]
+    pub(crate) max_sessions: Option<usize>,
+    /// Processes that stand ready for sessions to come, of each environment that was asked for lately (default: 2)
+    #[arg(long, value_name = "N")]
+    pub(crate) spares: Option<usize>,
+    /// How much is logged, on standard error; with --json as JSON (default: info)
+    #[arg(long, value_name = "LEVEL", value_enum)]
+    pub(crate) log_level: Option<LogLevel>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct HistoryArgs {
+    /// The session
+    #[arg(value_name = "ID")]
+    pub(crate) session: Option<String>,
+    /// Only what comes behind the event of this number
+    #[arg(long, value_name = "N", requires = "session", default_value_t)]
+    pub(crate) after: u64,
+    /// Print the code that ran as a script; what did not complete, or was undone, is a comment in it
+    #[arg(long, requires = "session", conflicts_with = "json")]
+    pub(crate) script: bool,
 }
 
 /// What is told survives.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum DurabilityLevel {
     #[default]
     Process,
@@ -277,7 +318,8 @@ pub(crate) enum DurabilityLevel {
 }
 
 /// How much is logged.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum LogLevel {
     Error,
     Warn,

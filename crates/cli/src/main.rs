@@ -8,6 +8,7 @@ mod descriptors;
 mod doctor;
 mod embed;
 mod exit;
+mod history;
 mod message;
 mod output;
 mod paths;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Some(Command::Run(run)) => runtime.block_on(run::main(run, &cli.common)),
         Some(Command::Checkpoint(asked)) => runtime.block_on(checkpoint::main(asked, &cli.common)),
         Some(Command::Serve(asked)) => runtime.block_on(serve::main(asked, &cli.common)),
+        Some(Command::History(asked)) => history::main(asked, &cli.common),
         Some(Command::Doctor) => runtime.block_on(doctor::main(&cli.common)),
         Some(Command::Repl(repl)) => runtime.block_on(repl::main(repl, &cli.common)),
         None => runtime.block_on(repl::main(&ReplArgs::default(), &cli.common)),

@@ -27,6 +27,9 @@ pub struct EngineConfig {
     /// slowly or comes back later misses nothing. Needs `data`. Not for sessions of pools, and scripts that have this process's
     /// standard input.
     pub journal: Option<JournalConfig>,
+    /// Processes that stand ready for sessions to come, of each environment that was asked for lately: such a session begins without waiting
+    /// for its fork. Each takes some MB. None without it.
+    pub spares: usize,
     /// Bytes that all checkpoints there may take together; as many as the disk has without it.
     pub checkpoint_bytes: Option<u64>,
     /// Soft limit of open descriptors (`RLIMIT_NOFILE`) that sessions begin with; this process's own without it. A

@@ -5,7 +5,10 @@ use crate::config::EngineConfig;
 use crate::host::Host;
 use crate::pool::Pool;
 use crate::registry::Registry;
-use crate::session::{Abandoned, Attachment, Command, Identity, Mailbox, Script, Session, adopt, is_orphan, start};
+use crate::session::{
+    Abandoned, Attachment, Command, Identity, Mailbox, Script, Session, adopt, end_spares, is_orphan, place_of_spares,
+    start,
+};
 use pyrepl3_protocol::message::{PoolOptions, SessionOptions};
 use pyrepl3_protocol::{Code, Failure};
 use pyrepl3_store::{kept_sessions, session_directory};
@@ -106,7 +109,8 @@ impl Engine {
         loop {
             let server = host.zygotes.get(&environment).await?;
             let identity = identity.clone().unwrap_or_else(Identity::new);
-            match start(server.clone(), host.origin(), identity, options.clone(), script, None).await {
+            let spare = host.spares.take(&environment, &server);
+            match start(server.clone(), host.origin(), identity, options.clone(), script, None, spare).await {
                 Ok(session) => return self.begin_with(session).await,
                 Err(_) if attempt == 0 && !server.is_alive() => attempt += 1,
                 Err(failure) => return Err(failure),
@@ -154,6 +158,7 @@ impl Engine {
     /// `internal` where the data directory cannot be read.
     pub async fn orphans(&self) -> Result<Vec<String>, Failure> {
         let Some(data) = self.host().data().map(Path::to_owned) else { return Ok(Vec::new()) };
+        end_spares(&place_of_spares(&data)).await;
         let kept = tokio::task::spawn_blocking({
             let data = data.clone();
             move || kept_sessions(&data)
@@ -196,6 +201,22 @@ impl Engine {
         Pool::start(host.clone(), environment, options).await
     }
 
+    /// Starts what sessions of these options are forked from, and processes that stand ready for them ([`EngineConfig::spares`]), before any is
+    /// asked for.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub async fn prepare(&self, options: &SessionOptions) -> Result<(), Failure> {
+        let host = self.host();
+        host.registry.check_open()?;
+        let environment = host.environment(options).await?;
+        let server = host.zygotes.get(&environment).await?;
+        if let Some(spare) = host.spares.take(&environment, &server) {
+            spare.end().await;
+        }
+        Ok(())
+    }
+
     /// Leaves the sessions that can outlive this engine to another one, ends all others, and the zygotes, and starts nothing
     /// any more. Returns when another engine can take them over.
     pub async fn hand_over(&self) {
@@ -212,6 +233,7 @@ impl Engine {
         let host = self.host();
         host.registry.close().iter().for_each(part_with);
         host.registry.none().await;
+        host.spares.close().await;
         host.zygotes.close().await;
     }
 }

@@ -6,6 +6,7 @@ use crate::log::Journalling;
 use crate::oom::OomWatch;
 use crate::registry::Registry;
 use crate::session::{Linger, Origin};
+use crate::spares::Spares;
 use crate::zygote::{Environment, Zygotes};
 use pyrepl3_protocol::message::SessionOptions;
 use pyrepl3_protocol::{Code, Failure};
@@ -27,13 +28,16 @@ pub(crate) struct Host {
     pub(crate) zygotes: Zygotes,
     pub(crate) registry: Arc<Registry>,
     pub(crate) checkpoint_store: Arc<CheckpointStore>,
+    pub(crate) spares: Arc<Spares>,
     oom: Arc<OomWatch>,
 }
 
 impl Host {
     pub(crate) fn new(config: EngineConfig, registry: Registry, checkpoint_store: Arc<CheckpointStore>) -> Host {
         let data = config.data.clone().unwrap_or_else(|| PathBuf::from("/tmp"));
+        let linger = config.linger.zip(config.data.clone()).map(|(grace, data)| Linger { data, grace });
         Host {
+            spares: Spares::new(config.spares, linger),
             config,
             found: tokio::sync::Mutex::default(),
             zygotes: Zygotes::new(data),

@@ -32,6 +32,7 @@ mod config;
 mod engine;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod history;
 mod host;
 mod log;
 mod messages;
@@ -40,16 +41,20 @@ mod pool;
 mod process;
 mod registry;
 mod session;
+mod spares;
 mod zygote;
 
 pub use catalog::{CheckpointDetails, DefinitionSource, Deleted, ImportedName, Retention, Verification};
 pub use config::{EngineConfig, JournalConfig};
 pub use engine::Engine;
+pub use history::{History, HistoryLine};
 pub use log::{Durability, Event};
 pub use pool::{Lease, Pool, PoolStats, Quantiles};
 pub use pyrepl3_protocol as protocol;
 pub use pyrepl3_protocol::message::{Limits, PoolOptions, Reset, SessionOptions};
 pub use pyrepl3_protocol::{Code, Failure};
+#[doc(hidden)]
+pub use pyrepl3_store::faults;
 pub use pyrepl3_store::journal::Limits as JournalLimits;
 pub use pyrepl3_worker::SearchPath;
 pub use session::{

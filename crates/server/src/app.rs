@@ -5,6 +5,7 @@ use crate::limits::Limits;
 use crate::sessions::table::Table;
 use crate::token::Token;
 use pyrepl3_engine::Engine;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -12,6 +13,8 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) engine: Engine,
+    /// The data directory.
+    pub(crate) data: PathBuf,
     pub(crate) sessions: Arc<Table>,
     pub(crate) limits: Limits,
     pub(crate) room: Room,

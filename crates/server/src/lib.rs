@@ -16,6 +16,7 @@
 
 mod app;
 mod channel;
+mod claim;
 mod clock;
 mod http;
 mod limits;
@@ -26,8 +27,9 @@ mod sessions;
 mod streams;
 mod token;
 
+pub use claim::HAND_OVER;
 pub use limits::Limits;
-pub use server::{Config, Server};
+pub use server::{Config, Server, Stop};
 pub use token::Token;
 
 /// The OpenAPI document (3.1) of the HTTP API, as JSON text with a newline at its end.

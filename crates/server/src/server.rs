@@ -1,6 +1,7 @@
 //! The server: begun, run, ended.
 
 use crate::app::App;
+use crate::claim::Claim;
 use crate::http::body::Room;
 use crate::http::connection::{Listener, serve};
 use crate::http::guard::guard;
@@ -8,13 +9,15 @@ use crate::http::log::log;
 use crate::limits::Limits;
 use crate::routes;
 use crate::sessions::records::Records;
+use crate::sessions::retention::Retention;
 use crate::sessions::table::Table;
 use crate::token::Token;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use futures_util::{StreamExt, stream};
 use pyrepl3_engine::{
-    Code, Durability, Engine, EngineConfig, Failure, JournalConfig, JournalLimits, SearchPath, StatusState,
+    Code, Durability, Engine, EngineConfig, Failure, JournalConfig, JournalLimits, SearchPath, SessionOptions,
+    StatusState,
 };
 use std::fs::DirBuilder;
 use std::future::Future;
@@ -26,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// Sessions that are taken over at once.
 const ADOPTING: usize = 32;
@@ -59,16 +62,24 @@ pub struct Config {
     pub search: SearchPath,
     /// Soft limit of descriptors that sessions begin with.
     pub open_files: Option<u64>,
+    /// Processes that stand ready for sessions to come, of each environment that was asked for lately.
+    pub spares: usize,
     /// How long sessions wait for another server when this one's process has died.
     pub linger: Duration,
     /// What an event that was told survives: this process, or the machine.
     pub durability: Durability,
     /// How much of each session's events and output is kept.
     pub journal: JournalLimits,
+    /// Bytes that the events and output of all sessions may take together.
+    pub journal_total: u64,
+    /// How long the events of a session that has ended are kept.
+    pub journal_age: Duration,
     /// How long running executions have to end when the server is told to stop.
     pub drain: Duration,
     /// Whether sessions are left to the next server when this one is told to stop.
     pub keep_sessions: bool,
+    /// Whether a server that has the data directory is replaced: it leaves its sessions to this one.
+    pub takeover: bool,
     /// What clients may ask.
     pub limits: Limits,
 }
@@ -87,14 +98,27 @@ impl Config {
             python: None,
             search,
             open_files: None,
+            spares: 2,
             linger: Duration::from_secs(300),
             durability: Durability::default(),
             journal: JournalLimits::default(),
+            journal_total: 16 << 30,
+            journal_age: Duration::from_secs(30 * 86_400),
             drain: Duration::from_secs(10),
             keep_sessions: false,
+            takeover: false,
             limits: Limits::default(),
         }
     }
+}
+
+/// How a server is told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// What runs has a time to end; then the sessions end, or are left to the next server, as it was configured.
+    Drain,
+    /// Another server waits for the data directory: the sessions are left to it at once. What runs goes on.
+    HandOver,
 }
 
 /// A server that takes requests. Dropped, it stops without waiting for anything.
@@ -108,13 +132,18 @@ pub struct Server {
     socket: Option<PathBuf>,
     drain: Duration,
     keep_sessions: bool,
+    /// Looks after what is kept of events.
+    keeping: AbortHandle,
+    /// Let go of last: the next server begins then.
+    claim: Claim,
 }
 
 impl Server {
     /// Starts to listen, takes over the sessions that wait in the data directory, and returns when requests are taken.
     ///
     /// # Errors
-    /// `bad_request` for a configuration that makes no sense or is not safe, `internal` where the operating system refuses.
+    /// `bad_request` for a configuration that makes no sense or is not safe, `busy` where another server has the data directory, `internal`
+    /// where the operating system refuses.
     pub async fn start(config: Config) -> Result<Server, Failure> {
         check(&config)?;
         make_private(&config.data)
@@ -124,6 +153,7 @@ impl Server {
             None => Token::of_data(&config.data)
                 .map_err(|error| refused("the token cannot be kept", &config.data.join("token"), &error))?,
         };
+        let claim = Claim::take(&config.data, config.takeover).await?;
         let mut listeners = Vec::new();
         let mut url = String::new();
         if let Some(path) = &config.unix {
@@ -146,6 +176,7 @@ impl Server {
             linger: Some(config.linger),
             journal: Some(JournalConfig { durability: config.durability, limits: config.journal }),
             open_files: config.open_files,
+            spares: config.spares,
             ..EngineConfig::new(config.search)
         });
         let records = Records::open(&config.data)
@@ -153,6 +184,7 @@ impl Server {
         let app = Arc::new(App {
             sessions: Table::new(engine.clone(), records, config.limits.sessions),
             engine,
+            data: config.data.clone(),
             room: Room::new(config.limits.bodies),
             limits: config.limits,
             token,
@@ -168,10 +200,27 @@ impl Server {
             let (router, app) = (router(&app), app.clone());
             listening.spawn(serve(listener, router, app, room.clone(), closed.clone(), CONNECTIONS));
         }
-        adopt(&app).await;
+        adopt(&app, &config.data).await;
+        let retention = Retention {
+            data: config.data,
+            limits: config.journal,
+            total: config.journal_total,
+            age: config.journal_age,
+        };
+        let keeping = tokio::spawn(retention.keep(Arc::downgrade(&app.sessions))).abort_handle();
+        claim.tell(&url)?;
+        if config.spares > 0 {
+            let engine = app.engine.clone();
+            tokio::spawn(async move {
+                // Whoever asks for a session hears what is wrong.
+                if let Err(failure) = engine.prepare(&SessionOptions::default()).await {
+                    tracing::warn!(why = %failure, "no process stands ready for sessions");
+                }
+            });
+        }
         app.ready.send_replace(true);
         let (drain, keep_sessions) = (config.drain, config.keep_sessions);
-        Ok(Server { app, url, closing, listening, socket: config.unix, drain, keep_sessions })
+        Ok(Server { app, url, closing, listening, socket: config.unix, drain, keep_sessions, keeping, claim })
     }
 
     /// Where it is: `http://ADDRESS:PORT`, or `unix:PATH`.
@@ -184,27 +233,33 @@ impl Server {
         &self.app.token
     }
 
-    /// Takes requests until told to stop. Then nothing new is taken on, what runs has a time to end, and the sessions end, or
-    /// wait for another server. `at_once`: the time is over. Returns when all is done.
-    pub async fn run(mut self, stop: impl Future<Output = ()>, at_once: impl Future<Output = ()>) {
-        stop.await;
-        tracing::info!("stopping: nothing new is taken on");
+    /// Takes requests until told to stop, and how. Then nothing new is taken on. `at_once`: the time for what runs is over. Returns when all is
+    /// done.
+    pub async fn run(mut self, stop: impl Future<Output = Stop>, at_once: impl Future<Output = ()>) {
+        let stop = stop.await;
+        tracing::info!(?stop, "stopping: nothing new is taken on");
         self.app.draining.send_replace(true);
-        tokio::select! {
-            () = quiet(&self.app) => {}
-            () = tokio::time::sleep(self.drain) => tracing::warn!("the time for what runs is over"),
-            () = at_once => tracing::warn!("stopping at once"),
+        if stop == Stop::Drain {
+            tokio::select! {
+                () = quiet(&self.app) => {}
+                () = tokio::time::sleep(self.drain) => tracing::warn!("the time for what runs is over"),
+                () = at_once => tracing::warn!("stopping at once"),
+            }
         }
-        if self.keep_sessions {
+        if self.keep_sessions || stop == Stop::HandOver {
             self.app.engine.hand_over().await;
         } else {
             self.app.engine.shutdown().await;
+            // What is known of them is removed as they end: else the next server takes them for lost.
+            self.app.sessions.ended_all(CONNECTIONS).await;
         }
+        self.keeping.abort();
         self.closing.send_replace(true);
         while self.listening.join_next().await.is_some() {}
         if let Some(socket) = &self.socket {
             _ = std::fs::remove_file(socket);
         }
+        drop(self.claim);
         tracing::info!("stopped");
     }
 }
@@ -262,7 +317,7 @@ async fn listen_unix(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Takes over the sessions that wait for a server.
-async fn adopt(app: &App) {
+async fn adopt(app: &App, data: &Path) {
     let orphans = match app.engine.orphans().await {
         Ok(orphans) => orphans,
         Err(failure) => {
@@ -287,7 +342,7 @@ async fn adopt(app: &App) {
     if found > 0 {
         tracing::info!(found, adopted, "sessions were taken over");
     }
-    app.sessions.tidy().await;
+    app.sessions.settle_lost(data).await;
 }
 
 /// Returns when no session runs anything.

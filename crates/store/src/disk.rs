@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
+use crate::faults::{self as on_demand, Plant, Torn};
 use crate::rights::{FILE_MODE, make_directory, make_each, own};
 use crate::{Error, Result};
 
@@ -24,6 +25,36 @@ pub(crate) enum Step {
     Open,
 }
 
+/// What was done.
+#[cfg_attr(not(feature = "faults"), expect(dead_code, reason = "it is looked at where there are faults"))]
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Change<'a> {
+    Created(&'a Path),
+    CreatedDirectory(&'a Path),
+    /// At a place, or at the end that the file has now.
+    Written {
+        path: &'a Path,
+        file: &'a File,
+        at: Option<u64>,
+        length: u64,
+    },
+    /// So much of it was there before.
+    Synced {
+        path: &'a Path,
+        length: u64,
+    },
+    /// What the trace had by then.
+    SyncedDirectory {
+        path: &'a Path,
+        mark: u64,
+    },
+    Renamed {
+        from: &'a Path,
+        to: &'a Path,
+    },
+    Removed(&'a Path),
+}
+
 /// The file system, or one that fails on demand.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Disk {
@@ -32,15 +63,19 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    #[cfg(test)]
     fn before(&self, step: Step, path: &Path) -> std::io::Result<()> {
-        self.faults.as_ref().map_or(Ok(()), |faults| faults.before(step, path))
+        self.before_write(step, path, None)
     }
 
-    #[cfg(not(test))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the tests' one uses both")]
-    #[inline]
-    fn before(&self, _step: Step, _path: &Path) -> std::io::Result<()> {
+    fn before_write(&self, step: Step, path: &Path, torn: Option<Torn<'_>>) -> std::io::Result<()> {
+        on_demand::before(step, path, torn)?;
+        #[cfg(test)]
+        if let Some(faults) = &self.faults {
+            if let Some(Torn { file, bytes, at }) = torn {
+                at.map_or_else(|| faults.tear(file, bytes), |at| faults.tear_at(file, bytes, at));
+            }
+            return faults.before(step, path);
+        }
         Ok(())
     }
 
@@ -49,6 +84,7 @@ impl Disk {
         let made = self.before(Step::Create, path);
         made.and_then(|()| OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path))
             .and_then(|file| own(&file).map(|()| file))
+            .inspect(|_| on_demand::done(Change::Created(path)))
             .map_err(|error| Error::io("create", path, error))
     }
 
@@ -58,23 +94,17 @@ impl Disk {
 
     /// Appends to a file that was opened at `path`.
     pub(crate) fn write(&self, mut file: &File, path: &Path, bytes: &[u8]) -> Result<()> {
-        #[cfg(test)]
-        if let Some(faults) = &self.faults {
-            faults.tear(file, bytes);
-        }
-        self.before(Step::Write, path)
+        self.before_write(Step::Write, path, Some(Torn { file, bytes, at: None }))
             .and_then(|()| file.write_all(bytes))
+            .inspect(|()| self.wrote(file, path, None, bytes.len()))
             .map_err(|error| Error::io("write", path, error))
     }
 
     /// Writes at a place of a file that was opened at `path`.
     pub(crate) fn write_at(&self, file: &File, path: &Path, bytes: &[u8], at: u64) -> Result<()> {
-        #[cfg(test)]
-        if let Some(faults) = &self.faults {
-            faults.tear_at(file, bytes, at);
-        }
-        self.before(Step::Write, path)
+        self.before_write(Step::Write, path, Some(Torn { file, bytes, at: Some(at) }))
             .and_then(|()| file.write_all_at(bytes, at))
+            .inspect(|()| self.wrote(file, path, Some(at), bytes.len()))
             .map_err(|error| Error::io("write", path, error))
     }
 
@@ -83,22 +113,41 @@ impl Disk {
         self.before(Step::Write, path).map_err(|error| Error::io("write", path, error))
     }
 
+    /// Tells what was written, by the kernel or by us.
+    #[expect(clippy::unused_self, reason = "it is the disk that is told")]
+    pub(crate) fn wrote(&self, file: &File, path: &Path, at: Option<u64>, length: usize) {
+        on_demand::done(Change::Written { path, file, at, length: length as u64 });
+    }
+
     pub(crate) fn sync(&self, file: &File, path: &Path) -> Result<()> {
-        self.before(Step::Sync, path)
+        let length = on_demand::length(file);
+        let asked = self.before(Step::Sync, path);
+        if on_demand::happens(Plant::SkipSync) {
+            return Ok(());
+        }
+        asked
             .and_then(|()| file.sync_all())
+            .inspect(|()| on_demand::done(Change::Synced { path, length }))
             .map_err(|error| Error::io("write to the disk", path, error))
     }
 
     /// Makes it last which names a directory holds.
     pub(crate) fn sync_directory(&self, path: &Path) -> Result<()> {
-        self.before(Step::SyncDirectory, path)
+        let mark = on_demand::mark();
+        let asked = self.before(Step::SyncDirectory, path);
+        if on_demand::happens(Plant::SkipSync) {
+            return Ok(());
+        }
+        asked
             .and_then(|()| File::open(path)?.sync_all())
+            .inspect(|()| on_demand::done(Change::SyncedDirectory { path, mark }))
             .map_err(|error| Error::io("write to the disk", path, error))
     }
 
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         self.before(Step::Rename, to)
             .and_then(|()| fs::rename(from, to))
+            .inspect(|()| on_demand::done(Change::Renamed { from, to }))
             .map_err(|error| Error::io("rename to", to, error))?;
         #[cfg(test)]
         if let Some(faults) = &self.faults {
@@ -111,7 +160,12 @@ impl Disk {
     pub(crate) fn remove(&self, path: &Path) -> Result<()> {
         match self.before(Step::Remove, path).and_then(|()| fs::remove_file(path)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, error)),
-            _ => Ok(()),
+            removed => {
+                if removed.is_ok() {
+                    on_demand::done(Change::Removed(path));
+                }
+                Ok(())
+            }
         }
     }
 
@@ -120,6 +174,7 @@ impl Disk {
         make_each(path, &|one: &Path| {
             self.before(Step::CreateDirectory, one)
                 .and_then(|()| make_directory(one))
+                .inspect(|()| on_demand::done(Change::CreatedDirectory(one)))
                 .map_err(|error| Error::io("create", one, error))
         })
     }
@@ -130,7 +185,12 @@ impl Disk {
             Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
                 Err(Error::io("remove", path, error))
             }
-            _ => Ok(()),
+            removed => {
+                if removed.is_ok() {
+                    on_demand::done(Change::Removed(path));
+                }
+                Ok(())
+            }
         }
     }
 

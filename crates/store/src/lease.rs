@@ -146,6 +146,20 @@ impl Lease {
         &self.directory
     }
 
+    /// Gives its directory the name of a session that begins.
+    ///
+    /// # Errors
+    /// The file system's; `DirectoryNotEmpty` where there is such a session.
+    pub fn rename(&mut self, data: &Path, session: &str) -> io::Result<()> {
+        let directory = session_directory(data, session)?;
+        if let Some(above) = directory.parent() {
+            make_directories(above)?;
+        }
+        fs::rename(&self.directory, &directory)?;
+        self.directory = directory;
+        Ok(())
+    }
+
     /// Whether it still counts: to be asked before whatever changes the session. The lock sees to it that it does, but not every file system keeps its word.
     ///
     /// # Errors
@@ -225,6 +239,20 @@ mod tests {
         // One that its owner had no time to fill.
         fs::create_dir(data.path().join("sessions/ses_2")).unwrap();
         assert_eq!(Lease::take_over(data.path(), "ses_2").unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(kept_sessions(data.path()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_directory_gets_the_name_of_a_session() {
+        let data = tempfile::tempdir().unwrap();
+        let mut spare = Lease::begin(&data.path().join("spares"), "ses_0").unwrap();
+        spare.rename(data.path(), "mine").unwrap();
+        assert!(spare.counts().unwrap());
+        assert_eq!(kept_sessions(data.path()).unwrap(), ["mine"]);
+        let mut another = Lease::begin(&data.path().join("spares"), "ses_0").unwrap();
+        assert_eq!(another.rename(data.path(), "mine").unwrap_err().kind(), ErrorKind::DirectoryNotEmpty);
+        another.end().unwrap();
+        spare.end().unwrap();
         assert!(kept_sessions(data.path()).unwrap().is_empty());
     }
 

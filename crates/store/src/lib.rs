@@ -16,6 +16,7 @@ mod codec;
 mod diff;
 mod disk;
 mod error;
+pub mod faults;
 mod file_writer;
 mod find;
 mod flush;

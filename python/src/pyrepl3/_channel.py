@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 import weakref
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from . import _wire
-from ._connection import Connection, ErrorMaker, log
+from ._exchange import ErrorMaker, Exchange, log
 from ._flow import KEEP_EVENTS, Flow
 from ._wire import Json
 from .errors import BadType, Pyrepl3Error, SessionClosed, SessionLost, from_failure
@@ -29,20 +30,11 @@ OnInput = Callable[[InputMessage], Union["str | None", Awaitable["str | None"]]]
 
 T = TypeVar("T")
 
-_EVENTS: dict[str, Callable[[Json], Message]] = {
-    "checkpoint_created": _wire.checkpoint_created,
-    "evicted": _wire.evicted,
-    "restored": _wire.restored,
-    "rolled_back": _wire.rolled_back,
-    "warning": _wire.warning,
-}
-"""What is told of a session's state without having been asked for."""
-
 
 class Channel:
     """One session of a connection."""
 
-    def __init__(self, connection: Connection, on_input: Callable[[], OnInput | None]) -> None:
+    def __init__(self, connection: Exchange, on_input: Callable[[], OnInput | None]) -> None:
         self.connection = connection
         self.id = ""
         self.python: PythonInfo | None = None
@@ -98,6 +90,10 @@ class Channel:
     def goodbye(self) -> None:
         """Nobody refers to the session any more: ends it."""
         self.post("shutdown")
+        self.close(_cancelled)
+
+    def leave(self) -> None:
+        """Nobody refers to the session any more, which goes on without us."""
         self.close(_cancelled)
 
     def goodbye_to_pool(self, pool_id: str) -> None:
@@ -186,7 +182,7 @@ class Channel:
         return granted[0]
 
     def enter(self, session_id: str, python: PythonInfo | None) -> None:
-        """Takes the messages of a session that a `branched` brought, from now on."""
+        """Takes the messages of a session that is there, from now on."""
         self.id = session_id
         self.python = python
         self.connection.routes[session_id] = self
@@ -262,6 +258,22 @@ class Channel:
         """The connection is gone."""
         self.close(failure)
 
+    def miss(self, count: int) -> None:
+        """So many bytes of what was said cannot be had any more: every iterator is told."""
+        gap: Json = {"id": "", "timestamp": time.time(), "session_id": self.id, "stream": "stdout", "data": ""}
+        gap["dropped"] = count
+        for name, (reference, flow) in list(self._running.items()):
+            execution = reference()
+            if execution is not None:
+                execution._deliver("output", {**gap, "execution_id": name}, 0)
+            else:
+                flow.skip(0)
+        self.events.add(_wire.output(gap), 0)
+
+    def backlog(self) -> int:
+        """Bytes that came for iterators and were not consumed by the slowest one, of whichever has most of them."""
+        return max(self.events.backlog, *(flow.backlog for _, flow in self._running.values()), 0)
+
     def _event(self, message: Json, size: int) -> None:
         kind = message["type"]
         received: Message
@@ -278,8 +290,8 @@ class Channel:
                 self.events.add(lost, size)
                 self.close(lambda: SessionLost("the session has ended", lost.reason, "start a new one"))
                 return
-        elif kind in _EVENTS:
-            received = _EVENTS[kind](message)
+        elif kind in _wire.STATE_EVENTS:
+            received = _wire.STATE_EVENTS[kind](message)
         else:
             log.debug("a message of unknown type was passed over: %s", kind)
             self.events.skip(size)

@@ -20,11 +20,12 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from ._binary import find_binary
-from ._connection import Connection, ErrorMaker
+from ._connection import Connection
+from ._exchange import ErrorMaker
 from .errors import BinaryNotFound, Pyrepl3Error, SessionLost, no_event_loop
 
 log = logging.getLogger("pyrepl3")
@@ -88,6 +89,23 @@ class Engine:
             theirs.close()
         return Connection(self, loop, ours)
 
+    def share(self, connection: Connection) -> None:
+        """One more user of a connection that has one. Never waits: for the moment a message is dispatched."""
+        with _locked():
+            connection.users += 1
+
+    async def release(self, connection: Connection) -> None:
+        """A user goes. Returns, if it was the engine's last, when the engine's process is gone and reaped."""
+        with _locked():
+            is_last = _leave(connection)
+        if is_last is not None:
+            await _gone(self)
+
+    def abandon(self, connection: Connection) -> None:
+        """A user goes without waiting. May be called from a destructor: any thread, at any point."""
+        _abandoned.append(connection)
+        _sweep()
+
     def disconnected(self, connection: Connection) -> None:
         """A connection broke: most likely the process died. It takes no more users."""
         with _locked():
@@ -132,7 +150,7 @@ class Engine:
 async def attach(data: str | None) -> Connection:
     """A connection of the running event loop to the engine of a data directory; starts what is not there.
 
-    Give it back with `release`. Raises `BinaryNotFound`, `ProtocolError`, `SessionLost`, `NoEventLoop`.
+    Give it back with its `release`. Raises `BinaryNotFound`, `ProtocolError`, `SessionLost`, `NoEventLoop`.
     """
     loop = asyncio._get_running_loop()
     if loop is None:
@@ -151,10 +169,10 @@ async def attach(data: str | None) -> Connection:
     try:
         await connection.handshake()
     except Pyrepl3Error:
-        await release(connection)
+        await connection.release()
         raise
     except BaseException:
-        abandon(connection)
+        connection.abandon()
         raise
     return connection
 
@@ -178,47 +196,6 @@ def _connection_of(engine: Engine, loop: asyncio.AbstractEventLoop) -> Connectio
             raise
         engine.connections[loop] = connection
     return connection
-
-
-def share(connection: Connection) -> None:
-    """One more user of a connection that has one. Never waits: for the moment a message is dispatched."""
-    with _locked():
-        connection.users += 1
-
-
-async def release(connection: Connection) -> None:
-    """A user goes. Returns, if it was the engine's last, when the engine's process is gone and reaped."""
-    with _locked():
-        engine = _leave(connection)
-    if engine is not None:
-        await _gone(engine)
-
-
-def abandon(connection: Connection) -> None:
-    """A user goes without waiting. May be called from a destructor: any thread, at any point."""
-    _abandoned.append(connection)
-    _sweep()
-
-
-def collected(connection: Connection, goodbye: Callable[[], None], leased: bool) -> None:
-    """A session or pool that was not shut down is referred to by nobody any more.
-
-    A destructor: runs in any thread, at any point. `goodbye` is called in the event loop, if that still runs;
-    `leased`: what is gone was counted as a user of the connection.
-    """
-    if connection.forgotten:
-        return
-
-    def leave() -> None:
-        goodbye()
-        if leased:
-            abandon(connection)
-
-    try:
-        connection.loop.call_soon_threadsafe(leave)
-    except RuntimeError:  # The event loop is closed: nobody waits there.
-        if leased:
-            abandon(connection)
 
 
 def _sweep() -> None:

@@ -253,6 +253,11 @@ class Flow:
     def _free(self) -> bool:
         return not self._cursors or any(not waiter.done() for waiter in self.end_waiters)
 
+    @property
+    def backlog(self) -> int:
+        """Bytes that came and were not acknowledged."""
+        return 0 if self.finished else self._received - self._acked
+
     def settle(self) -> None:
         """Acknowledges what was consumed, if it is worth a message."""
         if self.finished:

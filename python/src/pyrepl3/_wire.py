@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
+from collections.abc import Callable
 from typing import Any
 
 from .messages import (
+    AcceptedMessage,
+    AnsweredMessage,
     BranchedMessage,
     CheckpointCreatedMessage,
     DisplayMessage,
     ErrorMessage,
     EvictedMessage,
     InputMessage,
+    Message,
     OutputMessage,
     ProgressMessage,
     ReadyMessage,
@@ -328,6 +332,21 @@ def restored(m: Json) -> RestoredMessage:
     )
 
 
+def accepted(m: Json) -> AcceptedMessage:
+    """The message of an `accepted`."""
+    return AcceptedMessage(
+        **_head(m),
+        code=m.get("code") or "",
+        transaction_policy=m.get("transaction_policy"),
+        idempotency_key=m.get("idempotency_key"),
+    )
+
+
+def answered(m: Json) -> AnsweredMessage:
+    """The message of an `answered`."""
+    return AnsweredMessage(**_head(m), input_id=m["input_id"])
+
+
 def progress(m: Json) -> ProgressMessage:
     """The message of a `progress`."""
     return ProgressMessage(
@@ -337,6 +356,29 @@ def progress(m: Json) -> ProgressMessage:
         total=m.get("total", 0),
         name=m.get("name") or "",
     )
+
+
+STATE_EVENTS: dict[str, Callable[[Json], Message]] = {
+    "checkpoint_created": checkpoint_created,
+    "evicted": evicted,
+    "restored": restored,
+    "rolled_back": rolled_back,
+    "warning": warning,
+}
+"""What is told of a session's state without having been asked for."""
+
+EVENTS: dict[str, Callable[[Json], Message]] = {
+    **STATE_EVENTS,
+    "accepted": accepted,
+    "answered": answered,
+    "display": display,
+    "error": lambda m: error(m, "", "", []),
+    "input": prompt,
+    "output": output,
+    "result": lambda m: result(m, "", "", []),
+    "session_lost": session_lost,
+}
+"""All that stands in a session's log."""
 
 
 def _variables(m: Json) -> list[Variable]:

@@ -1,7 +1,8 @@
 """Errors. Every failure is a `Pyrepl3Error` that says what happened, why, and what to do.
 
 The codes are those of the wire protocol (`docs/protocol.md`) and never change their meaning; the client
-adds ``binary_not_found``, ``no_event_loop`` and, for code that failed, ``execution_`` followed by the status of its end.
+adds ``binary_not_found``, ``no_event_loop``, ``service_unreachable``, ``connection_lost`` and, for code that failed,
+``execution_`` followed by the status of its end. A service adds those of its HTTP API (`docs/api.md`).
 """
 
 from __future__ import annotations
@@ -210,6 +211,29 @@ class ProtocolError(Pyrepl3Error):
     default_code = "protocol_error"
 
 
+class ServiceUnreachable(Pyrepl3Error):
+    """The service cannot be reached, or its connection broke and could not be had again in time."""
+
+    default_code = "service_unreachable"
+
+
+class ConnectionLost(Pyrepl3Error):
+    """The connection to the service broke before a request was answered: whether it was done is not known."""
+
+    default_code = "connection_lost"
+
+
+class Gone(Pyrepl3Error):
+    """Events that were asked for are not kept any more.
+
+    `earliest` is the number of the first one that is, `lost_bytes` how much is gone.
+    """
+
+    default_code = "gone"
+    earliest: int = 1
+    lost_bytes: int = 0
+
+
 class NoEventLoop(Pyrepl3Error, RuntimeError):
     """The asynchronous client was used where no event loop of asyncio runs: under trio, say."""
 
@@ -244,9 +268,11 @@ _BY_CODE: dict[str, type[Pyrepl3Error]] = {
         PoolClosed,
         ProtocolError,
         Unsupported,
+        Gone,
     )
 }
-_BY_CODE["bad_request"] = BadValue
+_BY_CODE["bad_request"] = _BY_CODE["invalid_body"] = BadValue
+_BY_CODE["session_not_found"] = SessionClosed
 _BY_CODE["nothing_to_redo"] = NothingToUndo
 
 
@@ -262,12 +288,15 @@ def from_failure(failure: dict[str, Any]) -> Pyrepl3Error:
     )
 
 
-def later(feature: str) -> Unsupported:
-    """The error for a feature of the interface that this version does not have yet."""
-    return Unsupported(
-        f"{feature} is not available yet",
-        "this version runs sessions of an engine of its own; a later version brings the service",
-    )
+def from_problem(document: dict[str, Any]) -> Pyrepl3Error:
+    """The error that a problem document of a service tells of."""
+    names = {"code": "code", "what": "title", "why": "detail", "how": "how"}
+    error = from_failure({name: document.get(field) for name, field in names.items()})
+    if isinstance(error, Gone):
+        earliest, lost = document.get("earliest"), document.get("lost_bytes")
+        error.earliest = earliest if isinstance(earliest, int) else 1
+        error.lost_bytes = lost if isinstance(lost, int) else 0
+    return error
 
 
 def no_event_loop() -> NoEventLoop:

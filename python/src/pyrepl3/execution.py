@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import _wire
-from ._connection import ErrorMaker
+from ._exchange import ErrorMaker
 from ._flow import Flow, MessageIterator
 from ._text import BoundedDisplays, BoundedText
 from ._wire import Json

@@ -53,6 +53,8 @@ class MessageType(str, Enum):
     PROGRESS = "progress"
     EVICTED = "evicted"
     WARNING = "warning"
+    ACCEPTED = "accepted"
+    ANSWERED = "answered"
 
     def __str__(self) -> str:
         return self.value
@@ -264,6 +266,26 @@ class SessionLostMessage(Message):
     reason: str
     exit: ProcessExit | None = None
     recovered: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceptedMessage(Message):
+    """An execution was taken, of whichever client. Only a service tells it: `Session.events(after=…)`."""
+
+    type: ClassVar[MessageType] = MessageType.ACCEPTED
+
+    code: str = ""
+    transaction_policy: str | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnsweredMessage(Message):
+    """A prompt was answered, by whichever client; the answer is told nowhere. Only a service tells it."""
+
+    type: ClassVar[MessageType] = MessageType.ANSWERED
+
+    input_id: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -211,10 +211,11 @@ class Environment:
             env=dict(env or {}),
         )
 
-    def on_wire(self) -> dict[str, Any]:
-        """The options of `start`. Interpreter and directory, where not given, are those of this moment."""
+    def on_wire(self, *, here: bool = True) -> dict[str, Any]:
+        """The options of `start`. `here`: interpreter and directory, where not given, are this process's own of this
+        moment; else the service's."""
         options: dict[str, Any] = {}
-        if python := self.python or sys.executable:
+        if python := self.python or (sys.executable if here else None):
             options["python"] = python
         if self.preload:
             options["preload"] = self.preload
@@ -222,7 +223,7 @@ class Environment:
             options["isolation"] = self.isolation
         if self.limits:
             options["limits"] = self.limits
-        if cwd := self.cwd or _current_directory():
+        if cwd := self.cwd or (_current_directory() if here else None):
             options["cwd"] = cwd
         if self.env:
             options["env"] = self.env

@@ -194,14 +194,14 @@ class SessionPool:
             try:
                 await self._open(connection)
             except Pyrepl3Error:
-                await _engine.release(connection)
+                await connection.release()
                 raise
             except BaseException:
-                _engine.abandon(connection)
+                connection.abandon()
                 raise
             self._connection = connection
             end = {"type": "pool_shutdown", "pool_id": self._id}
-            self._finalizer = weakref.finalize(self, _engine.collected, connection, partial(connection.post, end), True)
+            self._finalizer = weakref.finalize(self, connection.collected, partial(connection.post, end), True)
             self._finalizer.atexit = False
         finally:
             self._starting = False
@@ -342,7 +342,7 @@ class SessionPool:
                 if session._channel is not None:
                     session._channel.close(_pool_gone)
             self._loans.clear()
-            await _engine.release(connection)
+            await connection.release()
 
     async def __aenter__(self) -> SessionPool:
         await self.start()

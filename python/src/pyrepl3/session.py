@@ -6,20 +6,24 @@ import asyncio
 import os
 import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from . import _engine, _wire
+from . import _wire
 from ._channel import Channel, OnInput
 from ._checkpoints import CheckpointOperations, CheckpointRef, checkpoint_id
-from ._connection import Connection, ErrorMaker
+from ._events import events_after
+from ._exchange import ErrorMaker, Exchange
 from ._flow import MessageIterator
+from ._hosting import Embedded, Hosting, Served, check_id
 from ._questions import Questions
+from ._remote import RECONNECT_SECONDS, RemoteConnection
+from ._service import Service
 from ._state import StateOperations
 from ._wire import Json
-from .errors import BadRequest, BadType, BadValue, Pyrepl3Error, SessionClosed, later
+from .errors import BadRequest, BadType, BadValue, Pyrepl3Error, SessionClosed, Unsupported
 from .execution import Execution
 from .messages import ExecuteMessage
 from .options import (
@@ -43,9 +47,13 @@ if TYPE_CHECKING:
 
 
 class Session(StateOperations, CheckpointOperations, Questions):
-    """A session with the embedded engine. Also an async context manager, which starts it and shuts it down.
+    """A session of the embedded engine or, with `url`, of a service. Also an async context manager.
 
-    The constructor does no I/O. Arguments:
+    Leaving it shuts the session down, but for one of a service whose `id` was given: that lives on, and another client, or
+    the same one later, attaches to it by its `id`. The constructor does no I/O. Arguments:
+
+    * `url`, `token`: where a service is (`pyrepl3 serve`), "http://HOST:PORT", "https://…" or "unix:PATH", and the token
+      that it printed. The connection is made again where it breaks.
 
     * `python`: path of an interpreter or of a virtual environment; `sys.executable` by default.
     * `preload`: modules to import before the session starts; sessions with the same ones start from there.
@@ -66,7 +74,15 @@ class Session(StateOperations, CheckpointOperations, Questions):
     * `autosave`: when it saves itself, an `Autosave` or a dict of the same names; True is after every execution.
       After its process died with its state, and when a session of the same `name` is started again, the newest
       checkpoint comes back, which is an event too.
-    * `url`, `token`: a later version brings them; they raise `Unsupported`.
+
+    With `url` also:
+
+    * `id`: the session of this id is made, or attached to where it is there; what is given of the arguments is compared
+      with what it was made with. Without it a new one is made. 1 to 100 of the characters a-z, 0-9, _ and -.
+    * `idle_timeout`, `lifetime`: seconds after which the service ends it: unused, and in any case.
+    * `labels`: texts by which the service lists sessions.
+    * `reconnect`: seconds that the service may be away before the session is given up; 300 by default.
+    * `python`, `cwd` are paths of the service's machine, and its own choice by default; there is no `data`.
 
     Belongs to the event loop that it was started in.
     """
@@ -90,13 +106,18 @@ class Session(StateOperations, CheckpointOperations, Questions):
         env: Mapping[str, str | None] | None = None,
         undo: int = 0,
         transaction_timeout: float | None = None,
+        id: str | None = None,
+        idle_timeout: float | None = None,
+        lifetime: float | None = None,
+        labels: Mapping[str, str] | None = None,
+        reconnect: float = RECONNECT_SECONDS,
     ) -> None:
-        for feature, value in (
-            ("Session(url=…)", url),
-            ("Session(token=…)", token),
-        ):
-            if value is not None:
-                raise later(feature)
+        for argument, text in (("url", url), ("token", token), ("id", id)):
+            check_text(text, argument)
+        for argument, seconds in (("idle_timeout", idle_timeout), ("lifetime", lifetime)):
+            check_seconds(seconds, argument)
+        check_seconds(reconnect, "reconnect", zero=True)
+        check_id(id)
         check_text(name, "name")
         check_on_input(on_input)
         check_count(undo, "undo", 0)
@@ -118,7 +139,19 @@ class Session(StateOperations, CheckpointOperations, Questions):
             "from_checkpoint": None if from_checkpoint is None else checkpoint_id(from_checkpoint, "from_checkpoint"),
             "autosave": autosave_on_wire(autosave),
         }
-        self._data = path_text(data, "data")
+        directory = path_text(data, "data")
+        only_served: Json = {"idle_timeout": idle_timeout, "lifetime": lifetime, "labels": labels and dict(labels)}
+        self._hosting: Hosting
+        if url is None:
+            for argument, value in {"token": token, "id": id, **only_served}.items():
+                if value is not None:
+                    raise BadValue(f"{argument} is given without url", "only sessions of a service have it")
+            self._hosting = Embedded(directory)
+        else:
+            if directory is not None:
+                raise BadValue("data is given with url", "the data directory is the service's own", "leave it out")
+            self._options.update(only_served)
+            self._hosting = Served(Service.at(url, token), id, reconnect, stays=id is not None)
         self._channel: Channel | None = None
         self._starting = False
         self._ended = False
@@ -164,15 +197,7 @@ class Session(StateOperations, CheckpointOperations, Questions):
             raise BadRequest("start() was called while another start() of the session is under way")
         self._starting = True
         try:
-            connection = await _engine.attach(self._data)
-            try:
-                channel = await self._open(connection)
-            except Pyrepl3Error:
-                await _engine.release(connection)
-                raise
-            except BaseException:
-                _engine.abandon(connection)
-                raise
+            channel = await self._hosting.open(self._all_options(), lambda connection: Channel(connection, input_of(self)))
             self._adopt(channel)
         finally:
             self._starting = False
@@ -180,21 +205,22 @@ class Session(StateOperations, CheckpointOperations, Questions):
             await self._end(channel)
             raise _ended(self)
 
-    async def _open(self, connection: Connection) -> Channel:
-        options = self._environment.on_wire()
+    def _all_options(self) -> Json:
+        options = self._environment.on_wire(here=isinstance(self._hosting, Embedded))
         options.update({name: value for name, value in self._options.items() if value is not None})
-        channel = Channel(connection, input_of(self))
-        request: Json = {"type": "start", "options": options}
-        await channel.open(request, undo={"type": "shutdown"})
-        return channel
+        return options
 
     def _adopt(self, channel: Channel, pool: SessionPool | None = None) -> None:
         """From here on the session is alive, and ends when nobody refers to it any more."""
         self._channel = channel
         self._pool = pool
         # The connection of a session on loan is its pool's.
-        goodbye = channel.goodbye if pool is None else partial(channel.goodbye_to_pool, pool.id)
-        self._finalizer = weakref.finalize(self, _engine.collected, channel.connection, goodbye, pool is None)
+        goodbye: Callable[[], None] = channel.goodbye
+        if pool is not None:
+            goodbye = partial(channel.goodbye_to_pool, pool.id)
+        elif self._hosting.stays:
+            goodbye = channel.leave
+        self._finalizer = weakref.finalize(self, channel.connection.collected, goodbye, pool is None)
         self._finalizer.atexit = False
 
     def _branches(self, message: Json) -> list[Session]:
@@ -203,13 +229,12 @@ class Session(StateOperations, CheckpointOperations, Questions):
 
     def _branch(self, branch: Branch) -> Session:
         assert self._channel is not None
-        connection = self._channel.connection
         session = Session(name=self.name, on_input=self.on_input)
-        session._environment, session._options, session._data = self._environment, self._options, self._data
+        session._environment, session._options = self._environment, self._options
+        session._hosting, connection = self._hosting.branch(self._channel, branch.session_id)
         session.parent, session.branched_at = branch.parent, branch.branched_at
         channel = Channel(connection, input_of(session))
         channel.enter(branch.session_id, branch.python or self.python)
-        _engine.share(connection)
         session._adopt(channel)
         return session
 
@@ -251,11 +276,35 @@ class Session(StateOperations, CheckpointOperations, Questions):
                 raise
         finally:
             channel.close(_shut_down)
-            await _engine.release(connection)
+            await connection.release()
+
+    async def detach(self) -> None:
+        """Leaves a session of a service: it lives on, and so does what runs. May be repeated.
+
+        A `Session` of the same `id` attaches to it again; `events(after=…)` has what it said meanwhile. Raises
+        `Unsupported` for a session of the embedded engine, which ends with its client.
+        """
+        channel = self._channel
+        if not isinstance(self._hosting, Served):
+            raise Unsupported(
+                "the session cannot be left",
+                "it belongs to the engine of this process, and ends with it",
+                "checkpoint it, or use a session of a service: Session(url, …)",
+            )
+        self._ended = True
+        if channel is not None:
+            if self._finalizer is not None:
+                self._finalizer.detach()
+            if not channel.connection.loop.is_closed():
+                channel.close(_left)
+                await channel.connection.release()
 
     async def aclose(self) -> None:
-        """The same as `shutdown`, for `contextlib.aclosing`."""
-        await self.shutdown()
+        """What the end of ``async with`` does, for `contextlib.aclosing`."""
+        if self._hosting.stays:
+            await self.detach()
+        else:
+            await self.shutdown()
 
     async def __aenter__(self) -> Session:
         await self.start()
@@ -267,7 +316,7 @@ class Session(StateOperations, CheckpointOperations, Questions):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.shutdown()
+        await self.aclose()
 
     # ---- execution -------------------------------------------------------------------------------------
 
@@ -371,7 +420,7 @@ class Session(StateOperations, CheckpointOperations, Questions):
         """Stops what runs; returns when it has ended, at once if nothing runs. What is queued runs then."""
         await self._usable().request("interrupt")
 
-    def events(self) -> MessageIterator:
+    def events(self, after: int | None = None) -> MessageIterator:
         """What the session says outside executions. An async iterator, which ends with the session.
 
         Output, displays and prompts of what user code left running; `SessionLostMessage`; of its state what nobody
@@ -379,10 +428,25 @@ class Session(StateOperations, CheckpointOperations, Questions):
         `CheckpointCreatedMessage` (it saved itself), `RestoredMessage` (it began with a checkpoint, or recovered).
 
         It begins with what was said before, of which 1 MiB is kept. Raises `SessionClosed` before the start.
+
+        With `after`, for a session of a service: all that it has said and says, whoever asked for it, from the event
+        behind that number on (0: from the first). Each message has its number, `seq`. Where the connection breaks it goes
+        on behind the last one that came. The first message raises `Gone` if events behind `after` are not kept any more.
         """
         if self._channel is None:
             raise _not_started()
-        return MessageIterator(self._channel.events, self)
+        if after is None:
+            return MessageIterator(self._channel.events, self)
+        check_count(after, "after", 0)
+        self._usable()
+        connection = self._channel.connection
+        if not isinstance(connection, RemoteConnection):
+            raise Unsupported(
+                "events cannot be asked for by their number",
+                "only a service keeps them",
+                "leave `after` out, or use a session of a service: Session(url, …)",
+            )
+        return events_after(connection, after)
 
     def _usable(self) -> Channel:
         channel = self._channel
@@ -407,6 +471,10 @@ def input_of(session: Session) -> Any:
 
 def _shut_down() -> Pyrepl3Error:
     return SessionClosed("the session was shut down", how="start a new one")
+
+
+def _left() -> Pyrepl3Error:
+    return SessionClosed("the session was left", how="a Session of the same id attaches to it again")
 
 
 def _not_started() -> Pyrepl3Error:

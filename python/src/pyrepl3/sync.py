@@ -119,15 +119,22 @@ class Session:
 
     def shutdown(self) -> None:
         """As `pyrepl3.Session.shutdown`."""
+        self._end(self._inner.shutdown)
+
+    def detach(self) -> None:
+        """As `pyrepl3.Session.detach`."""
+        self._end(self._inner.detach)
+
+    def _end(self, end: Make[None]) -> None:
         with self._lock:
-            _shutdown(self._portal, self._inner, self._finalizer)
+            _end(self._portal, self._inner, end, self._finalizer)
             if self._finalizer is not None:
                 self._finalizer = None
                 self._portal = None
 
     def close(self) -> None:
-        """The same as `shutdown`, for `contextlib.closing`."""
-        self.shutdown()
+        """What the end of ``with`` does, for `contextlib.closing`."""
+        self._end(self._inner.aclose)
 
     def __enter__(self) -> Session:
         self.start()
@@ -136,7 +143,7 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.shutdown()
+        self.close()
 
     # ---- execution -------------------------------------------------------------------------------------
 
@@ -192,12 +199,12 @@ class Session:
 
         return stream()
 
-    def events(self) -> Iterator[Message]:
+    def events(self, after: int | None = None) -> Iterator[Message]:
         """As `pyrepl3.Session.events`; waits for the next message."""
         portal = self._entered()
 
         async def watch() -> MessageIterator:
-            return self._inner.events()
+            return self._inner.events(after)
 
         return _messages(portal, portal.run(watch))
 
@@ -403,7 +410,7 @@ class SessionPool:
     def shutdown(self) -> None:
         """As `pyrepl3.SessionPool.shutdown`."""
         with self._lock:
-            _shutdown(self._portal, self._inner, self._finalizer)
+            _end(self._portal, self._inner, self._inner.shutdown, self._finalizer)
             self._finalizer = None
             self._portal = None
 
@@ -452,16 +459,17 @@ def _start(inner: _session.Session | _pool.SessionPool) -> Portal:
     return portal
 
 
-def _shutdown(
+def _end(
     portal: Portal | None,
     inner: _session.Session | _pool.SessionPool,
+    end: Make[None],
     finalizer: weakref.finalize[Any, Any] | None,
 ) -> None:
     if portal is None:
         inner._ended = True
         return
     try:
-        portal.run(inner.shutdown, stop=inner.shutdown)
+        portal.run(end, stop=end)
     finally:
         if finalizer is not None:
             finalizer.detach()
@@ -479,7 +487,7 @@ def _collected(portal: Portal, inner: _session.Session | _pool.SessionPool) -> N
 
     async def end() -> None:
         with suppress(Pyrepl3Error):
-            await inner.shutdown()
+            await inner.aclose()
         _portal.leave(portal)
 
     def begin() -> None:

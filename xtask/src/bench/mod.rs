@@ -1,7 +1,7 @@
 //! Benchmarks: what the engine costs, side by side with ipykernel through jupyter_client, in one run.
 //!
-//! `--only engine`, `--only many` (sessions with scripted workers), `--only travel` (snapshots, returns, branches) or
-//! `--only checkpoints` measures one part.
+//! `--only engine`, `--only many` (sessions with scripted workers), `--only travel` (snapshots, returns, branches),
+//! `--only checkpoints` or `--only service` measures one part.
 //!
 //! `cargo xtask bench` builds in release mode, measures, prints a table, and with `--write` puts it into BENCHMARKS.md.
 
@@ -10,21 +10,22 @@ mod engine;
 mod many;
 mod python;
 mod report;
+mod service;
 mod travel;
 
 use crate::{Done, cargo, run as command, target, venv};
 use report::Table;
 
-const HELP: &str = "cargo xtask bench [--only engine|many|travel|checkpoints] [--quick] [--no-peer] [--write]
+const HELP: &str = "cargo xtask bench [--only engine|many|travel|checkpoints|service] [--quick] [--no-peer] [--write]
 
 Builds in release mode, measures, and prints tables.
   --only PART  measures one part only; may be given several times
   --quick      fewer repetitions
-  --no-peer    leaves out what stands beside it: ipykernel, dill, cloudpickle, Kishu (bare forks stay)
+  --no-peer    leaves out what stands beside it: ipykernel, jupyter_server, dill, cloudpickle, Kishu (bare forks stay)
   --write      puts the tables into BENCHMARKS.md, in place of those that are there";
 
 /// What there is to measure.
-const PARTS: [&str; 4] = ["engine", "many", "travel", "checkpoints"];
+const PARTS: [&str; 5] = ["engine", "many", "travel", "checkpoints", "service"];
 
 /// What is asked for on the command line.
 #[derive(Default)]
@@ -94,7 +95,8 @@ pub(crate) fn run(args: &[String]) -> Done {
     // In a task, as an embedding program would call it: a call from outside the runtime costs a thread switch each way.
     let python = interpreter.clone();
     let (engine, travel, checkpoints) = (asked.wants("engine"), asked.wants("travel"), asked.wants("checkpoints"));
-    let many = asked.wants("many");
+    let (many, service) = (asked.wants("many"), asked.wants("service"));
+    let served = binary.clone();
     let measured = runtime.spawn(async move {
         if many {
             // First: memory that another part has left free would not be counted.
@@ -109,6 +111,9 @@ pub(crate) fn run(args: &[String]) -> Done {
         if checkpoints {
             checkpoints::measure(&mut table, &python).await?;
         }
+        if service {
+            service::measure(&mut table, &python, &served).await?;
+        }
         Ok::<_, String>(table)
     });
     let mut table = runtime.block_on(measured).map_err(|error| error.to_string())??;
@@ -121,6 +126,9 @@ pub(crate) fn run(args: &[String]) -> Done {
     if !asked.no_peer {
         if engine {
             python::peer(&mut table, &interpreter)?;
+        }
+        if service {
+            python::server_peer(&mut table, &interpreter)?;
         }
         if checkpoints {
             python::savers(&mut table, &interpreter)?;

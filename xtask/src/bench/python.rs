@@ -50,6 +50,12 @@ pub(super) fn peer(table: &mut Table, interpreter: &Path) -> Done {
     collect(table, Command::new(interpreter).arg(root().join("xtask/src/bench/peer.py")).arg(times))
 }
 
+/// Kernels of jupyter_server, over its WebSocket.
+pub(super) fn server_peer(table: &mut Table, interpreter: &Path) -> Done {
+    let times = if table.quick { "10" } else { "1" };
+    collect(table, Command::new(interpreter).arg(root().join("xtask/src/bench/jupyter_server_peer.py")).arg(times))
+}
+
 /// What people save a session with instead. Kishu wants packages of its own versions, and so an environment of its own;
 /// where it does not install, its column stays empty, and this says why.
 pub(super) fn savers(table: &mut Table, interpreter: &Path) -> Done {

@@ -28,6 +28,15 @@ enum Unit {
     Kilobytes,
     /// A number.
     Count,
+    /// A number each second: more is better.
+    PerSecond,
+}
+
+impl Unit {
+    /// Whether more is better.
+    fn is_rate(self) -> bool {
+        matches!(self, Unit::Rate | Unit::PerSecond)
+    }
 }
 
 const ROWS: &[Row] = &[
@@ -196,6 +205,43 @@ const CHECKPOINTS: &[Row] = &[
     row("small_restore_tmpfs", "… restore", "≤ 15 ms", Unit::Time, &[]),
 ];
 
+const SERVICE: &[Row] = &[
+    row(
+        "service_create",
+        "session made over HTTP, zygote warm",
+        "≤ 15 ms",
+        Unit::Time,
+        &[("peer_service_create", "≥ 50×")],
+    ),
+    row(
+        "service_execute",
+        "`1+1` over the WebSocket, journalled",
+        "p50 ≤ 300 µs, p99 ≤ 1.5 ms",
+        Unit::Time,
+        &[("peer_service_execute", "≥ 10×")],
+    ),
+    row("service_rate", "executions a second, 64 sessions, journalled (process)", "≥ 6,000", Unit::PerSecond, &[]),
+    row("service_latency", "… each of them", "", Unit::Time, &[]),
+    row("service_rate_machine", "… on the disk in groups (machine)", "≥ 2,000", Unit::PerSecond, &[]),
+    row("service_latency_machine", "… each of them", "", Unit::Time, &[]),
+    row(
+        "service_output",
+        "output through the WebSocket, journalled",
+        "",
+        Unit::Rate,
+        &[("peer_service_output", "≥ 5×"), ("dd_service", "≥ 0.5×")],
+    ),
+    row("service_replay", "events a second to a new reader, of a million", "≥ 300,000", Unit::PerSecond, &[]),
+    row(
+        "service_adoption",
+        "200 live sessions, from SIGKILL to the next server's ready line",
+        "≤ 1 s",
+        Unit::Time,
+        &[],
+    ),
+    row("service_idle", "memory of the server with 1,000 idle sessions", "≤ 100 MB", Unit::Megabytes, &[]),
+];
+
 const fn row(
     key: &'static str,
     name: &'static str,
@@ -250,6 +296,7 @@ impl Table {
             ("Many sessions with scripted workers", "beside it, median | ratio", MANY),
             ("Snapshots, returns, branches", "instead of it, median | ratio", TRAVEL),
             ("Checkpoints", "beside it, median | ratio (to reach)", CHECKPOINTS),
+            ("The service", "jupyter_server, median | ratio (to reach)", SERVICE),
         ] {
             let lines: String = rows.iter().filter_map(|row| self.line(row)).collect();
             if !lines.is_empty() {
@@ -266,11 +313,11 @@ impl Table {
     fn line(&self, row: &Row) -> Option<String> {
         let median = self.quantile(row.key, 0.5)?;
         let count = self.samples.get(row.key).map_or(0, Vec::len);
-        let tail = self.quantile(row.key, if matches!(row.unit, Unit::Rate) { 0.01 } else { 0.99 }).unwrap_or(median);
+        let tail = self.quantile(row.key, if row.unit.is_rate() { 0.01 } else { 0.99 }).unwrap_or(median);
         let (mut peers, mut ratios) = (Vec::new(), Vec::new());
         for (key, wanted) in row.peers {
             let Some(peer) = self.quantile(key, 0.5) else { continue };
-            let ratio = if matches!(row.unit, Unit::Rate) { median / peer } else { peer / median };
+            let ratio = if row.unit.is_rate() { median / peer } else { peer / median };
             let label = match key.split_once('_') {
                 Some(("floor", _)) => "bare fork ",
                 Some(("copy", _)) => "deep copy ",
@@ -337,5 +384,6 @@ fn show(value: f64, unit: Unit) -> String {
         Unit::Megabytes => format!("{value:.2} MB"),
         Unit::Kilobytes => format!("{value:.1} KB"),
         Unit::Count => format!("{value:.0}"),
+        Unit::PerSecond => format!("{value:.0}/s"),
     }
 }

@@ -1,8 +1,8 @@
 //! What people are shown of checkpoints.
 
+use crate::clock::{ago, exactly};
 use crate::size;
 use crate::table::{self, plain, plain_lines};
-use chrono::{DateTime, Local};
 use pyrepl3_engine::protocol::message::{Checkpoint, Difference, PackageDifference};
 use pyrepl3_engine::{CheckpointDetails, Verification};
 
@@ -37,7 +37,7 @@ pub(crate) fn list(known: &[Checkpoint]) -> Vec<String> {
         rows.push([
             plain(one.name.as_deref().unwrap_or("-")),
             id,
-            when(one.created_at),
+            ago(one.created_at),
             plain(&one.python),
             one.variables.to_string(),
             one.lost.to_string(),
@@ -48,23 +48,6 @@ pub(crate) fn list(known: &[Checkpoint]) -> Vec<String> {
     let mut lines = table::lines(&rows, &[4, 5, 6, 7]);
     lines.extend(damaged);
     lines
-}
-
-/// A time of today by how long it is ago, another by its date. `at`: seconds since 1970.
-fn when(at: f64) -> String {
-    let Some(time) = DateTime::from_timestamp_millis((at * 1e3) as i64) else { return "?".to_owned() };
-    let ago = (Local::now() - time.with_timezone(&Local)).num_seconds();
-    match ago {
-        0..60 => "just now".to_owned(),
-        60..3600 => format!("{} min ago", ago / 60),
-        3600..43_200 => format!("{} h ago", ago / 3600),
-        _ => exactly(at),
-    }
-}
-
-fn exactly(at: f64) -> String {
-    DateTime::from_timestamp_millis((at * 1e3) as i64)
-        .map_or_else(|| "?".to_owned(), |time| time.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 /// All of one checkpoint.

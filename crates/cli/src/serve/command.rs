@@ -1,64 +1,35 @@
 //! The server, its ready line, its signals.
 
-use super::logs;
-use crate::args::{Common, DurabilityLevel, Isolation, ServeArgs};
+use super::{logs, settings};
+use crate::args::{Common, ServeArgs};
 use crate::signals::Signals;
-use crate::{descriptors, exit, message, paths};
-use pyrepl3_engine::{Durability, Failure, SearchPath};
-use pyrepl3_server::{Config, Server, Token};
+use crate::{exit, message};
+use pyrepl3_engine::Failure;
+use pyrepl3_server::{HAND_OVER, Server, Stop};
 use std::io::{self, Write};
-use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 /// Serves until a signal.
 pub(crate) async fn main(args: &ServeArgs, common: &Common) -> u8 {
-    let Some(data) = common.data.clone().or_else(paths::data_dir) else {
-        message::error("there is no data directory", "HOME is not set", "name one with --data DIR");
-        return exit::USAGE;
+    let settings = match settings::read(args, common) {
+        Ok(settings) => settings,
+        Err(failure) => {
+            message::failure(&failure);
+            return exit::USAGE;
+        }
     };
-    if common.isolation.is_some_and(|isolation| isolation != Isolation::None) {
-        message::error(
-            "sessions cannot be isolated",
-            "this version has no cells yet: code that clients send runs with all rights of your user",
-            "leave --isolation out, and serve only those whom you trust",
-        );
-        return exit::USAGE;
-    }
-    let mut signals = match Signals::new() {
-        Ok(signals) => signals,
+    let listening = Signals::new().and_then(|signals| Ok((signals, signal(SignalKind::from_raw(HAND_OVER))?)));
+    let (mut signals, mut replaced) = match listening {
+        Ok(listening) => listening,
         Err(error) => {
             message::error("the server could not start", &error.to_string(), "");
             return exit::ENVIRONMENT;
         }
     };
-    logs::begin(args.log_level, common.json);
-    let mut config = Config::new(data, SearchPath::from_env());
-    // A Unix socket alone, where that is all that was asked for.
-    config.listen = if args.listen.is_none() && args.unix.is_some() { None } else { args.listen.or(config.listen) };
-    config.unix.clone_from(&args.unix);
-    config.insecure_public = args.insecure_public;
-    config.hosts.clone_from(&args.allow_host);
-    config.origins.clone_from(&args.allow_origin);
-    config.python.clone_from(&common.python);
-    config.open_files = descriptors::started_with();
-    config.durability = match args.durability {
-        DurabilityLevel::Process => Durability::Process,
-        DurabilityLevel::Machine => Durability::Machine,
-    };
-    config.keep_sessions = args.keep_sessions;
-    config.drain = seconds(args.drain, config.drain);
-    config.linger = seconds(args.linger, config.linger);
-    if let Some(file) = &args.token_file {
-        match Token::read(file) {
-            Ok(token) => config.token = Some(token),
-            Err(error) => {
-                message::error("the token cannot be used", &format!("{}: {error}", file.display()), "");
-                return exit::USAGE;
-            }
-        }
-    }
+    logs::begin(settings.log_level, common.json);
     let started = tokio::select! {
-        started = Server::start(config) => started,
+        started = Server::start(settings.config) => started,
         asked = signals.next() => return asked.status(),
     };
     let server = match started {
@@ -76,20 +47,24 @@ pub(crate) async fn main(args: &ServeArgs, common: &Common) -> u8 {
     let (stop, stopping) = oneshot::channel();
     let (hurry, hurried) = oneshot::channel();
     let watching = tokio::spawn(async move {
-        signals.next().await;
-        _ = stop.send(());
+        _ = stop.send(tokio::select! {
+            _ = signals.next() => Stop::Drain,
+            () = arrival(&mut replaced) => Stop::HandOver,
+        });
         signals.next().await;
         _ = hurry.send(());
         // A third one does nothing more: what ends the sessions has limits of its own.
         std::future::pending::<()>().await;
     });
-    server.run(async { _ = stopping.await }, async { _ = hurried.await }).await;
+    server.run(async { stopping.await.unwrap_or(Stop::Drain) }, async { _ = hurried.await }).await;
     watching.abort();
     exit::SUCCESS
 }
 
-fn seconds(asked: Option<f64>, without: Duration) -> Duration {
-    asked.map_or(without, Duration::from_secs_f64)
+async fn arrival(signal: &mut Signal) {
+    if signal.recv().await.is_none() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Says that requests are taken: one line for programs, words for people.

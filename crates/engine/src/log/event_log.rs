@@ -9,6 +9,7 @@ use crate::messages;
 use pyrepl3_protocol::Message;
 use pyrepl3_protocol::message::{Overflow, Stream};
 use pyrepl3_store::Error;
+use pyrepl3_store::faults::{self, Plant};
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +33,8 @@ pub(super) struct Inner {
     /// Output of either stream that was left out and is told with the next.
     dropped: [u64; 2],
     closed: bool,
+    /// Whether it was closed because the session goes on elsewhere.
+    left: bool,
     pub(super) journal: Option<Journal>,
     /// What could not be written down: nobody gets it before it is.
     pub(super) unwritten: VecDeque<Message>,
@@ -43,6 +46,8 @@ pub(super) struct Inner {
 #[derive(Debug)]
 pub(crate) struct EventLog {
     pub(super) session: String,
+    /// The number of the last event that was there before this log was opened.
+    begins_after: u64,
     overflow: Overflow,
     retention: Retention,
     inner: Mutex<Inner>,
@@ -64,6 +69,7 @@ impl Inner {
             next_reader: 1,
             dropped: [0, 0],
             closed: false,
+            left: false,
         }
     }
 
@@ -101,7 +107,7 @@ impl Inner {
     /// Writes down what waits for that, and gives it out. An error leaves it waiting.
     pub(super) fn write(&mut self) -> Result<(), Error> {
         while let Some(message) = self.unwritten.front_mut() {
-            message.set_seq(self.last + 1);
+            message.set_seq(self.last + u64::from(!faults::happens(Plant::ReuseNumber)));
             if let Some(journal) = &mut self.journal {
                 journal.append(message)?;
             }
@@ -184,11 +190,17 @@ impl EventLog {
         let last = journal.as_ref().map_or(last, Journal::last);
         Arc::new(EventLog {
             session: session.to_owned(),
+            begins_after: last,
             overflow,
             retention: Retention { whole: journal.is_some(), ..retention },
             inner: Mutex::new(Inner::new(session, Retention { whole: journal.is_some(), ..retention }, last, journal)),
             room: Notify::new(),
         })
+    }
+
+    /// The number of the last event that was there before this log was opened.
+    pub(crate) fn begins_after(&self) -> u64 {
+        self.begins_after
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -411,6 +423,19 @@ impl EventLog {
         }
         inner.closed = true;
         inner.end_all();
+    }
+
+    /// The session goes on elsewhere: whoever reads gets what is there, and nothing is written down here any more.
+    pub(crate) fn leave(&self) {
+        let mut inner = self.lock();
+        inner.unwritten.clear();
+        (inner.closed, inner.left) = (true, true);
+        inner.end_all();
+    }
+
+    /// Whether the session goes on elsewhere.
+    pub(crate) fn is_left(&self) -> bool {
+        self.lock().left
     }
 
     /// The session is another borrower's from now on: whoever reads gets nothing more, and numbers begin at 1.

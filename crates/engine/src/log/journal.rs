@@ -42,7 +42,11 @@ impl Journalling {
         let (this, session) = (self.clone(), session.to_owned());
         let opening = tokio::task::spawn_blocking(move || {
             let directory = directory(&this.data, &session)?;
-            let (writer, untold) = Writer::open(&directory, 1, this.limits).map_err(io::Error::other)?;
+            let (mut writer, untold) = Writer::open(&directory, this.limits).map_err(io::Error::other)?;
+            if this.durability == Durability::Machine {
+                // What another process has appended and nobody was told yet is told by this one.
+                writer.unsynced().and_then(Unsynced::sync).map_err(io::Error::other)?;
+            }
             if let Some((path, bytes)) = untold.torn {
                 tracing::warn!(session, bytes, path = %path.display(), "the end of a journal was not whole");
             }
@@ -94,6 +98,11 @@ impl Journal {
     /// The number of the last event.
     pub(crate) fn last(&self) -> u64 {
         self.writer.next() - 1
+    }
+
+    /// How much is kept from now on.
+    pub(super) fn keep_at_most(&mut self, limits: Limits) -> Result<(), Error> {
+        self.writer.keep_at_most(limits)
     }
 
     pub(super) fn cut(&self) -> Cut {
@@ -158,6 +167,9 @@ impl Journal {
     /// All up to an event is on the disk; None where that failed.
     pub(super) fn end_sync(&mut self, last: Option<u64>) {
         self.is_syncing = false;
+        if last.is_none() {
+            self.writer.sync_failed();
+        }
         while let Some(last) = last
             && self.unsynced.front().is_some_and(|first| *first <= last)
         {
@@ -277,7 +289,7 @@ fn message_of(entry: Entry) -> Option<Message> {
 
 /// Reads events that are not in memory any more.
 #[derive(Debug)]
-pub(super) struct PastReader {
+pub(crate) struct PastReader {
     session: String,
     reader: Reader,
 }
@@ -286,12 +298,16 @@ pub(super) struct PastReader {
 const BATCH: usize = 1 << 20;
 
 impl PastReader {
-    pub(super) fn new(session: &str, directory: &std::path::Path, after: u64) -> Result<PastReader, Error> {
+    pub(crate) fn new(session: &str, directory: &std::path::Path, after: u64) -> Result<PastReader, Error> {
         Ok(PastReader { session: session.to_owned(), reader: Reader::new(directory, after)? })
     }
 
+    pub(crate) fn session(&self) -> &str {
+        &self.session
+    }
+
     /// The next events up to a number; none where all are read. Each with whether it is a note in the place of some that are gone. Blocks.
-    pub(super) fn next(&mut self, until: u64) -> Result<Vec<(Event, bool)>, Error> {
+    pub(crate) fn next(&mut self, until: u64) -> Result<Vec<(Event, bool)>, Error> {
         let (mut events, mut bytes) = (Vec::new(), 0);
         while bytes < BATCH
             && let Some(entry) = self.reader.next(until)?

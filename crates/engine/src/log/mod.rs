@@ -19,14 +19,16 @@ mod journal;
 mod persist;
 mod reader;
 mod retained;
+mod settle;
 
 pub(crate) use cursor::{Filter, Origin, ReaderId};
 pub use event::Event;
 pub(crate) use event_log::EventLog;
 pub use journal::Durability;
-pub(crate) use journal::{Journal, Journalling, Told};
+pub(crate) use journal::{Journal, Journalling, PastReader, Told};
 pub(crate) use reader::Reader;
 pub(crate) use retained::Retention;
+pub(crate) use settle::settle;
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use super::journal::{Journal, Told};
 use pyrepl3_protocol::Message;
 use pyrepl3_protocol::message::Stream;
 use pyrepl3_store::Error;
+use pyrepl3_store::journal::Limits;
 use rustix::fd::BorrowedFd;
 use std::io;
 use std::sync::Arc;
@@ -13,6 +14,11 @@ impl EventLog {
     /// Bytes of events and output that retention has taken away; None where there is no journal.
     pub(crate) fn lost_bytes(&self) -> Option<u64> {
         self.lock().journal.as_ref().map(|journal| journal.cut().bytes)
+    }
+
+    /// How much is kept on disk from now on, where anything is.
+    pub(crate) fn keep_at_most(&self, limits: Limits) -> Result<(), Error> {
+        self.lock().journal.as_mut().map_or(Ok(()), |journal| journal.keep_at_most(limits))
     }
 
     /// Whether events are kept on disk.

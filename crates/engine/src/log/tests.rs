@@ -172,7 +172,7 @@ fn another_borrower_reads_nothing_of_the_last() {
 
 fn journalled(directory: &std::path::Path, durability: Durability) -> Arc<EventLog> {
     let limits = Limits { file: 64 << 10, ..Limits::default() };
-    let (writer, _) = Writer::open(directory, 1, limits).unwrap();
+    let (writer, _) = Writer::open(directory, limits).unwrap();
     let journal = Journal::new(writer, durability);
     EventLog::new(
         "ses_1",
@@ -249,7 +249,7 @@ fn what_was_told_before_is_not_told_again() {
     log.append(end("a"));
     let told = all(&Reader::new(&log, Filter::All, Origin::Earliest));
     drop(log);
-    let (writer, _) = Writer::open(directory.path(), 1, Limits::default()).unwrap();
+    let (writer, _) = Writer::open(directory.path(), Limits::default()).unwrap();
     let mut journal = Journal::new(writer, Durability::Process);
     journal.remember(&Told { last: 1, unexplained: vec![] }).unwrap();
     let log = EventLog::new("ses_1", Overflow::Slow, Retention::default(), 0, Some(journal));

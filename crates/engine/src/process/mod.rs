@@ -5,8 +5,8 @@ mod socket;
 
 pub(crate) use pipe::{Chunk, Output, output_pipe, read_beside};
 pub(crate) use socket::{
-    FrameWriter, Peer, connect, connected_pair, listen, peek, receive, receive_with_peer, send_blocking, send_now,
-    send_raw, send_with_fds, stream,
+    FrameWriter, Peer, connect, connected_pair, is_closed, listen, peek, receive, receive_with_peer, send_blocking,
+    send_now, send_raw, send_with_fds, stream,
 };
 
 use rustix::fd::{AsRawFd, OwnedFd};

@@ -2,6 +2,7 @@
 
 use pyrepl3_protocol::frame;
 use pyrepl3_protocol::worker::MAX_FRAME_FDS;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
@@ -33,6 +34,13 @@ pub(crate) fn stream(fd: OwnedFd) -> io::Result<UnixStream> {
     let stream = std::os::unix::net::UnixStream::from(fd);
     stream.set_nonblocking(true)?;
     UnixStream::from_std(stream)
+}
+
+/// Whether the other end is closed, whatever is left to be read.
+pub(crate) fn is_closed(stream: &UnixStream) -> bool {
+    let mut wanted = [PollFd::new(stream, PollFlags::RDHUP)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut wanted, Some(&now)).is_ok_and(|count| count > 0)
 }
 
 /// Connects to a Unix socket, whatever the length of its path. It tells who writes on the other end.

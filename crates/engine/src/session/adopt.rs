@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::session::Origin;
 use pyrepl3_protocol::worker::InitEvent;
 use pyrepl3_protocol::{Code, Failure};
-use pyrepl3_store::{INIT_SOCKET, Lease, session_directory};
+use pyrepl3_store::{INIT_SOCKET, Lease, kept_sessions, session_directory};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::Duration;
@@ -155,6 +155,23 @@ pub(crate) async fn is_orphan(data: &Path, id: &str) -> bool {
     match take_lease(data.to_owned(), id.to_owned()).await {
         Ok(lease) => !remove_if_ended(lease).await,
         Err(_) => false,
+    }
+}
+
+/// Ends processes that stood ready for sessions, and whose engine is gone. `place`: where they are.
+pub(crate) async fn end_spares(place: &Path) {
+    let (data, listing) = (place.to_owned(), place.to_owned());
+    let found = tokio::task::spawn_blocking(move || kept_sessions(&listing));
+    for id in found.await.ok().and_then(Result::ok).unwrap_or_default() {
+        // Where another engine has it, it is that one's.
+        let Ok(lease) = take_lease(data.clone(), id).await else { continue };
+        if let Ok(mut init) = connect(lease.directory()).await
+            && init.adopt(lease.epoch()).is_ok()
+            && tokio::time::timeout(LIMIT, inventory(&mut init)).await.is_ok()
+        {
+            end(&mut init).await;
+        }
+        remove_if_ended(lease).await;
     }
 }
 

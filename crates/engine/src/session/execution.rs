@@ -8,6 +8,7 @@ use pyrepl3_protocol::{Code, Failure};
 use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 
 /// How an execution failed: user code did, or it was refused.
 #[derive(Debug, thiserror::Error)]
@@ -70,8 +71,7 @@ impl Execution {
     /// ([`Session::status`](crate::Session::status)), whether it was taken is known. It may be refused later all the same, when its
     /// turn comes.
     pub fn try_refusal(&mut self) -> Option<Failure> {
-        let refusal = self.refusal.as_mut()?.try_recv().ok()?;
-        self.refusal = None;
+        let refusal = try_take(&mut self.refusal)?;
         self.refused = Some(refusal.clone());
         Some(refusal)
     }
@@ -116,5 +116,37 @@ impl Execution {
         let mailbox = self.attachment.mailbox();
         let made = mailbox.send(Command::Cancel { execution_id: self.id.clone(), reply });
         Submitted::new(mailbox.id(), made.map(|()| answer))
+    }
+}
+
+/// Why it was refused, if that has been told. Where it is known that it was not, there is nothing to wait for any more.
+fn try_take(refusal: &mut Option<oneshot::Receiver<Failure>>) -> Option<Failure> {
+    match refusal.as_mut()?.try_recv() {
+        Err(TryRecvError::Empty) => None,
+        told => {
+            // A receiver that has given its answer, or that there is none, must not be asked again.
+            *refusal = None;
+            told.ok()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_refusal_is_asked_for_until_it_is_known() {
+        let (teller, receiver) = oneshot::channel();
+        let mut refusal = Some(receiver);
+        assert!(try_take(&mut refusal).is_none() && refusal.is_some());
+        teller.send(Failure::new(Code::Busy, "no", "", "")).unwrap();
+        assert_eq!(try_take(&mut refusal).unwrap().code, Code::Busy);
+        assert!(refusal.is_none());
+        // One that has ended already was not refused.
+        let (teller, receiver) = oneshot::channel::<Failure>();
+        drop(teller);
+        let mut refusal = Some(receiver);
+        assert!(try_take(&mut refusal).is_none() && refusal.is_none());
     }
 }

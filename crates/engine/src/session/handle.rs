@@ -10,6 +10,7 @@ use crate::log::{Event, Filter, Origin, Reader};
 use pyrepl3_protocol::id::{self, IdKind};
 use pyrepl3_protocol::message::{Completeness, Completions, Inspection, PythonInfo, SessionOptions, VariableInfo};
 use pyrepl3_protocol::{Code, Failure, JsonText};
+use pyrepl3_store::journal::Limits as JournalLimits;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -250,6 +251,32 @@ impl Session {
     /// come.
     pub fn event_numbers(&self) -> (u64, u64) {
         self.mailbox().shared.log.bounds()
+    }
+
+    /// The number of the last event that was there before it: of an earlier session of the same id.
+    pub fn begins_after(&self) -> u64 {
+        self.mailbox().shared.log.begins_after()
+    }
+
+    /// Whether it goes on without this engine, which keeps events: another one has it, or is to have it.
+    pub fn is_left(&self) -> bool {
+        self.mailbox().shared.log.is_left()
+    }
+
+    /// Tells whoever follows it something, as a `warning`.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.mailbox().shared.warn(text.into());
+    }
+
+    /// How much of its events and output is kept on disk from now on, where they are. What is above it goes at once. Waits for the disk.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn keep_at_most(&self, limits: JournalLimits) -> Result<(), Failure> {
+        let kept = self.mailbox().shared.log.keep_at_most(limits);
+        kept.map_err(|error| {
+            Failure::new(Code::Internal, "a session's history could not be cut", error.to_string(), "")
+        })
     }
 
     /// Bytes of events and output that were kept and are not any more; None where nothing is kept beyond memory.

@@ -8,7 +8,7 @@ use pyrepl3_protocol::worker;
 use pyrepl3_store::{INIT_SOCKET, Lease};
 use rustix::fd::OwnedFd;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +91,14 @@ impl Lingering {
         let terms = worker::Linger { grace: grace.as_secs_f64(), epoch: lease.epoch() };
         let lingering = Lingering { member, claimed: member == 0, ..Lingering::with(lease) };
         Ok((Some(lingering), Some((terms, listener))))
+    }
+
+    /// Gives its directory the name of a session.
+    ///
+    /// # Errors
+    /// The file system's; another has the name.
+    pub(super) async fn rename(&mut self, data: &Path, session: &str) -> io::Result<()> {
+        self.lease.rename(data, session)
     }
 
     /// For a session that is taken over.

@@ -31,6 +31,7 @@ mod request;
 mod salvage;
 mod shared;
 mod snapshots;
+mod spare;
 mod start;
 mod task;
 mod tickets;
@@ -39,7 +40,7 @@ mod timeline;
 #[cfg(test)]
 mod whole_life_tests;
 
-pub(crate) use adopt::{adopt, is_orphan};
+pub(crate) use adopt::{adopt, end_spares, is_orphan};
 pub use answers::{Answered, PendingInput, Status, StatusState, Submitted};
 pub(crate) use context::{Identity, Origin};
 pub use execution::{Execution, ExecutionError};
@@ -50,4 +51,5 @@ pub(crate) use linger::Linger;
 pub(crate) use mailbox::{Attachment, Command, Mailbox};
 pub use request::{ExecuteRequest, Script, Source};
 pub use shared::Lineage;
+pub(crate) use spare::{Spare, place as place_of_spares};
 pub(crate) use start::{Abandoned, check, start};

@@ -2,13 +2,12 @@
 
 use super::context::{Identity, Origin, Setup};
 use super::handle::Session;
-use super::incarnation::{InitLink, WorkerLink};
-use super::linger::Lingering;
 use super::request::Script;
+use super::spare::{Forked, Spare};
 use super::task::{OnEnd, Outliving, assemble, spawn};
 use crate::zygote::ForkServer;
 use pyrepl3_protocol::message::{Autosave, Isolation, SessionOptions};
-use pyrepl3_protocol::worker::{Cell, Mode};
+use pyrepl3_protocol::worker::Mode;
 use pyrepl3_protocol::{Code, Failure};
 use std::sync::Arc;
 
@@ -95,7 +94,7 @@ fn check_autosave(autosave: &Autosave) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Starts a session and waits until its worker is ready.
+/// Starts a session and waits until its worker is ready. `spare`: processes that stand ready for it.
 pub(crate) async fn start(
     server: Arc<ForkServer>,
     mut origin: Origin,
@@ -103,6 +102,7 @@ pub(crate) async fn start(
     options: SessionOptions,
     script: &Script,
     on_end: Option<OnEnd>,
+    spare: Option<Spare>,
 ) -> Result<Session, Failure> {
     check(&options)?;
     let os = |error: std::io::Error| Failure::os("the session could not be started", &error);
@@ -116,19 +116,27 @@ pub(crate) async fn start(
         (origin.linger, origin.journalling) = (None, None);
     }
     let journal = origin.open_journal(&identity.id, None).await.map_err(os)?;
-    let (lingering, linger) = Lingering::begin(origin.linger.as_ref(), &identity.id, 0).await.map_err(os)?;
-    let (mut init, init_fd) = InitLink::new().map_err(os)?;
-    let stdin = setup.stdin.as_ref().map(std::os::fd::AsFd::as_fd);
-    let (worker, fds) = WorkerLink::new(&setup.request(), stdin, lingering.is_some()).map_err(os)?;
-    if lingering.is_some() {
-        init.keep_worker(&worker).map_err(os)?;
-    }
-    if let Err(error) = server.session(Cell::None, init_fd, fds, linger).await {
-        if let Some(lingering) = lingering {
-            lingering.end().await;
+    let claimed = match spare {
+        Some(spare) if setup.stdin.is_none() && on_end.is_none() => {
+            let data = origin.linger.as_ref().map(|linger| linger.data.as_path());
+            // Where it cannot be had, another is forked.
+            spare.claim(data, &identity.id).await.ok()
         }
-        return Err(os(error));
-    }
+        Some(spare) => {
+            spare.end().await;
+            None
+        }
+        None => None,
+    };
+    let mut forked = match claimed {
+        Some(forked) => forked,
+        None => {
+            let stdin = setup.stdin.as_ref().map(std::os::fd::AsFd::as_fd);
+            Forked::make(&server, origin.linger.as_ref(), &identity.id, stdin).await.map_err(os)?
+        }
+    };
+    forked.ask(&setup).map_err(os)?;
+    let Forked { lingering, init, worker } = forked;
     let (attachment, task, is_ready) =
         assemble(identity, setup, origin, None, init, worker, Outliving { lingering, journal })?;
     let session = Session::new(attachment);

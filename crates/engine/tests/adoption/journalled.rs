@@ -5,7 +5,7 @@ use super::supervisor::{Supervisor, ends, is_of_type, keeping_engine};
 use super::{closed, data};
 use crate::common::{LIMIT, run};
 use pyrepl3_engine::protocol::Message;
-use pyrepl3_engine::{Engine, Session};
+use pyrepl3_engine::{Engine, Session, SessionOptions};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -152,6 +152,30 @@ async fn executions_that_were_taken_end_once_however_often_supervisors_die() {
             assert_eq!(times, 1, "{execution}");
         }
     }
+    closed(engine, data.path(), &session).await;
+}
+
+/// A session that is left to the next supervisor is not lost: nothing of that kind stands in its events, and they go on without a gap.
+#[tokio::test]
+async fn what_is_handed_over_is_not_lost() {
+    let data = data();
+    let engine = keeping_engine(data.path());
+    let session = engine.start(SessionOptions { detached: true, ..SessionOptions::default() }).await.unwrap();
+    let id = session.id().to_owned();
+    run(&session, "x = 1").await;
+    let mut events = session.follow(None).unwrap();
+    let last = session.event_numbers().1;
+    engine.hand_over().await;
+    assert!(events.next().await.is_none(), "whoever read hears nothing more");
+    assert!(session.is_left(), "and can know why");
+    drop((session, events));
+    let (engine, session) = taken_over(data.path(), &id).await;
+    assert_eq!(run(&session, "x").await.repr(), "1");
+    let is_last =
+        |message: &Message| matches!(message, Message::ResultMessage(last) if last.repr.as_deref() == Some("1"));
+    let all = all_until(&session, is_last).await;
+    assert!(!all.iter().any(|message| matches!(message, Message::SessionLost(_))));
+    assert!(matches!(&all[usize::try_from(last).unwrap()], Message::Warning(_)), "the next one says that it is there");
     closed(engine, data.path(), &session).await;
 }
 

@@ -4,6 +4,7 @@ mod any_moment;
 #[path = "../common/mod.rs"]
 mod common;
 mod journalled;
+mod spares;
 mod supervisor;
 
 use common::{LIMIT, event, eventually, is_alive, marked, run};

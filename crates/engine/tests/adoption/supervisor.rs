@@ -34,7 +34,7 @@ pub(crate) fn keeping_engine(data: &Path) -> Engine {
     Engine::new(EngineConfig { journal, ..config(data, Duration::from_secs(GRACE)) })
 }
 
-fn config(data: &Path, grace: Duration) -> EngineConfig {
+pub(crate) fn config(data: &Path, grace: Duration) -> EngineConfig {
     surroundings::tidy();
     let mut config = EngineConfig::new(SearchPath::from_env());
     (config.data, config.linger) = (Some(data.to_owned()), Some(grace));

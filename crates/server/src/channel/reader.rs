@@ -37,6 +37,8 @@ impl Reader {
         while let Some(frame) = stream.next().await {
             while self.tasks.try_join_next().is_some() {}
             self.heard.now();
+            // Who is there uses it, with or without something to ask.
+            self.served.touch();
             match frame {
                 Ok(Frame::Text(text)) => self.take(text.as_bytes()).await,
                 Ok(Frame::Binary(_)) => return self.close(close_code::UNSUPPORTED, "text messages only").await,
@@ -69,7 +71,6 @@ impl Reader {
             Ok(message) => message,
             Err(error) => return self.refuse(Message::peek_id(json), &bad_frame(&error)).await,
         };
-        self.served.touch();
         let request = message.id().to_owned();
         if let Err(failure) = self.check(&message) {
             return self.refuse(Some(request), &failure).await;
@@ -148,7 +149,12 @@ impl Reader {
         match ask(&self.app.engine, session, message) {
             Ok(Asked::Answer(answer)) => {
                 self.tasks.spawn(async move {
-                    let message = answer.await.unwrap_or_else(|failure| failed(Some(request), &failure));
+                    let answer = answer.await;
+                    if answer.is_err() && served.session.is_left() {
+                        // Whether it was done is not known: who asked hears nothing, and that.
+                        return;
+                    }
+                    let message = answer.unwrap_or_else(|failure| failed(Some(request), &failure));
                     match &message {
                         Message::RolledBack(rolled_back) => served.note_return(rolled_back),
                         Message::Restored(restored) => served.executions.note_return(&restored.undone, &[]),
@@ -161,7 +167,11 @@ impl Reader {
                 // They are registered whether or not the client is there still: else nobody would know of them.
                 let table = self.app.sessions.clone();
                 tokio::spawn(async move {
-                    let message = match made.await {
+                    let made = made.await;
+                    if made.is_err() && served.session.is_left() {
+                        return;
+                    }
+                    let message = match made {
                         Ok(sessions) => {
                             let message = branched(request, &sessions);
                             table.branched(sessions, &served).await;
@@ -174,8 +184,7 @@ impl Reader {
             }
             Ok(Asked::Checkpoint(checkpointing)) => {
                 self.cancellers.insert(&request, checkpointing.canceller());
-                let session = served.session.id().to_owned();
-                self.tasks.spawn(watch(checkpointing, request, session, answers, self.cancellers.clone()));
+                self.tasks.spawn(watch(checkpointing, request, served, answers, self.cancellers.clone()));
             }
             Ok(Asked::Other(other)) => {
                 let what = format!("a client does not send {:?}", other.type_name());
@@ -204,7 +213,8 @@ async fn refusal(handed: Box<Handed>, served: Arc<Served>, answers: mpsc::Sender
         Ok((record, execution)) => follow(record, execution).await.ok().flatten(),
         Err(failure) => Some(failure),
     };
-    if let Some(failure) = refused {
+    // Of one that goes on with the next server nothing is known here: it is not told to be refused.
+    if let Some(failure) = refused.filter(|_| !served.session.is_left()) {
         _ = answers.send(Out::Answer(Box::new(failed(Some(request), &failure)))).await;
     }
 }
@@ -213,15 +223,19 @@ async fn refusal(handed: Box<Handed>, served: Arc<Served>, answers: mpsc::Sender
 async fn watch(
     mut checkpointing: Checkpointing,
     request: String,
-    session: String,
+    served: Arc<Served>,
     answers: mpsc::Sender<Out>,
     cancellers: Arc<Cancellers>,
 ) {
+    let session = served.session.id().to_owned();
     while let Some(note) = checkpointing.progress().await {
         _ = answers.send(Out::Answer(Box::new(progress(request.clone(), Some(session.clone()), note)))).await;
     }
     let ended = checkpointing.finish().await;
     cancellers.remove(&request);
+    if ended.is_err() && served.session.is_left() {
+        return;
+    }
     let message = match ended {
         Ok(created) => Message::CheckpointCreated(CheckpointCreated { reply_to: Some(request), ..created }),
         Err(failure) => failed(Some(request), &failure),

@@ -153,7 +153,7 @@ impl Writer {
             }
         });
         _ = late.await;
-        if self.app.is_draining() {
+        if self.app.is_draining() || self.served.session.is_left() {
             End::Told(close_code::AWAY, "server_stopping")
         } else {
             End::Told(close_code::NORMAL, "session_ended")

@@ -3,6 +3,7 @@
 use super::{PathOf, within};
 use crate::app::App;
 use crate::http::body::Body;
+use crate::http::guard::draining;
 use crate::http::problem::{Admitted, Problem, ProblemDocument};
 use crate::http::query::Query;
 use crate::requests::time;
@@ -241,8 +242,14 @@ fn stream(
         // One that was asked for before: what is kept of it, then what comes.
         None => Source::of_execution(&served.session, record)?,
     };
-    let feed =
-        Feed { app, served, source, format, after: record.seq().saturating_sub(1), on_disconnect: Some(on_disconnect) };
+    let feed = Feed {
+        app,
+        served: Some(served),
+        source,
+        format,
+        after: record.seq().saturating_sub(1),
+        on_disconnect: Some(on_disconnect),
+    };
     Ok(feed.into_response())
 }
 
@@ -261,7 +268,9 @@ async fn answer(
     // The client is there still: it goes on where its time is over.
     on_disconnect.armed = false;
     if let Some(failure) = record.refusal() {
-        return Err(failure.into());
+        // It goes on; only this server cannot tell of it any more.
+        let left = on_disconnect.served.session.is_left();
+        return Err(if left { draining().admitted(Admitted::Yes) } else { failure.into() });
     }
     let status = if is_over { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(ExecutionView::new(record, replayed))).into_response())

@@ -15,6 +15,7 @@ pub(crate) mod clipped;
 pub(crate) mod executions;
 pub(crate) mod keeper;
 pub(crate) mod records;
+pub(crate) mod retention;
 pub(crate) mod served;
 pub(crate) mod spec;
 pub(crate) mod submit;

@@ -6,7 +6,6 @@
 use super::spec::SessionSpec;
 use pyrepl3_engine::Failure;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::fs::DirBuilder;
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -29,6 +28,10 @@ pub(crate) struct Record {
     pub(crate) created_at: f64,
     /// The same as a time since the machine was started, in seconds: what its lifetime is counted by.
     pub(crate) created_since_boot: f64,
+    /// The number of the last event of those of the same id that were there before it.
+    pub(crate) begins_after: u64,
+    /// Whether it was given environment variables, which are not written down.
+    pub(crate) had_env: bool,
 }
 
 /// The records of a data directory.
@@ -57,7 +60,7 @@ impl Records {
         let (path, folder) = (self.path(id), self.folder.clone());
         // The engine knows the environment, which can hold secrets: they are not left on disk.
         let mut record = record.clone();
-        record.spec.env = None;
+        record.had_env |= record.spec.env.take().is_some_and(|env| !env.is_empty());
         let json = serde_json::to_vec(&record);
         let written = tokio::task::spawn_blocking(move || {
             // Whole or not at all; for its owner alone, as temporary files are.
@@ -67,6 +70,11 @@ impl Records {
         });
         let written = written.await.map_err(io::Error::other).and_then(|written| written);
         written.map_err(|error| Failure::os("what the session was made with could not be written down", &error))
+    }
+
+    /// Whether a session is there that outlives its server.
+    pub(crate) fn is_kept(&self, id: &str) -> bool {
+        self.kept.join(id).exists()
     }
 
     /// Whether a session lives on without this server: it was left to another one.
@@ -105,18 +113,14 @@ impl Records {
         read.await.ok()?.ok()
     }
 
-    /// Takes away those of sessions that are not there any more.
-    pub(crate) async fn keep_only(&self, ids: BTreeSet<String>) {
+    /// The ids of all that there are.
+    pub(crate) async fn ids(&self) -> Vec<String> {
         let folder = self.folder.clone();
-        _ = tokio::task::spawn_blocking(move || {
-            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-                let name = entry.file_name();
-                let id = name.to_str().and_then(|name| name.strip_suffix(".json"));
-                if id.is_none_or(|id| !ids.contains(id)) {
-                    _ = std::fs::remove_file(entry.path());
-                }
-            }
-        })
-        .await;
+        let listed = tokio::task::spawn_blocking(move || {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            let id = |entry: std::fs::DirEntry| Some(entry.file_name().to_str()?.strip_suffix(".json")?.to_owned());
+            entries.filter_map(id).collect()
+        });
+        listed.await.unwrap_or_default()
     }
 }

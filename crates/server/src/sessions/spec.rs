@@ -41,7 +41,7 @@ pub(crate) struct SessionSpec {
     /// A checkpoint, by id or by name, whose state it begins with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) from_checkpoint: Option<String>,
-    /// Seconds without a request or an event, nothing running, after which it ends; never without it.
+    /// Seconds without a request, an event or an open WebSocket, nothing running, after which it ends; never without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) idle_timeout: Option<f64>,
     /// Seconds after which it ends, whatever it does; never without it.
@@ -56,6 +56,9 @@ pub(crate) struct SessionSpec {
     /// Working directory; the server's own without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cwd: Option<String>,
+    /// A name for people, by which what it saves by itself is found again; the id that a client chose without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
     /// Policy of executions that name none: `commit_always`, `commit_on_success`, `rollback_on_failure` or `explicit`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -91,14 +94,14 @@ impl SessionSpec {
         Ok(())
     }
 
-    /// What the engine is asked for. `name`: by which checkpoints that it makes by itself are found again.
-    pub(crate) fn options(&self, name: Option<&str>) -> SessionOptions {
+    /// What the engine is asked for. `id`: the one that a client chose, if it did.
+    pub(crate) fn options(&self, id: Option<&str>) -> SessionOptions {
         SessionOptions {
             python: self.python.clone(),
             preload: self.preload.clone().unwrap_or_default(),
             isolation: self.isolation.clone(),
             limits: self.limits.clone().unwrap_or_default(),
-            name: name.map(str::to_owned),
+            name: self.name.as_deref().or(id).map(str::to_owned),
             cwd: self.cwd.clone(),
             env: self.env.clone().unwrap_or_default(),
             default_policy: self.default_policy,
@@ -124,6 +127,7 @@ impl SessionSpec {
             from_checkpoint: options.from_checkpoint.clone(),
             env: Some(options.env.clone()),
             cwd: options.cwd.clone(),
+            name: options.name.clone(),
             default_policy: options.default_policy,
             transaction_timeout: options.transaction_timeout,
             ..SessionSpec::default()
@@ -163,6 +167,7 @@ impl SessionSpec {
             ("labels", differs(self.labels.as_ref(), made.labels.as_ref(), &BTreeMap::new())),
             ("env", differs(self.env.as_ref(), made.env.as_ref(), &BTreeMap::new())),
             ("cwd", other(self.cwd.as_ref(), made.cwd.as_ref())),
+            ("name", other(self.name.as_ref(), made.name.as_ref())),
             (
                 "default_policy",
                 differs(self.default_policy.as_ref(), made.default_policy.as_ref(), &TransactionPolicy::default()),

@@ -7,17 +7,19 @@ use super::spec::SessionSpec;
 use crate::clock;
 use crate::http::problem::Problem;
 use http::StatusCode;
-use pyrepl3_engine::{Code, Engine, Failure, Session, SessionOptions};
+use pyrepl3_engine::{Code, Engine, Failure, History, Session, SessionOptions};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::MutexGuard as AsyncGuard;
 use tokio::time::sleep;
 
-/// Sessions that have ended and can be looked at still.
 /// How long what a session has said may take to be read when it is taken over.
-const CATCH_UP: std::time::Duration = std::time::Duration::from_secs(60);
+const CATCH_UP: Duration = Duration::from_secs(60);
+/// Sessions that have ended and can be looked at still.
 const ENDED: usize = 64;
 /// Ids of sessions that have ended, with their last numbers, so that one of the same id goes on from there.
 const NUMBERS: usize = 10_000;
@@ -123,6 +125,12 @@ impl Table {
         }
     }
 
+    /// Whether there is a session of this id, or one is being made, or one waits to be taken over.
+    pub(crate) fn is_in_use(&self, id: &str) -> bool {
+        let inner = self.lock();
+        inner.live.contains_key(id) || inner.starting.contains(id) || self.records.is_kept(id)
+    }
+
     /// Every session that is there, by id.
     pub(crate) fn live(&self) -> Vec<Arc<Served>> {
         self.lock().live.values().cloned().collect()
@@ -155,7 +163,13 @@ impl Table {
         let mut starting = Starting { table: self, id: id.to_owned(), made: false };
         // Refused before a file is written, and under the id's own name.
         let options = spec.options(chosen.then_some(id));
-        let record = Record { spec, created_at: clock::now(), created_since_boot: clock::since_boot() };
+        let mut record = Record {
+            spec,
+            created_at: clock::now(),
+            created_since_boot: clock::since_boot(),
+            begins_after: last_event,
+            had_env: false,
+        };
         if fits_a_file(id) {
             self.records.write(id, &record).await?;
         }
@@ -167,7 +181,28 @@ impl Table {
             }
         };
         starting.made = true;
-        Ok(self.insert(session, record))
+        if session.begins_after() != record.begins_after {
+            // Its journal has more of earlier ones than this server knew of.
+            record.begins_after = session.begins_after();
+            if let Err(failure) = self.records.write(id, &record).await {
+                tracing::warn!(code = failure.code.as_str(), "where a session begins could not be written down");
+            }
+        }
+        let is_new = session.begins_after() == 0;
+        let served = self.insert(session, record);
+        if !is_new {
+            // Keys of earlier ones of this id are known before anything is asked of it.
+            Self::catch_up(&served).await;
+        }
+        Ok(served)
+    }
+
+    async fn catch_up(served: &Served) {
+        if tokio::time::timeout(CATCH_UP, served.caught_up()).await.is_err() {
+            tracing::warn!(
+                "what a session has said takes long to be read: retries of what was asked before are not known yet"
+            );
+        }
     }
 
     /// The engine knows a session of this id for a moment longer than its last process is there.
@@ -185,12 +220,7 @@ impl Table {
     pub(crate) async fn adopted(self: &Arc<Self>, session: Session) {
         let mut record = self.records.read(session.id()).await.unwrap_or_else(|| record_of(&session));
         record.spec.env = Some(session.options().env.clone());
-        let served = self.insert(session, record);
-        if tokio::time::timeout(CATCH_UP, served.caught_up()).await.is_err() {
-            tracing::warn!(
-                "what a session has said takes long to be read: retries of what was asked before are not known yet"
-            );
-        }
+        Self::catch_up(&self.insert(session, record)).await;
     }
 
     /// Sessions that were branched off.
@@ -249,12 +279,63 @@ impl Table {
         }
     }
 
-    /// Forgets what is on disk of sessions that are not there any more.
-    pub(crate) async fn tidy(&self) {
-        let there = self.lock().live.keys().cloned().collect();
-        self.records.keep_only(there).await;
+    /// Waits until every session has been signed off, within a limit.
+    pub(crate) async fn ended_all(&self, limit: Duration) {
+        let began = Instant::now();
+        while began.elapsed() < limit && !(self.lock().live.is_empty() && self.records.ids().await.is_empty()) {
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Sessions that were there when the last server was, and are not: that is said at the end of what they said. One that saves itself begins anew,
+    /// with its newest checkpoint.
+    pub(crate) async fn settle_lost(self: &Arc<Self>, data: &Path) {
+        for id in self.records.ids().await {
+            let _held = self.hold(&id).await;
+            if self.is_in_use(&id) {
+                continue;
+            }
+            let record = self.records.read(&id).await.unwrap_or_default();
+            let recovers = record.spec.autosave.as_ref().is_some_and(|autosave| autosave.recover != Some(false));
+            settle(data, &id, GONE.to_owned(), recovers).await;
+            if !recovers {
+                self.records.remove(&id).await;
+                continue;
+            }
+            match self.make(&id, true, record.spec).await {
+                Ok(served) => {
+                    tracing::info!(session = id, "a lost session began anew, with what it had saved");
+                    if record.had_env {
+                        served.session.warn(NO_ENV);
+                    }
+                }
+                Err(problem) => {
+                    tracing::error!(session = id, code = problem.code(), "a lost session could not begin anew");
+                    settle(data, &id, format!("it could not begin anew ({})", problem.code()), false).await;
+                }
+            }
+        }
     }
 }
+
+async fn settle(data: &Path, id: &str, reason: String, recovers: bool) {
+    let (place, session) = (data.to_owned(), id.to_owned());
+    let settled = tokio::task::spawn_blocking(move || History::settle(&place, &session, &reason, recovers));
+    match settled.await.map_err(|error| Failure::os("it was not done", &io::Error::other(error))).flatten() {
+        Ok(unended) => tracing::warn!(session = id, unended = unended.len(), "a session is lost"),
+        Err(failure) => {
+            tracing::error!(session = id, why = %failure, "the end of a lost session could not be written down")
+        }
+    }
+}
+
+/// What a session that begins anew does not have.
+const NO_ENV: &str =
+    "The environment variables that the session was given at its start are not set: they are not kept on disk";
+
+/// Why a session is lost.
+const GONE: &str =
+    "no process of the session was there when the next server began: it had ended, or its machine was started anew";
 
 /// Whether an id can be the name of a file: the engine refuses all others.
 fn fits_a_file(id: &str) -> bool {
@@ -267,6 +348,8 @@ fn record_of(session: &Session) -> Record {
         spec: SessionSpec::of_options(session.options()),
         created_at: clock::now(),
         created_since_boot: clock::since_boot(),
+        begins_after: 0,
+        had_env: false,
     }
 }
 

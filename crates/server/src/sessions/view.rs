@@ -116,6 +116,8 @@ pub(crate) struct SessionView {
     earliest: u64,
     /// The number of its last event; 0 where there is none.
     last: u64,
+    /// The number of the last event of those of the same id that were there before it; 0 where there was none.
+    begins_after: u64,
     /// The execution that runs.
     running: Option<String>,
     /// The explicit transaction that is open.
@@ -166,6 +168,7 @@ impl Served {
             input: status.as_ref().and_then(|status| status.inputs.first()).map(InputView::from),
             earliest,
             last,
+            begins_after: self.record.begins_after,
             running: status.as_ref().and_then(|status| status.running.clone()),
             transaction: status.as_ref().and_then(|status| status.transaction.clone()),
             isolation: options.isolation.as_ref().map_or("none", |isolation| isolation.name()).to_owned(),

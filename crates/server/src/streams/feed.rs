@@ -22,7 +22,8 @@ const WAITING: usize = 4;
 /// A stream of events.
 pub(crate) struct Feed {
     pub(crate) app: Arc<App>,
-    pub(crate) served: Arc<Served>,
+    /// The session, where it is there still.
+    pub(crate) served: Option<Arc<Served>>,
     pub(crate) source: Source,
     pub(crate) format: Format,
     /// The number that the client knows.
@@ -99,7 +100,8 @@ impl Feed {
                 break reason;
             }
             if ended {
-                let stopping = self.app.is_draining() && matches!(self.source, Source::Session(_));
+                let left = self.served.as_ref().is_some_and(|served| served.session.is_left());
+                let stopping = (self.app.is_draining() || left) && matches!(self.source, Source::Session(_));
                 break if stopping { "server_stopping" } else { self.source.reason() };
             }
         };
@@ -121,7 +123,9 @@ impl Feed {
     }
 
     async fn send(&self, sender: &mpsc::Sender<Bytes>, bytes: Bytes) -> Result<(), &'static str> {
-        self.served.touch();
+        if let Some(served) = &self.served {
+            served.touch();
+        }
         sender.send_timeout(bytes, self.app.limits.stall).await.map_err(|error| match error {
             mpsc::error::SendTimeoutError::Timeout(_) => SLOW,
             mpsc::error::SendTimeoutError::Closed(_) => GONE,

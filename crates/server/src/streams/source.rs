@@ -4,8 +4,10 @@ use crate::http::problem::Problem;
 use crate::sessions::executions::ExecutionRecord;
 use crate::sessions::submit;
 use pyrepl3_engine::protocol::message::Message;
-use pyrepl3_engine::{Event, Events, Execution, Session};
+use pyrepl3_engine::{Event, Events, Execution, Failure, History, Session};
+use std::collections::VecDeque;
 use std::sync::Arc;
+use tokio::task::JoinHandle;
 
 /// Events, one after the other.
 #[derive(Debug)]
@@ -16,8 +18,56 @@ pub(crate) enum Source {
     Present { events: Events, last: u64 },
     /// Of one execution that was asked for before: what is kept of it, and what comes, to its end.
     Known { events: Events, execution: String },
+    /// Of a session that is not there any more: what is kept of it.
+    Past(Past),
     /// Of one execution, to its end.
     Execution(Option<Execution>, Option<Arc<ExecutionRecord>>),
+}
+
+/// What a session has said that is not there any more.
+#[derive(Debug)]
+pub(crate) struct Past {
+    read: VecDeque<Event>,
+    /// Who reads more; None once all was read.
+    reading: Option<JoinHandle<(History, Result<Vec<Event>, Failure>)>>,
+}
+
+impl Past {
+    pub(crate) fn new(history: History) -> Past {
+        Past { read: VecDeque::new(), reading: Some(Past::read_more(history)) }
+    }
+
+    fn read_more(mut history: History) -> JoinHandle<(History, Result<Vec<Event>, Failure>)> {
+        tokio::task::spawn_blocking(move || {
+            let read = history.next();
+            (history, read)
+        })
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        while self.read.is_empty() {
+            let (history, read) = match self.reading.as_mut()?.await {
+                Ok(read) => read,
+                Err(error) => {
+                    tracing::error!(%error, "what a session has said could not be read");
+                    self.reading = None;
+                    return None;
+                }
+            };
+            self.reading = match read {
+                Ok(events) if events.is_empty() => None,
+                Ok(events) => {
+                    self.read.extend(events);
+                    Some(Past::read_more(history))
+                }
+                Err(failure) => {
+                    tracing::error!(why = %failure, "what a session has said could not be read");
+                    None
+                }
+            };
+        }
+        self.read.pop_front()
+    }
 }
 
 impl Source {
@@ -38,6 +88,7 @@ impl Source {
         match self {
             Source::Session(events) | Source::Known { events, .. } => events.next().await,
             Source::Present { events, .. } => events.try_next(),
+            Source::Past(past) => past.next().await,
             Source::Execution(execution, _) => execution.as_mut()?.next().await,
         }
     }
@@ -47,6 +98,7 @@ impl Source {
         match self {
             Source::Session(events) | Source::Present { events, .. } => events.try_next(),
             Source::Known { events, .. } => events.try_next(),
+            Source::Past(past) => past.read.pop_front(),
             Source::Execution(..) => None,
         }
     }
@@ -73,7 +125,7 @@ impl Source {
     /// Why nothing more comes.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
-            Source::Session(_) => "session_ended",
+            Source::Session(_) | Source::Past(_) => "session_ended",
             Source::Present { .. } => "caught_up",
             Source::Known { .. } => "execution_ended",
             Source::Execution(execution, _) => {

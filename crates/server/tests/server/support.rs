@@ -74,7 +74,9 @@ impl Service {
         let server = Server::start(config).await.expect("a server starts");
         let (url, token) = (server.url().to_owned(), server.token().text().to_owned());
         let (stop, stopping) = oneshot::channel::<()>();
-        let running = tokio::spawn(server.run(async { _ = stopping.await }, std::future::pending()));
+        let running = tokio::spawn(
+            server.run(async { stopping.await.map_or(Stop::Drain, |()| Stop::Drain) }, std::future::pending()),
+        );
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Service { url, token, folder, client, stop: Some(stop), running: Some(running) }
     }

@@ -161,6 +161,11 @@ impl Faults {
         (state.dead, state.at) = (false, u64::MAX);
     }
 
+    /// The files that were synced, in their order by name.
+    pub(crate) fn synced(&self) -> Vec<PathBuf> {
+        self.state().synced.keys().cloned().collect()
+    }
+
     pub(crate) fn before(&self, step: Step, path: &Path) -> io::Result<()> {
         let held_up = |gate: &mut Gate| step == Step::Open && path.starts_with(&gate.below);
         let gate = self.gate.lock().unwrap().take_if(held_up);

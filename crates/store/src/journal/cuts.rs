@@ -20,6 +20,14 @@ pub struct Cut {
 }
 
 impl Cut {
+    /// What is gone of the journal in a directory.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn of(directory: &Path) -> Result<Cut> {
+        Cut::read(&Disk::default(), directory)
+    }
+
     /// What the file says; nothing is gone where there is none.
     pub(super) fn read(disk: &Disk, directory: &Path) -> Result<Cut> {
         let bytes = disk.read(&directory.join(NAME), LARGEST)?;

@@ -26,8 +26,8 @@ mod writer;
 
 pub use cuts::Cut;
 pub use format::{Place, Stream};
-pub use reader::{Entry, Reader};
-pub use retention::Limits;
+pub use reader::{Entry, Reader, numbers};
+pub use retention::{Limits, clear};
 pub use writer::{Unsynced, Untold, Writer};
 
 #[cfg(feature = "fuzzing")]

@@ -11,6 +11,7 @@ use rustix::pipe::{SpliceFlags, splice};
 use super::format::{Place, Stream};
 use super::segments::output_path;
 use crate::disk::Disk;
+use crate::faults::{self, Plant};
 use crate::{Error, Result};
 
 /// The newest file of one stream.
@@ -23,6 +24,8 @@ pub(super) struct RawWriter {
     end: u64,
     /// The size at which the next file begins.
     roll: u64,
+    /// Files that were completed since the last time somebody asked.
+    pub(super) fresh: Vec<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -35,13 +38,15 @@ struct Open {
 impl RawWriter {
     /// Goes on with the last of these files. None begins before the one before it ends.
     pub(super) fn new(stream: Stream, files: &[(u64, PathBuf)], told: u64, roll: u64) -> Result<RawWriter> {
-        let Some((begins, path)) = files.last() else { return Ok(RawWriter { stream, open: None, end: told, roll }) };
+        let Some((begins, path)) = files.last() else {
+            return Ok(RawWriter { stream, open: None, end: told, roll, fresh: Vec::new() });
+        };
         let file = File::options().read(true).write(true).open(path).map_err(|error| Error::io("open", path, error))?;
         let length = file.metadata().map_err(|error| Error::io("read", path, error))?.len();
         let end = begins.saturating_add(length);
         // A machine that died can have lost bytes that events tell of: what comes next has its place after them.
         let open = (end >= told).then(|| Open { file, path: path.clone(), begins: *begins });
-        Ok(RawWriter { stream, open, end: end.max(told), roll })
+        Ok(RawWriter { stream, open, end: end.max(told), roll, fresh: Vec::new() })
     }
 
     pub(super) fn end(&self) -> u64 {
@@ -67,8 +72,17 @@ impl RawWriter {
         let mut at = end - open.begins;
         loop {
             disk.may_write(&open.path)?;
+            if faults::happens(Plant::DropOutput) {
+                // What is thrown away: a piece of it.
+                let nowhere = File::options()
+                    .write(true)
+                    .open("/dev/null")
+                    .map_err(|error| Error::io("open", &open.path, error))?;
+                _ = splice(pipe, None, &nowhere, None, 16, SpliceFlags::NONBLOCK);
+            }
             match splice(pipe, None, &open.file, Some(&mut at), limit, SpliceFlags::NONBLOCK | SpliceFlags::MOVE) {
                 Ok(count) => {
+                    disk.wrote(&open.file, &open.path, Some(at - count as u64), count);
                     self.end += count as u64;
                     return Ok(Some(count));
                 }
@@ -95,7 +109,9 @@ impl RawWriter {
             Some(open) => open,
             None => {
                 let path = output_path(directory, self.stream, self.end);
-                Open { file: disk.create(&path)?, path, begins: self.end }
+                let file = disk.create(&path)?;
+                self.fresh.extend(self.open.take().map(|open| open.path));
+                Open { file, path, begins: self.end }
             }
         };
         Ok(self.open.insert(open))

@@ -45,6 +45,8 @@ pub struct Reader {
     /// The number of the last event that was read.
     after: u64,
     segment: Option<Segment>,
+    /// Whether output is read, too.
+    with_output: bool,
 }
 
 #[derive(Debug)]
@@ -65,7 +67,13 @@ impl Reader {
     pub fn new(directory: &Path, after: u64) -> Result<Reader> {
         let disk = Disk::default();
         let files = Files::list(&disk, directory)?;
-        Ok(Reader { disk, directory: directory.to_owned(), files, after, segment: None })
+        Ok(Reader { disk, directory: directory.to_owned(), files, after, segment: None, with_output: true })
+    }
+
+    /// Leaves output where it is: no entry has any.
+    #[must_use]
+    pub fn without_output(self) -> Reader {
+        Reader { with_output: false, ..self }
     }
 
     /// The next entry; None where the event `until` was read, or all that is there.
@@ -90,7 +98,7 @@ impl Reader {
                         continue;
                     }
                     self.after = seq;
-                    let output = match output {
+                    let output = match output.filter(|_| self.with_output) {
                         Some((place, sum)) => Some(self.output(place, sum)?),
                         None => None,
                     };
@@ -193,4 +201,20 @@ impl Segment {
             }
         }
     }
+}
+
+/// The numbers of the earliest event that is kept and of the last one. Where none is kept, the earliest is the one to come.
+///
+/// # Errors
+/// As [`Reader::next`].
+pub fn numbers(directory: &Path) -> Result<(u64, u64)> {
+    let disk = Disk::default();
+    let cut = Cut::read(&disk, directory)?;
+    let files = Files::list(&disk, directory)?;
+    // Only the newest segment has to be read. Where it is empty yet, the one before it ends where it begins.
+    let newest = files.events.last().map_or(cut.last + 1, |(begins, _)| *begins);
+    let mut reader = Reader::new(directory, newest - 1)?.without_output();
+    while reader.next(u64::MAX)?.is_some() {}
+    let earliest = files.events.first().map_or(cut.last + 1, |(begins, _)| *begins);
+    Ok((earliest, reader.after))
 }

@@ -1,9 +1,12 @@
 //! How much of a journal is kept.
 
+use std::path::Path;
+
 use super::cuts::Cut;
 use super::segments::Files;
 use super::writer::Writer;
 use crate::Result;
+use crate::disk::Disk;
 
 /// How much of a session's journal is kept.
 ///
@@ -78,6 +81,8 @@ impl Writer {
         for path in old {
             self.disk.remove(path)?;
         }
+        // Where nobody asks what is to be synced, what is noted of it does not grow.
+        self.forget_removed();
         Ok(())
     }
 
@@ -86,4 +91,23 @@ impl Writer {
     pub fn cut(&self) -> Cut {
         self.cut
     }
+}
+
+/// Takes away all that a session has said which has ended. What is left says how much that was, and numbers go on behind it where another of
+/// the same id begins. Whoever asks answers for it that nobody appends. Returns the bytes that are free now.
+///
+/// # Errors
+/// The file system's.
+pub fn clear(directory: &Path) -> Result<u64> {
+    let disk = Disk::default();
+    let (writer, _) = Writer::open_on(&disk, directory, Limits::default())?;
+    let files = Files::list(&disk, directory)?;
+    let paths: Vec<_> = files.events.iter().chain(files.output.iter().flatten()).map(|(_, path)| path).collect();
+    let bytes: u64 = paths.iter().map(|path| path.metadata().map_or(0, |file| file.len())).sum();
+    let cut = Cut { last: writer.next() - 1, bytes: writer.cut.bytes + bytes };
+    cut.write(&disk, directory)?;
+    for path in paths {
+        disk.remove(path)?;
+    }
+    Ok(bytes)
 }

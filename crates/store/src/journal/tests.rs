@@ -49,7 +49,7 @@ fn events_and_output_come_back_as_they_were() {
     let directory = in_memory();
     let (read_end, mut write_end) = pipe();
     // Segments of the least size: so that there are many.
-    let (mut writer, untold) = Writer::open(directory.path(), 1, SMALL).unwrap();
+    let (mut writer, untold) = Writer::open(directory.path(), SMALL).unwrap();
     assert_eq!(untold, super::Untold::default());
     let mut expected = Seen::new();
     for number in 0..500 {
@@ -71,7 +71,7 @@ fn events_and_output_come_back_as_they_were() {
         assert_eq!(read(directory.path(), after), expected[expected.len().min(after as usize)..]);
     }
     drop(writer);
-    let (mut writer, untold) = Writer::open(directory.path(), 7, SMALL).unwrap();
+    let (mut writer, untold) = Writer::open(directory.path(), SMALL).unwrap();
     assert_eq!((writer.next(), untold), (1001, super::Untold::default()));
     writer.append(b"more").unwrap();
     assert_eq!(read(directory.path(), 1000), [(1001, "more".to_owned(), None)]);
@@ -80,7 +80,7 @@ fn events_and_output_come_back_as_they_were() {
 #[test]
 fn a_reader_follows_a_writer() {
     let directory = in_memory();
-    let (mut writer, _) = Writer::open(directory.path(), 1, SMALL).unwrap();
+    let (mut writer, _) = Writer::open(directory.path(), SMALL).unwrap();
     let mut reader = Reader::new(directory.path(), 0).unwrap();
     for number in 1..=300 {
         assert_eq!(reader.next(u64::MAX).unwrap(), None);
@@ -97,14 +97,14 @@ fn a_reader_follows_a_writer() {
 fn output_that_no_event_tells_of_is_told_when_the_journal_is_opened_again() {
     let directory = in_memory();
     let (read_end, mut write_end) = pipe();
-    let (mut writer, _) = Writer::open(directory.path(), 1, Limits::default()).unwrap();
+    let (mut writer, _) = Writer::open(directory.path(), Limits::default()).unwrap();
     write_end.write_all(b"told, untold").unwrap();
     assert_eq!(writer.take(read_end.as_fd(), Stream::Stdout, 100).unwrap().unwrap(), b"told, untold");
     writer.append_output(b"{}", Stream::Stdout, b"told, ").unwrap();
     // Its process dies here.
     drop(writer);
     write_end.write_all(b" and more").unwrap();
-    let (mut writer, untold) = Writer::open(directory.path(), 1, Limits::default()).unwrap();
+    let (mut writer, untold) = Writer::open(directory.path(), Limits::default()).unwrap();
     assert_eq!(untold.output, [6, 0]);
     let bytes = writer.untold(Stream::Stdout, 1 << 20).unwrap();
     assert_eq!(bytes, b"untold");
@@ -124,7 +124,7 @@ fn what_is_above_the_limits_goes_and_is_counted() {
     let directory = in_memory();
     let (read_end, mut write_end) = pipe();
     let limits = Limits { output: 64 << 10, events: 64 << 10, ..Limits::default() };
-    let (mut writer, _) = Writer::open(directory.path(), 1, limits).unwrap();
+    let (mut writer, _) = Writer::open(directory.path(), limits).unwrap();
     let mut written = 0_u64;
     for number in 0..400_u64 {
         let bytes = vec![number as u8; 4096];
@@ -152,7 +152,7 @@ fn what_is_above_the_limits_goes_and_is_counted() {
     // The beginning of the output is kept.
     assert_eq!(fs::read(directory.path().join(format!("{:020}.stdout", 0))).unwrap()[..4096], [0; 4096]);
     drop(writer);
-    let (writer, _) = Writer::open(directory.path(), 1, limits).unwrap();
+    let (writer, _) = Writer::open(directory.path(), limits).unwrap();
     assert_eq!((writer.next(), writer.cut().last), (401, last));
 }
 
@@ -169,7 +169,7 @@ struct Told {
 /// Enough for several segments.
 fn work(disk: &Disk, directory: &Path, told: &mut Told) -> Result<()> {
     let (read_end, mut write_end) = pipe();
-    let (mut writer, _) = Writer::open_on(disk, directory, 1, SMALL)?;
+    let (mut writer, _) = Writer::open_on(disk, directory, SMALL)?;
     for number in 0..12 {
         let message = format!("{number} {}", "x".repeat(900));
         writer.append(message.as_bytes())?;
@@ -191,7 +191,7 @@ fn work(disk: &Disk, directory: &Path, told: &mut Told) -> Result<()> {
 
 /// Opens what was left: all that must be there is, without gaps, and it can be gone on with.
 fn check(directory: &Path, must: &[(String, Option<Vec<u8>>)], taken: &[u8]) {
-    let (mut writer, _) = Writer::open(directory, 1, SMALL).unwrap();
+    let (mut writer, _) = Writer::open(directory, SMALL).unwrap();
     let untold = writer.untold(Stream::Stdout, 1 << 20).unwrap();
     let last = writer.next();
     let mut seen = Vec::new();
@@ -284,6 +284,34 @@ fn a_loss_of_power_at_any_step_loses_nothing_that_was_synced() {
     assert!(tried > 200, "{tried}");
 }
 
+#[test]
+fn files_that_are_completed_and_those_that_another_process_has_left_are_synced_too() {
+    let data = in_memory();
+    let directory = data.path().join("journal");
+    let synced = |writer: &mut Writer| {
+        let faults = Arc::new(Faults::new(u64::MAX, Fault::Death));
+        writer.disk = Disk { faults: Some(faults.clone()) };
+        writer.unsynced().unwrap().sync().unwrap();
+        faults.synced()
+    };
+    let names = |files: &[&str]| files.iter().map(|name| directory.join(format!("{name:0>27}"))).collect::<Vec<_>>();
+    let (mut writer, _) = Writer::open(&directory, SMALL).unwrap();
+    for _ in 0..2 {
+        let bytes = [b'x'; 5000];
+        writer.put(Stream::Stdout, &bytes).unwrap();
+        writer.append_output(&[b'y'; 5000], Stream::Stdout, &bytes).unwrap();
+    }
+    let all = names(&["0.stdout", "1.events", "2.events", "5000.stdout"]);
+    assert_eq!(synced(&mut writer), all);
+    assert_eq!(synced(&mut writer), names(&["2.events", "5000.stdout"]));
+    writer.sync_failed();
+    assert_eq!(synced(&mut writer), all);
+    // The next process does not know that.
+    drop(writer);
+    let (mut writer, _) = Writer::open(&directory, SMALL).unwrap();
+    assert_eq!(synced(&mut writer), all);
+}
+
 /// The tests above fail where something is not synced, or written after it was told.
 #[test]
 fn the_tests_see_a_sync_that_is_left_out() {
@@ -292,7 +320,7 @@ fn the_tests_see_a_sync_that_is_left_out() {
     let faults = Arc::new(Faults::new(u64::MAX, Fault::Death));
     let mut told = Told::default();
     work(&Disk { faults: Some(faults.clone()) }, &directory, &mut told).unwrap();
-    let (mut writer, _) = Writer::open_on(&Disk { faults: Some(faults.clone()) }, &directory, 1, SMALL).unwrap();
+    let (mut writer, _) = Writer::open_on(&Disk { faults: Some(faults.clone()) }, &directory, SMALL).unwrap();
     writer.append(b"not synced, and told").unwrap();
     told.events.push(("not synced, and told".to_owned(), None));
     let lost = faults.losses().into_iter().any(|loss| {
@@ -307,7 +335,7 @@ fn the_tests_see_a_sync_that_is_left_out() {
 
 fn small_journal() -> (tempfile::TempDir, PathBuf) {
     let directory = in_memory();
-    let (mut writer, _) = Writer::open(directory.path(), 1, Limits::default()).unwrap();
+    let (mut writer, _) = Writer::open(directory.path(), Limits::default()).unwrap();
     for number in 0..4 {
         writer.append(format!("event {number}").as_bytes()).unwrap();
     }
@@ -321,7 +349,7 @@ fn a_file_that_was_cut_anywhere_is_gone_on_with() {
     let whole = fs::read(&path).unwrap();
     for length in 0..whole.len() {
         fs::write(&path, &whole[..length]).unwrap();
-        let (mut writer, untold) = Writer::open(directory.path(), 1, Limits::default()).unwrap();
+        let (mut writer, untold) = Writer::open(directory.path(), Limits::default()).unwrap();
         let before = writer.next();
         assert!(before <= 4, "{length}");
         writer.append(b"after").unwrap();
@@ -362,7 +390,7 @@ fn whatever_byte_is_changed_no_event_comes_back_as_another() {
 #[test]
 fn damage_before_the_newest_segment_is_named_and_costs_no_other() {
     let directory = in_memory();
-    let (mut writer, _) = Writer::open(directory.path(), 1, SMALL).unwrap();
+    let (mut writer, _) = Writer::open(directory.path(), SMALL).unwrap();
     for _ in 0..20 {
         writer.append(&[b'x'; 1000]).unwrap();
     }
@@ -392,7 +420,7 @@ fn a_later_version_is_refused_in_words() {
     let sum = crc32fast::hash(&bytes[..40]);
     bytes[40..44].copy_from_slice(&sum.to_le_bytes());
     fs::write(&path, bytes).unwrap();
-    let refused = Writer::open(directory.path(), 1, Limits::default()).unwrap_err();
+    let refused = Writer::open(directory.path(), Limits::default()).unwrap_err();
     assert!(matches!(refused, Error::NewerFormat { found: 2, known: 1, .. }), "{refused}");
 }
 

@@ -35,9 +35,9 @@ pub struct Writer {
     output: [RawWriter; 2],
     buffer: Vec<u8>,
     /// Segments that were completed since the last time somebody asked.
-    fresh: Vec<(File, PathBuf)>,
-    /// Whether the directory was made, and nobody has asked since.
-    is_new: bool,
+    fresh: Vec<PathBuf>,
+    /// Whether all files are to be synced: another process has left them, or a sync has failed.
+    all: bool,
 }
 
 /// What was left that no event tells of.
@@ -50,16 +50,15 @@ pub struct Untold {
 }
 
 impl Writer {
-    /// Opens the journal of a session, or begins one. `first`: the number of its first event, where it begins.
+    /// Opens the journal of a session, or begins one.
     ///
     /// # Errors
     /// The file system's; [`Error::NewerFormat`]; [`Error::Damaged`] where the newest segment is no segment.
-    pub fn open(directory: &Path, first: u64, limits: Limits) -> Result<(Writer, Untold)> {
-        Writer::open_on(&Disk::default(), directory, first, limits)
+    pub fn open(directory: &Path, limits: Limits) -> Result<(Writer, Untold)> {
+        Writer::open_on(&Disk::default(), directory, limits)
     }
 
-    pub(super) fn open_on(disk: &Disk, directory: &Path, first: u64, limits: Limits) -> Result<(Writer, Untold)> {
-        let is_new = !directory.is_dir();
+    pub(super) fn open_on(disk: &Disk, directory: &Path, limits: Limits) -> Result<(Writer, Untold)> {
         disk.make_directories(directory)?;
         let mut files = Files::list(disk, directory)?;
         let cut = Cut::read(disk, directory)?;
@@ -78,7 +77,7 @@ impl Writer {
         let (resumed, path) = match opened {
             Some(opened) => opened,
             None => {
-                let first = first.max(cut.last + 1);
+                let first = cut.last + 1;
                 let path = events_path(directory, first);
                 let header = Header { first, told: ends(&files) };
                 (
@@ -100,9 +99,9 @@ impl Writer {
             [RawWriter::new(Stream::Stdout, out, told[0], roll)?, RawWriter::new(Stream::Stderr, err, told[1], roll)?];
         untold.output = [output[0].end() - told[0], output[1].end() - told[1]];
         let (disk, directory) = (disk.clone(), directory.to_owned());
-        let (buffer, fresh, first) = (Vec::new(), Vec::new(), header.first);
+        let (buffer, fresh, all, first) = (Vec::new(), Vec::new(), true, header.first);
         let writer =
-            Writer { disk, directory, limits, cut, file, path, first, next, size, told, output, buffer, fresh, is_new };
+            Writer { disk, directory, limits, cut, file, path, first, next, size, told, output, buffer, fresh, all };
         Ok((writer, untold))
     }
 
@@ -116,6 +115,15 @@ impl Writer {
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// How much is kept from now on. What is above it goes at once, but for the newest file of each kind.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn keep_at_most(&mut self, limits: Limits) -> Result<()> {
+        self.limits = limits;
+        self.retain()
     }
 
     /// Appends an event. It has the number [`Writer::next`] had.
@@ -164,13 +172,19 @@ impl Writer {
         Ok(self.next - 1)
     }
 
+    /// Files that are not there any more need no sync.
+    pub(super) fn forget_removed(&mut self) {
+        self.fresh.retain(|path| path.exists());
+        self.output.iter_mut().for_each(|writer| writer.fresh.retain(|path| path.exists()));
+    }
+
     /// Begins the next segment.
     fn roll(&mut self) -> Result<()> {
         let path = events_path(&self.directory, self.next);
         let header = Header { first: self.next, told: self.told };
         let file = begin(&self.disk, &path, header)?;
-        let before = std::mem::replace(&mut self.file, file);
-        self.fresh.push((before, std::mem::replace(&mut self.path, path)));
+        self.file = file;
+        self.fresh.push(std::mem::replace(&mut self.path, path));
         (self.first, self.size) = (self.next, HEADER as u64);
         self.retain()
     }
@@ -215,28 +229,48 @@ impl Writer {
         Ok(raw::read(&files.output[stream.index()], Place { stream, at, length })?.bytes)
     }
 
+    /// A sync has failed: nobody knows what is on the disk.
+    pub fn sync_failed(&mut self) {
+        self.all = true;
+    }
+
     /// Descriptors of the files that have something that need not be on the disk yet. Once they are synced, all that was appended before this call survives
     /// the machine.
     ///
     /// # Errors
     /// There are no more descriptors.
     pub fn unsynced(&mut self) -> Result<Unsynced> {
-        let mut files = std::mem::take(&mut self.fresh);
+        let completed: Vec<PathBuf> = if self.all {
+            let Files { events, output } = Files::list(&self.disk, &self.directory)?;
+            output.into_iter().flatten().chain(events).map(|(_, path)| path).collect()
+        } else {
+            self.output.iter().flat_map(|writer| &writer.fresh).chain(&self.fresh).cloned().collect()
+        };
+        let mut files = Vec::new();
         let duplicate = |file: &File, path: &Path| file.try_clone().map_err(|error| Error::io("open", path, error));
-        files.push((duplicate(&self.file, &self.path)?, self.path.clone()));
-        for writer in &self.output {
-            if let Some((file, path)) = writer.file() {
-                files.push((duplicate(file, path)?, path.to_owned()));
+        for (file, path) in self.output.iter().filter_map(RawWriter::file) {
+            files.push((duplicate(file, path)?, path.to_owned()));
+        }
+        for path in completed {
+            match File::open(&path) {
+                // Retention has taken it away.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                file => files.push((file.map_err(|error| Error::io("open", &path, error))?, path)),
             }
         }
-        // Its own name, too, and that of the directory above, which may have been made with it.
-        let above = if std::mem::take(&mut self.is_new) { 3 } else { 1 };
+        // Events last: none is to be there without its output.
+        files.push((duplicate(&self.file, &self.path)?, self.path.clone()));
+        // The directory's own name, too, and that of the one above, which may have been made with it.
+        let above = if self.all { 3 } else { 1 };
         let directories = self.directory.ancestors().take(above).map(Path::to_owned).collect();
+        self.fresh.clear();
+        self.output.iter_mut().for_each(|writer| writer.fresh.clear());
+        self.all = false;
         Ok(Unsynced { disk: self.disk.clone(), directories, files })
     }
 }
 
-/// What is to be synced. It can be done on another thread.
+/// What is to be synced. It can be done on another thread. Where it fails, that is told with [`Writer::sync_failed`].
 #[derive(Debug)]
 pub struct Unsynced {
     disk: Disk,

@@ -64,6 +64,11 @@ impl InitLink {
         }
     }
 
+    /// Whether it has closed its channel. What it has said stays there.
+    pub(crate) fn has_ended(&self) -> bool {
+        crate::process::is_closed(&self.control)
+    }
+
     /// Waits until it has said something. Cancel-safe.
     pub(crate) async fn readable(&self) {
         if self.control.readable().await.is_err() {

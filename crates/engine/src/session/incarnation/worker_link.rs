@@ -49,11 +49,11 @@ impl WorkerLink {
         lingers: bool,
     ) -> io::Result<(WorkerLink, WorkerFds)> {
         let (mut link, fds) = WorkerLink::unasked(stdin, lingers)?;
-        link.control.send(setup, None, Vec::new())?;
+        link.ask(setup)?;
         Ok((link, fds))
     }
 
-    /// A link to a worker that is about to be made and needs no setting up: a branch.
+    /// A link to a worker that is about to be made. One that is no branch is told with [`WorkerLink::ask`] what it is to be.
     pub(crate) fn unasked(stdin: Option<BorrowedFd<'_>>, lingers: bool) -> io::Result<(WorkerLink, WorkerFds)> {
         let (control, theirs) = ControlChannel::new(lingers)?;
         let (stdout, stdout_fd) = output_pipe()?;
@@ -64,6 +64,11 @@ impl WorkerLink {
         };
         let link = WorkerLink { control, stdout, stderr, process: None };
         Ok((link, WorkerFds { control: theirs, stdout: stdout_fd, stderr: stderr_fd, stdin }))
+    }
+
+    /// Says what a worker that was forked is to be.
+    pub(crate) fn ask(&mut self, setup: &Request<'_>) -> io::Result<()> {
+        self.control.send(setup, None, Vec::new()).map(drop)
     }
 
     /// From now on another process is the worker: a frozen one that is being woken. The pipes stay. Returns the end of

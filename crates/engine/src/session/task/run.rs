@@ -167,6 +167,10 @@ impl SessionTask {
 
     /// Tells everybody that the session has ended.
     fn say_goodbye(mut self) {
+        if self.is_released() && self.log().is_journalled() {
+            // Its events are the next supervisor's: nothing is added to them here. Before anybody is refused, who can tell why then.
+            self.log().leave();
+        }
         self.commands.close();
         while let Ok(command) = self.commands.try_recv() {
             self.refuse_late(command);

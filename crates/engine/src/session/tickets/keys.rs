@@ -1,6 +1,7 @@
 //! Ids and idempotency keys that a session has seen. Both are bounded: the oldest are forgotten.
 
 use pyrepl3_protocol::message::Message;
+use pyrepl3_store::faults::{self, Plant};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -78,6 +79,9 @@ pub(crate) struct Keys {
 impl Keys {
     /// What became of a key's execution; `Err` when it was used with other code.
     pub(crate) fn get(&self, key: KeyId, code: &str) -> Option<Result<&KeyState, ()>> {
+        if faults::happens(Plant::Repeat) {
+            return None;
+        }
         let (hash, outcome) = self.known.get(&key)?;
         Some(if *hash == digest(code) { Ok(outcome) } else { Err(()) })
     }

@@ -1,0 +1,1 @@
+"""The service under faults: what clients were told of, and what is there afterwards."""

@@ -1,0 +1,88 @@
+"""Mixed load for a while: what the server holds ends where it began."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from pathlib import Path
+
+import pytest
+from faults.proxy import Proxy
+from faults.rest import Rest
+from faults.runs import Kind, look
+from faults.soak import Held
+from faults.workload import Client
+from faults.world import World
+
+SECONDS = 5.0
+ROUND = 3
+"""Sessions at a time."""
+SETTLED = 20.0
+"""Seconds within which what was used is given back."""
+
+
+async def test_what_a_server_holds_ends_where_it_began(tmp_path: Path) -> None:
+    await soak(tmp_path, SECONDS)
+
+
+@pytest.mark.long
+async def test_what_a_server_holds_ends_where_it_began_after_long(tmp_path: Path) -> None:
+    await soak(tmp_path, min(float(os.environ.get("PYREPL3_SOAK_SECONDS", "90")), 100.0))
+
+
+async def soak(place: Path, seconds: float) -> None:
+    """Sessions come, work over a bad network, and go. Journals of those that have ended go when a server begins."""
+    chance = random.Random(0)
+    world = World(place, chance, "--journal-days", "0")
+    proxy = Proxy(random.Random(1), lambda: world.address)
+    try:
+        url = await proxy.start()
+        await world.restart()
+        # Once, so that what is made at the first time is there.
+        await load(world, url, chance, 0)
+        before = await settled(world, None)
+        loop, number = asyncio.get_running_loop(), 1
+        end = loop.time() + seconds
+        while loop.time() < end:
+            await load(world, url, chance, number)
+            number += 1
+        after = await settled(world, before)
+        assert not before.more(after), before.more(after)
+        await world.stop()
+        await world.restart()
+        await settled(world, None)
+        assert not [name for _, _, names in os.walk(world.data / "events") for name in names]
+        await world.stop()
+    finally:
+        await world.end()
+        await proxy.close()
+
+
+async def load(world: World, url: str, chance: random.Random, number: int) -> None:
+    """Some sessions, from their beginning to their end. What they say is looked at, too."""
+    assert world.address is not None
+    rest = Rest(f"http://{world.address[0]}:{world.address[1]}", world.token)
+    names = [f"one-{number}-{index}" for index in range(ROUND)]
+    clients = [Client(world, url, name, random.Random(chance.random())) for name in names]
+    await asyncio.gather(*(client.work(4) for client in clients))
+    kind = Kind()
+    assert not (found := await look(world, clients, kind)), found
+    for name in names:
+        status, answer = await rest.ask("DELETE", f"/v1/sessions/{name}")
+        assert status == 204, answer
+    world.effects.write_text("")
+
+
+async def settled(world: World, before: Held | None) -> Held:
+    """What is held once nothing goes on any more; what is still more than before is given some time to go."""
+    loop = asyncio.get_running_loop()
+    end, held = loop.time() + SETTLED, Held.by(world)
+    while loop.time() < end:
+        await asyncio.sleep(0.3)
+        now = Held.by(world)
+        is_quiet = now.descriptors == held.descriptors and now.processes == 0
+        held = now
+        if is_quiet and (before is None or not before.more(now)):
+            break
+    return held
