@@ -26,6 +26,7 @@ EMBEDDED_ONLY: dict[str, str] = {
     "test_checkpoint_durability.py::test_the_engine_is_killed_while_it_saves": ENGINE,
     "test_checkpoint_durability.py::test_two_engines_on_one_data_directory": ENGINE,
     "test_checkpoint_durability.py::test_a_client_that_is_killed_while_it_saves_leaves_nothing_behind": ENGINE,
+    "test_checkpoint_durability.py::test_a_data_directory_that_cannot_be_written": "no server starts on such a directory",
     "test_closing.py::test_aclosing_a_pool_and_what_iterates": POOL,
     "test_closing.py::test_aclosing_a_session": ENGINE,
     "test_closing.py::test_closing_without_await": ENGINE,

@@ -127,7 +127,7 @@ def install(monkeypatch: pytest.MonkeyPatch, servers: Servers) -> None:
     async def start(self: Served, options: dict[str, Any], *args: Any) -> Any:
         server = servers.at(self.service.url)
         if server is not None:
-            server.start()
+            server.start("--spares", "0")  # Tests look at which processes there are.
             # Those of this process, as the embedded engine has them.
             options = {"python": sys.executable, "cwd": os.getcwd(), **options}
         return await open_it(self, options, *args)

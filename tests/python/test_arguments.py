@@ -55,10 +55,6 @@ VALUE_ERRORS: list[dict[str, Any]] = [
     {"autosave": {"executions": 1, "keep": 0}},
     {"autosave": {"exectuions": 1}},
 ]
-LATER: list[dict[str, Any]] = [
-    {"url": "http://127.0.0.1:8787"},
-    {"token": "secret"},
-]
 
 
 @pytest.mark.parametrize("make", [Session, sync.Session])
@@ -76,17 +72,6 @@ def test_wrong_values_are_value_errors(arguments: dict[str, Any]) -> None:
         Session(**arguments)
     assert isinstance(caught.value, pyrepl3.BadValue)
     assert caught.value.code == "bad_request"
-
-
-@pytest.mark.parametrize("make", [Session, sync.Session])
-@pytest.mark.parametrize("arguments", LATER, ids=str)
-def test_what_a_later_version_brings_says_so_by_name(make: Any, arguments: dict[str, Any]) -> None:
-    with pytest.raises(pyrepl3.Unsupported) as caught:
-        make(**arguments)
-    assert caught.value.code == "unsupported"
-    (name,) = arguments
-    assert name in str(caught.value)
-    assert "later version" in str(caught.value)
 
 
 CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [

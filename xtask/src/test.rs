@@ -26,6 +26,10 @@ const APART: [(&str, &[&str]); 3] = [
     ("transactions", &["tests/python/transactions"]),
 ];
 
+/// What the client's part has beside the client's own tests.
+const NOT_THE_CLIENT: [&str; 4] =
+    ["tests/python/adoption", "tests/python/faults", "tests/python/libraries", "tests/python/prompt"];
+
 /// A command and what it tests.
 struct Job {
     what: String,
@@ -69,6 +73,7 @@ fn run_all(wanted: &Wanted) -> Done {
     let mut jobs = VecDeque::new();
     if wanted.python {
         command(cargo().args(["build", "-p", "pyrepl3"]))?;
+        command(cargo().args(["build", "-p", "pyrepl3-server", "--example", "client"]))?;
         // A copy: the tests in Rust, which run beside, build theirs in its place.
         std::fs::create_dir_all(target().join("tests")).map_err(|error| error.to_string())?;
         let _ = std::fs::remove_file(binary()); // One that still runs cannot be written.
@@ -136,6 +141,11 @@ fn python(interpreter: &Path, wanted: &Wanted) -> Vec<Job> {
     client.extend(APART.iter().flat_map(|(_, paths)| paths.iter().flat_map(|path| ["--ignore", *path])));
     let mut jobs = vec![pytest("the client", &client)];
     jobs.extend(APART.iter().map(|(what, paths)| pytest(what, paths)));
+    // The client's own tests once more, with sessions of a service.
+    let mut served: Vec<&str> = client.iter().skip(1).copied().collect();
+    served.extend(NOT_THE_CLIENT.iter().flat_map(|path| ["--ignore", *path]));
+    served.extend(["--service", "tests/python"]);
+    jobs.push(pytest("the client through a service", &served));
     jobs
 }
 

@@ -109,6 +109,8 @@ impl Engine {
         loop {
             let server = host.zygotes.get(&environment).await?;
             let identity = identity.clone().unwrap_or_else(Identity::new);
+            // One that is refused takes none away.
+            host.registry.check_free(&identity.id)?;
             let spare = host.spares.take(&environment, &server);
             match start(server.clone(), host.origin(), identity, options.clone(), script, None, spare).await {
                 Ok(session) => return self.begin_with(session).await,

@@ -415,6 +415,8 @@ class Init:
                 return self.fork(member, given)
             elif op == "rolled":
                 self.roll_back(member, request, fds)
+            elif op == "resume":
+                system.resume_frozen()
             elif op == "staying":
                 member.staying += system.take_pids(fds)
             elif op == "wait":

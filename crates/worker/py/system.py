@@ -12,7 +12,7 @@ from os import open as _open
 from os import read as _read
 from os import waitid as _waitid
 from os import waitpid as _waitpid
-from signal import SIGCHLD, SIGKILL, SIGSTOP
+from signal import SIGCHLD, SIGCONT, SIGKILL, SIGSTOP
 
 PR_SET_CHILD_SUBREAPER, PR_SET_NAME = 36, 15
 SA_NOCLDSTOP = 1
@@ -153,6 +153,14 @@ def reap(left_out=lambda pid: False):
             return ended
         if pid and is_wanted:
             ended.append((pid, status))
+
+
+def resume_frozen():
+    """Lets children that are frozen processes go on where somebody has stopped them: one that has not said yet that it is there
+    would be waited for in vain, and its supervisor does not know its process before that."""
+    for pid in children(os.getpid()):
+        if is_frozen(pid):
+            _send(pid, SIGCONT)
 
 
 def is_frozen(pid):

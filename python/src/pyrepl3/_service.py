@@ -124,7 +124,7 @@ class Service:
                 headers["content-type"] = "application/json"
             connection.request(method, path, data, headers)
             response = connection.getresponse()
-            text = response.read(_ANSWER + 1)
+            text = _body(response, _ANSWER + 1)
         except OSError as error:
             raise unreachable(self, error) from error
         except http.client.HTTPException as error:
@@ -146,7 +146,7 @@ class Service:
             headers = {**self.headers(), "host": self.name, "accept": "application/x-ndjson"}
             connection.request("GET", self.of("sessions", session_id, "events") + f"?after={after}&follow=false", None, headers)
             response = connection.getresponse()
-            text = response.read(LAST_WORDS)
+            text = _body(response, LAST_WORDS)
         except OSError as error:
             raise unreachable(self, error) from error
         except http.client.HTTPException as error:
@@ -225,6 +225,19 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
+
+
+def _body(response: http.client.HTTPResponse, most: int) -> bytes:
+    """So much of an answer's body. Raises `ConnectionError` where it was cut off, which the library passes over."""
+    try:
+        text = response.read(most)
+    except http.client.IncompleteRead as error:
+        raise ConnectionResetError("the answer was cut off") from error
+    # A service says how long its answers are; where that is missing, the head was cut off.
+    no_length = response.length is None and not response.chunked
+    if len(text) < most and (response.length or no_length):
+        raise ConnectionResetError("the answer was cut off")
+    return text
 
 
 async def _connected(loop: asyncio.AbstractEventLoop, family: int, address: Any) -> socket.socket:

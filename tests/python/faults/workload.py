@@ -255,8 +255,8 @@ class Client:
 
 
 AGAIN = ("session_lost", "session_starting", "starting", "draining", "storage_full", "internal", "overloaded", "timeout")
-AGAIN += ("environment_failed", "session_closed")
+AGAIN += ("environment_failed", "python_not_found", "session_closed")
 """Codes of refusals after which it is tried again."""
 LOST = ("session_lost", "session_closed", "session_not_found", "service_unreachable", "storage_full", "internal")
-LOST += ("connection_lost", "gone", "environment_failed", "session_starting", "protocol_error")
+LOST += ("connection_lost", "gone", "environment_failed", "python_not_found", "session_starting", "protocol_error")
 """Codes after which a client begins anew with the session."""

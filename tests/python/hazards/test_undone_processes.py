@@ -98,6 +98,16 @@ async def test_a_signal_to_a_frozen_process_reaches_nobody(python: str, number: 
             assert await run(session, "time.sleep(0.01); seen") == []
 
 
+async def test_one_that_is_stopped_as_soon_as_it_is_there_is_there(python: str) -> None:
+    """It has its name before its word: user code can stop it between the two, and nobody would know whom to let go on."""
+    async with Session(python=python) as session:
+        await run(session, FROZEN)
+        made = await session.snapshot()
+        for _ in range(10):
+            await run(session, f"while not frozen(): pass\nto_all({int(signal.SIGSTOP)})")
+            await session.rollback_to(made)
+
+
 async def test_one_that_user_code_has_stopped_ends_when_it_is_dropped(python: str) -> None:
     async with Session(python=python) as session:
         await run(session, FROZEN)

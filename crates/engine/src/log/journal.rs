@@ -312,33 +312,31 @@ impl PastReader {
         while bytes < BATCH
             && let Some(entry) = self.reader.next(until)?
         {
-            let mut is_note = true;
-            let message = match entry {
+            let (event, is_note) = match entry {
                 Entry::Gone(cut) => {
-                    self.note(cut.last, format!("events up to number {} are not kept any more", cut.last))
+                    (self.note(cut.last, format!("events up to number {} are not kept any more", cut.last)), true)
                 }
-                Entry::Damaged { first, last, path } => self.note(
-                    last,
-                    format!("events {first} to {last} are lost: the journal is damaged ({})", path.display()),
-                ),
+                Entry::Damaged { first, last, path } => {
+                    let text =
+                        format!("events {first} to {last} are lost: the journal is damaged ({})", path.display());
+                    (self.note(last, text), true)
+                }
+                Entry::Event { seq, message, output: None } => (Event::written(seq, message), false),
                 Entry::Event { seq, .. } => match message_of(entry) {
-                    Some(message) => {
-                        is_note = false;
-                        message
-                    }
-                    None => self.note(seq, format!("event {seq} is none that this version knows")),
+                    Some(message) => (Event::new(message), false),
+                    None => (self.note(seq, format!("event {seq} is none that this version knows")), true),
                 },
             };
-            bytes += message.weight();
-            events.push((Event::new(message), is_note));
+            bytes += event.weight();
+            events.push((event, is_note));
         }
         Ok(events)
     }
 
     /// In the place of events: it has the number of the last of them.
-    fn note(&self, seq: u64, text: String) -> Message {
+    fn note(&self, seq: u64, text: String) -> Event {
         let mut note = Message::Warning(crate::messages::warning(&self.session, text));
         note.set_seq(seq);
-        note
+        Event::new(note)
     }
 }

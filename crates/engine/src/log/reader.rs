@@ -59,8 +59,9 @@ impl Past {
     /// The next event of those that were read.
     fn pop(&mut self, filter: &Filter) -> Option<Event> {
         let event = self.events.pop_front()?;
-        let ends = matches!(*event, Message::ResultMessage(_) | Message::ErrorMessage(_));
-        if ends && matches!(filter, Filter::Execution(_)) {
+        // Who reads everything only hands it on: it is not looked into for them.
+        let one = matches!(filter, Filter::Execution(_));
+        if one && matches!(*event, Message::ResultMessage(_) | Message::ErrorMessage(_)) {
             self.is_over = true;
         }
         Some(event)

@@ -85,7 +85,7 @@ pub(crate) fn refused(why: Why, unfrozen: Option<(String, String)>) -> Failure {
         Why::SnapshotDied => Failure::new(
             Code::SnapshotNotFound,
             "the snapshot cannot be returned to",
-            "its process has ended: something killed it",
+            "its process has ended, or does not answer: something killed or stopped it",
             "return to an earlier one; the session is as it was",
         ),
     }

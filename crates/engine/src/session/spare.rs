@@ -58,15 +58,35 @@ impl Forked {
         Ok(Forked { lingering, init, worker })
     }
 
+    /// Ends it. Returns when no process of it is left.
+    async fn end(mut self) {
+        _ = self.init.end();
+        let ending = async { while self.init.said().await.is_some() {} };
+        if tokio::time::timeout(END_LIMIT, ending).await.is_err() {
+            tracing::warn!("a process that stood ready for a session did not end in time");
+        }
+        if let Some(lingering) = self.lingering {
+            lingering.end().await;
+        }
+    }
+
     /// Says what the session is to be.
     pub(super) fn ask(&mut self, setup: &Setup) -> io::Result<()> {
         self.worker.ask(&setup.request())
     }
 }
 
-/// One that nobody has.
+/// One that nobody has. It ends where it is let go of: else it would wait for the next supervisor.
 #[derive(Debug)]
-pub(crate) struct Spare(Forked);
+pub(crate) struct Spare(Option<Forked>);
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        if let (Some(forked), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(forked.end());
+        }
+    }
+}
 
 impl Spare {
     /// Forks one.
@@ -75,7 +95,7 @@ impl Spare {
     /// The system's.
     pub(crate) async fn make(server: &Arc<ForkServer>, linger: Option<&Linger>) -> io::Result<Spare> {
         let linger = linger.map(|linger| Linger { data: place(&linger.data), ..linger.clone() });
-        Forked::make(server, linger.as_ref(), &id::new(IdKind::Session), None).await.map(Spare)
+        Forked::make(server, linger.as_ref(), &id::new(IdKind::Session), None).await.map(|forked| Spare(Some(forked)))
     }
 
     /// Makes it a session's: its directory gets that one's name.
@@ -83,28 +103,23 @@ impl Spare {
     /// # Errors
     /// It has ended, or the directory cannot be had; then it is ended.
     pub(super) async fn claim(mut self, data: Option<&Path>, session: &str) -> io::Result<Forked> {
-        if self.0.init.has_ended() {
+        let Some(forked) = self.0.as_mut().filter(|forked| !forked.init.has_ended()) else {
             self.end().await;
             return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        if let (Some(lingering), Some(data)) = (&mut self.0.lingering, data)
+        };
+        if let (Some(lingering), Some(data)) = (&mut forked.lingering, data)
             && let Err(error) = lingering.rename(data, session).await
         {
             self.end().await;
             return Err(error);
         }
-        Ok(self.0)
+        self.0.take().ok_or_else(|| io::ErrorKind::BrokenPipe.into())
     }
 
     /// Ends it. Returns when no process of it is left.
     pub(crate) async fn end(mut self) {
-        _ = self.0.init.end();
-        let ending = async { while self.0.init.said().await.is_some() {} };
-        if tokio::time::timeout(END_LIMIT, ending).await.is_err() {
-            tracing::warn!("a process that stood ready for a session did not end in time");
-        }
-        if let Some(lingering) = self.0.lingering {
-            lingering.end().await;
+        if let Some(forked) = self.0.take() {
+            forked.end().await;
         }
     }
 }

@@ -31,6 +31,8 @@ pub enum InitRequest<'a> {
         /// How many stay, those of `staying` included. Where init has not got them all it ends nobody.
         keep: u32,
     },
+    /// A frozen process has not said in time that it is there: let those go on that somebody has stopped.
+    Resume {},
     /// A branch of this session joins the family. Descriptors: its channel to session init, and its worker's pidfd.
     Member {
         /// The number of its worker.

@@ -6,8 +6,9 @@ use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket, clos
 use bytes::Bytes;
 use futures_util::SinkExt;
 use futures_util::stream::SplitSink;
-use pyrepl3_engine::protocol::Message;
+use pyrepl3_engine::protocol::{FrameError, Message};
 use pyrepl3_engine::{Event, Events};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -181,13 +182,17 @@ impl Writer {
     }
 
     async fn event(&mut self, event: &Event) -> Result<(), End> {
-        self.message(event).await?;
+        self.json(event.to_json().map(Cow::into_owned)).await?;
         self.sent = event.seq().unwrap_or(self.sent);
         Ok(())
     }
 
     async fn message(&mut self, message: &Message) -> Result<(), End> {
-        let json = match message.to_json() {
+        self.json(message.to_json()).await
+    }
+
+    async fn json(&mut self, json: Result<Vec<u8>, FrameError>) -> Result<(), End> {
+        let json = match json {
             Ok(json) => json,
             Err(error) => {
                 tracing::error!(%error, "a message could not be written");

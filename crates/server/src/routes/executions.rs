@@ -192,7 +192,14 @@ pub(super) async fn create(
             let (record, execution) = taken(handed, served.clone(), format.is_some()).await?;
             (record, execution, false)
         }
-        Submission::Replay(record) => (Some(record), None, true),
+        Submission::Replay(record) => {
+            // It may have been asked for just now: what is answered is kept by then, as for the first.
+            record.taken().await;
+            if let Some(failure) = record.refusal() {
+                return Err(failure.into());
+            }
+            (Some(record), None, true)
+        }
     };
     let Some(record) = record else {
         return Err(Failure::new(Code::Internal, "the execution was taken and is not known", "", "").into());

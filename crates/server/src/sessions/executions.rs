@@ -202,7 +202,7 @@ impl ExecutionRecord {
 
 /// An event as the JSON that is sent of it.
 fn to_raw(event: &Event) -> Option<Box<RawValue>> {
-    let json = event.to_json().ok()?;
+    let json = event.to_json().ok()?.into_owned();
     RawValue::from_string(String::from_utf8(json).ok()?).ok().or_else(|| to_raw_value(&()).ok())
 }
 

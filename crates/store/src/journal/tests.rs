@@ -312,6 +312,30 @@ fn files_that_are_completed_and_those_that_another_process_has_left_are_synced_t
     assert_eq!(synced(&mut writer), all);
 }
 
+#[test]
+fn output_behind_a_hole_is_not_told() {
+    let directory = in_memory();
+    let (mut writer, _) = Writer::open(directory.path(), SMALL).unwrap();
+    writer.put(Stream::Stdout, b"told").unwrap();
+    writer.append_output(b"{}", Stream::Stdout, b"told").unwrap();
+    writer.put(Stream::Stdout, &[b'a'; 5000]).unwrap();
+    writer.put(Stream::Stdout, &[b'b'; 100]).unwrap();
+    drop(writer);
+    // The machine died, and has the end of the first file no more.
+    let first = directory.path().join(format!("{:020}.stdout", 0));
+    fs::File::options().write(true).open(first).unwrap().set_len(10).unwrap();
+    let (mut writer, untold) = Writer::open(directory.path(), SMALL).unwrap();
+    assert_eq!(untold.output, [6, 0]);
+    let bytes = writer.untold(Stream::Stdout, 1 << 20).unwrap();
+    assert_eq!(bytes, b"aaaaaa");
+    writer.append_output(b"{}", Stream::Stdout, &bytes).unwrap();
+    writer.put(Stream::Stdout, b"after").unwrap();
+    writer.append_output(b"{}", Stream::Stdout, b"after").unwrap();
+    let output: Vec<u8> = read(directory.path(), 0).into_iter().flat_map(|one| one.2.unwrap()).collect();
+    assert_eq!(output, b"toldaaaaaaafter");
+    assert!(directory.path().join(format!("{:020}.stdout.torn", 5004)).exists());
+}
+
 /// The tests above fail where something is not synced, or written after it was told.
 #[test]
 fn the_tests_see_a_sync_that_is_left_out() {

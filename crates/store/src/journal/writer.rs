@@ -93,6 +93,9 @@ impl Writer {
             }
         };
         let Resumed { file, header, next, size, told } = resumed;
+        for (stream, told) in files.output.iter_mut().zip(told) {
+            set_aside_behind_a_hole(disk, stream, told)?;
+        }
         let roll = limits.output_file();
         let [out, err] = &files.output;
         let output =
@@ -312,6 +315,26 @@ fn ends(files: &Files) -> [u64; 2] {
         let last = files.output[stream.index()].last();
         last.map_or(0, |(begins, path)| begins + path.metadata().map_or(0, |file| file.len()))
     })
+}
+
+/// A machine that died can have lost the end of a file of output and kept the next one. Of that no event tells, and it is not what came next.
+fn set_aside_behind_a_hole(disk: &Disk, files: &mut Vec<(u64, PathBuf)>, told: u64) -> Result<()> {
+    let mut end = told;
+    let mut whole = 0;
+    for (begins, path) in files.iter() {
+        if *begins > end {
+            break;
+        }
+        let length = path.metadata().map_err(|error| Error::io("read", path, error))?.len();
+        end = end.max(begins.saturating_add(length));
+        whole += 1;
+    }
+    for (_, path) in files.split_off(whole) {
+        let mut aside = path.clone().into_os_string();
+        aside.push(".torn");
+        disk.rename(&path, Path::new(&aside))?;
+    }
+    Ok(())
 }
 
 /// The segment at a path, without what is after its last whole record; None where it has no header yet.

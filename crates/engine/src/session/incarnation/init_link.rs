@@ -210,6 +210,11 @@ impl InitLink {
         }
     }
 
+    /// Has frozen processes go on that somebody has stopped.
+    pub(crate) fn resume_frozen(&mut self) -> io::Result<()> {
+        self.send(&InitRequest::Resume {}, Vec::new())
+    }
+
     /// Asks how a process ended.
     pub(crate) fn ask_status(&mut self, number: u64, pid: i32, nohang: bool) -> io::Result<()> {
         self.send(&InitRequest::Wait { number, pid, nohang }, Vec::new())

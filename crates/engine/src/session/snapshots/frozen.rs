@@ -14,6 +14,9 @@ use tokio::net::UnixStream;
 /// How long a frozen process may take to say that it is there.
 pub(crate) const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
 
+/// After so long its word is late.
+const LATE: Duration = Duration::from_millis(250);
+
 /// Whether it has said that it is there.
 #[derive(Debug)]
 enum Presence {
@@ -175,14 +178,22 @@ pub(crate) fn dismiss(channel: &UnixStream) {
     _ = send_now(channel, &wake::Request::Leave.encode(), &[]);
 }
 
-/// Waits until a frozen process has said that it is there.
+/// Waits until a frozen process has said that it is there. `late` is called now and then where that takes long: user code may have stopped it
+/// before its word.
 ///
 /// # Errors
 /// It has ended, or did not answer in time.
-pub(crate) async fn confirm(channel: &UnixStream) -> io::Result<Process> {
-    tokio::time::timeout(CONFIRM_LIMIT, hello(channel))
-        .await
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it did not answer in time"))?
+pub(crate) async fn confirm(channel: &UnixStream, late: impl Fn()) -> io::Result<Process> {
+    let mut hello = std::pin::pin!(hello(channel));
+    let mut waited = Duration::ZERO;
+    while waited < CONFIRM_LIMIT {
+        match tokio::time::timeout(LATE, &mut hello).await {
+            Ok(found) => return found,
+            Err(_) => late(),
+        }
+        waited += LATE;
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, "it did not answer in time"))
 }
 
 async fn hello(channel: &UnixStream) -> io::Result<Process> {

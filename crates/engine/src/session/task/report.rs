@@ -18,6 +18,8 @@ use tokio::sync::oneshot;
 pub(super) enum Report {
     /// Whether a frozen process is there.
     Frozen { number: u64, found: io::Result<Process> },
+    /// It has not said that it is there, and should have.
+    FrozenLate,
     /// A saver says who it is.
     SaverBorn { saving: u64, pidfd: OwnedFd },
     /// A saver has done what it could.

@@ -57,9 +57,10 @@ impl SessionTask {
     ) {
         let channel = frozen.channel();
         let number = insert(&mut self.snapshots, frozen);
+        let reporter = self.reporter.clone();
         self.job(async move {
             let found = match channel {
-                Ok(channel) => confirm(&channel).await,
+                Ok(channel) => confirm(&channel, || _ = reporter.send(Report::FrozenLate)).await,
                 Err(error) => Err(error),
             };
             Report::Frozen { number, found }

@@ -140,6 +140,11 @@ impl SessionTask {
                 self.snapshots.confirmed(number, found);
                 self.go_on_with_snapshots();
             }
+            Report::FrozenLate => {
+                if let Err(error) = self.init.resume_frozen() {
+                    tracing::debug!(%error, "session init cannot be asked to let a frozen process go on");
+                }
+            }
             Report::SaverBorn { saving, pidfd } => self.durability.born(saving, pidfd),
             Report::SaverEnded(end) => self.saver_ended(*end),
             Report::AnswererBorn(born) => self.answerer_born(born),
