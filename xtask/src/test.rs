@@ -72,12 +72,12 @@ fn run_all(wanted: &Wanted) -> Done {
     }
     let mut jobs = VecDeque::new();
     if wanted.python {
+        // Copies: the tests in Rust, which run beside, build theirs in their place.
+        command(cargo().args(["build", "-p", "pyrepl3", "--features", "faults"]))?;
+        copy_binary(&faulty_binary())?;
         command(cargo().args(["build", "-p", "pyrepl3"]))?;
+        copy_binary(&binary())?;
         command(cargo().args(["build", "-p", "pyrepl3-server", "--example", "client"]))?;
-        // A copy: the tests in Rust, which run beside, build theirs in its place.
-        std::fs::create_dir_all(target().join("tests")).map_err(|error| error.to_string())?;
-        let _ = std::fs::remove_file(binary()); // One that still runs cannot be written.
-        std::fs::copy(target().join("debug/pyrepl3"), binary()).map_err(|error| error.to_string())?;
     }
     if wanted.rust {
         // First: its compiler computes while the others wait.
@@ -124,7 +124,7 @@ fn python(interpreter: &Path, wanted: &Wanted) -> Vec<Job> {
     let pytest = |what: &str, paths: &[&str]| {
         let mut tests = known(interpreter);
         tests.arg(interpreter).args(["-m", "pytest", "-q"]).args(paths);
-        tests.env("PYREPL3_BIN", binary()).env("PYREPL3_HELPER", helper());
+        tests.env("PYREPL3_BIN", binary()).env("PYREPL3_FAULTS_BIN", faulty_binary()).env("PYREPL3_HELPER", helper());
         let path = std::env::var_os("PATH").unwrap_or_default();
         let all = std::iter::once(target().join("pythons/bin")).chain(std::env::split_paths(&path));
         tests.env("PYREPL3_TEST_NEWEST", "15");
@@ -169,6 +169,17 @@ fn helper() -> PathBuf {
 /// The binary that the Python tests run.
 fn binary() -> PathBuf {
     target().join("tests/pyrepl3")
+}
+
+/// The one that fails on demand, for the fault harness.
+fn faulty_binary() -> PathBuf {
+    target().join("faults/pyrepl3")
+}
+
+fn copy_binary(to: &Path) -> Done {
+    std::fs::create_dir_all(to.parent().unwrap_or(to)).map_err(|error| error.to_string())?;
+    let _ = std::fs::remove_file(to); // One that still runs cannot be written.
+    std::fs::copy(target().join("debug/pyrepl3"), to).map(drop).map_err(|error| error.to_string())
 }
 
 /// A command that begins in a known state, whatever was inherited: give it the command's words.

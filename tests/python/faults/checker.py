@@ -1,7 +1,7 @@
 """What a service has promised, and whether it is there. Pure: records in, violations in words out.
 
-A record is what clients were told of one session. It is compared with the session's events as they are in the end, and with
-how often each execution has had its effect outside.
+A record is what clients were told of one session. It is compared with the session's events as they are in the end, and
+with how often each execution has had its effect outside.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Record:
     unknown: dict[str, int] = field(default_factory=dict)
     """By token: how often the power went while nobody was told that it was taken. It may have run each time."""
     shaken: set[str] = field(default_factory=set)
-    """Tokens of those whose end nobody was told of when the power went. Of their output anything can be lost, if it is told."""
+    """Tokens of those whose end nobody was told of when the power went. Their output can have gaps that are told."""
     contradictions: list[str] = field(default_factory=list)
     """What was told twice, and not the same."""
 
@@ -72,8 +72,8 @@ class Record:
 
     def relied_on(self) -> int:
         """The number of the last promise."""
-        told = [seq for seq, event in self.events.items() if event["type"] in PROMISES]
-        ends = [end["seq"] for end in self.ends.values() if end.get("seq")]
+        told: list[int] = [seq for seq, event in self.events.items() if event["type"] in PROMISES]
+        ends: list[int] = [end["seq"] for end in self.ends.values() if end.get("seq")]
         return max([*told, *ends, *(seq for _, seq in self.taken.values()), 0])
 
     def lose_power(self) -> None:
@@ -110,8 +110,11 @@ def is_as_planned(end: Json | None) -> bool:
 
 
 def check(record: Record, events: list[Json], effects: Mapping[str, int], *, may_crash: bool) -> list[str]:
-    """What is not as it was promised. `events`: all of the session, as they are in the end. `effects`: how often each token
-    was written down outside. `may_crash`: whether processes of the session were killed, or its machine.
+    """What is not as it was promised.
+
+    * `events`: all of the session, as they are in the end.
+    * `effects`: how often each token was written down outside.
+    * `may_crash`: whether processes of the session were killed, or its machine.
     """
     final = {event["seq"]: event for event in events}
     found = [*record.contradictions, *_numbers(events), *_acknowledged(record, final)]
@@ -153,15 +156,14 @@ def planned(plan: Plan, stream: str) -> bytes:
 
 
 def _explained(written: bytes, plans: list[bytes]) -> bool:
-    """Whether something is what executions were to write, one after the other, each to some byte: where the power went, nobody knows
-    which of them an output was.
+    """Whether something is what executions were to write, one after the other, each to some byte. Where the power went,
+    nobody knows whose an output was.
     """
     if not written:
         return True
     for index, plan in enumerate(plans):
         for begin in {0, max(plan.find(written[:16]), 0)}:
-            rest = plan[begin:]
-            common = next((at for at, pair in enumerate(zip(rest, written)) if pair[0] != pair[1]), min(len(rest), len(written)))
+            common = _common(plan[begin:], written)
             if common and _explained(written[common:], plans[:index] + plans[index + 1 :]):
                 return True
     return False
@@ -244,7 +246,8 @@ def _execution(
         rest = unattributed[name]
         if rest and wanted.startswith(written + rest):
             written, unattributed[name] = written + rest, b""
-        if not wanted.startswith(written) and not _explained(written, [wanted, *(planned(one, name) for one in others)]):
+        candidates = [wanted, *(planned(one, name) for one in others)]
+        if not wanted.startswith(written) and not _explained(written, candidates):
             found.append(f"{plan.token} was lost: {differ(name, wanted, written)}")
     dropped = sum(event.get("dropped", 0) for event in mine if event["type"] == "output")
     if dropped and not gaps and not found:
@@ -284,5 +287,10 @@ def bytes_of(event: Json) -> bytes:
 
 def differ(name: str, wanted: bytes, written: bytes) -> str:
     """Where two differ."""
-    common = next((at for at, (a, b) in enumerate(zip(wanted, written)) if a != b), min(len(wanted), len(written)))
-    return f"{name} differs at byte {common}: {len(wanted)} were written, {len(written)} are there"
+    at = _common(wanted, written)
+    return f"{name} differs at byte {at}: {len(wanted)} were written, {len(written)} are there"
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """How many bytes two have in common at their beginning."""
+    return next((at for at, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))

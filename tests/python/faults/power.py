@@ -1,7 +1,7 @@
 """A loss of power: what a machine may come back with.
 
-The binary appends each change that it makes to a file (`PYREPL3_FAULTS=trace=FILE`). What was not synced when the power goes may be
-on the disk or not, each by itself: the kernel writes in what order it likes.
+The binary appends each change that it makes to a file (`PYREPL3_FAULTS=trace=FILE`). What was not synced when the power
+goes may be on the disk or not, each by itself: the kernel writes in what order it likes.
 """
 
 from __future__ import annotations
@@ -103,7 +103,10 @@ def read(trace: Path) -> Unsynced:
 
 
 def strike(trace: Path, chance: random.Random) -> list[str]:
-    """Takes a part of what was not synced away. Returns what, in words. Whatever writes must be dead; the trace begins anew."""
+    """Takes a part of what was not synced away. Returns what, in words.
+
+    Whatever writes must be dead. The trace begins anew.
+    """
     unsynced, done = read(trace), []
     for path, synced in unsynced.synced.items():
         if os.path.isfile(path) and (size := os.path.getsize(path)) > synced:
@@ -122,7 +125,7 @@ def strike(trace: Path, chance: random.Random) -> list[str]:
 
 
 def _lose_bytes(path: str, synced: int, size: int, chance: random.Random) -> list[str]:
-    # Of output that no event tells of nothing says whether it is whole: a length that is there before its bytes is not tried.
+    # Of output that no event tells of nothing says whether it is whole: a length without its bytes is not tried there.
     how = chance.choice(["stay", "cut", "all", *(["pages"] if path.endswith(".events") else [])])
     if how in ("cut", "all"):
         length = synced if how == "all" else chance.randint(synced, size)

@@ -63,7 +63,8 @@ class Proxy:
                 if b"upgrade:" not in request.lower():
                     await self._repeat(request, there)
                 up_writer.write(request)
-            both = [asyncio.create_task(self._pump(reader, up_writer)), asyncio.create_task(self._pump(up_reader, writer))]
+            ways = (reader, up_writer), (up_reader, writer)
+            both = [asyncio.create_task(self._pump(*way)) for way in ways]
             try:
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
                 # What the server has said is passed on; a client that has gone wants nothing more.

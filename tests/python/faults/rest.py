@@ -67,7 +67,8 @@ class Rest:
         reader, writer = await asyncio.open_connection(self._host, self._port, limit=1 << 24)
         try:
             data = b"" if body is None else json.dumps(body).encode()
-            lines = {"host": f"{self._host}:{self._port}", "authorization": f"Bearer {self._token}", "connection": "close"}
+            lines = {"host": f"{self._host}:{self._port}", "authorization": f"Bearer {self._token}"}
+            lines["connection"] = "close"
             if body is not None:
                 lines["content-type"] = "application/json"
             lines["content-length"] = str(len(data))

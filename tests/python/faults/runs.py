@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ class Scene:
     """Set when every client has its answers."""
 
     async def go_on(self, most: int) -> bool:
-        """Waits until clients have heard some events more, and a moment. False where there is nothing more to disturb."""
+        """Waits until clients have heard some events more, and a moment. False where nothing is left to disturb."""
         wanted, loop = self.heard() + self.chance.randint(0, most), asyncio.get_running_loop()
         end = loop.time() + STUCK
         while self.heard() < wanted and loop.time() < end and not self.over.is_set():
@@ -69,7 +69,7 @@ class Scene:
         return True
 
 
-Sabotage = Callable[[Scene], Awaitable[None]]
+Sabotage = Callable[[Scene], Coroutine[Any, Any, None]]
 
 
 async def nothing(scene: Scene) -> None:
@@ -116,7 +116,7 @@ async def _run(kind: Kind, world: World, proxy: Proxy, chance: random.Random) ->
     names = [f"one-{index}" for index in range(kind.sessions)]
     clients = [Client(world, url, name, random.Random(chance.random())) for name in names]
     scene = Scene(world, proxy, clients, random.Random(chance.random()), asyncio.Event())
-    working = asyncio.ensure_future(asyncio.gather(*(client.work(kind.executions, talks=kind.talks) for client in clients)))
+    working = asyncio.ensure_future(_work(kind, clients))
     working.add_done_callback(lambda _: scene.over.set())
     both = [working, asyncio.ensure_future(kind.sabotage(scene))]
     try:
@@ -134,6 +134,10 @@ async def _run(kind: Kind, world: World, proxy: Proxy, chance: random.Random) ->
     found = await look(world, clients, kind)
     await world.stop()
     return found
+
+
+async def _work(kind: Kind, clients: list[Client]) -> None:
+    await asyncio.gather(*(client.work(kind.executions, talks=kind.talks) for client in clients))
 
 
 async def look(world: World, clients: list[Client], kind: Kind) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from copy import deepcopy
 from typing import Any
 
 import pytest
 from faults.checker import Json, Plan, Record, check
 
+FAILURE: Json = {"type": "error", "status": "failed", "ename": "RuntimeError", "evalue": "t2-x", "execution_count": 2}
 CRASH: Json = {"type": "error", "status": "crashed", "ename": "SessionLost", "evalue": "", "execution_count": 0}
 
 
@@ -17,10 +17,10 @@ def events() -> list[Json]:
     said: list[Json] = [
         {"type": "accepted", "execution_id": "e1", "code": "'t1-x'"},
         {"type": "output", "execution_id": "e1", "stream": "stdout", "data": "one\n"},
-        {"type": "output", "execution_id": "e1", "stream": "stderr", "data": "\ufffd", "bytes": b64encode(b"\xff").decode()},
+        {"type": "output", "execution_id": "e1", "stream": "stderr", "data": "\ufffd", "bytes": "/w=="},
         {"type": "result", "execution_id": "e1", "value": "t1-x", "execution_count": 1},
         {"type": "accepted", "execution_id": "e2", "code": "'t2-x'"},
-        {"type": "error", "execution_id": "e2", "status": "failed", "ename": "RuntimeError", "evalue": "t2-x", "execution_count": 2},
+        {"type": "error", "execution_id": "e2", **FAILURE},
         {"type": "accepted", "execution_id": "e3", "code": "'t3-x'"},
         {"type": "output", "execution_id": "e3", "stream": "stdout", "data": "beg"},
         {"type": "output", "stream": "stdout", "data": "inn"},
@@ -80,10 +80,22 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "another value": (lambda said: said[3].update(value=1), "t1-x came to 1"),
     "another failure": (lambda said: said[5].update(evalue="x"), "t2-x failed with RuntimeError: x"),
     "a success that was none": (lambda said: said[5].update(type="result", value=None), "t2-x came to None"),
-    "a byte less": (lambda said: said[1].update(data="one"), "t1-x: stdout differs at byte 3: 4 were written, 3 are there"),
-    "a byte that differs": (lambda said: said[2].update(bytes="/g=="), "t1-x: stderr differs at byte 0: 1 were written, 1 are there"),
-    "bytes that are said to be missing": (lambda said: said[1].update(dropped=1), "t1-x: 1 bytes of output are said to be missing"),
-    "what was lost wrote otherwise": (lambda said: said[7].update(data="bag"), "t3-x was lost: stdout differs at byte 1: 9 were written, 3 are there"),
+    "a byte less": (
+        lambda said: said[1].update(data="one"),
+        "t1-x: stdout differs at byte 3: 4 were written, 3 are there",
+    ),
+    "a byte that differs": (
+        lambda said: said[2].update(bytes="/g=="),
+        "t1-x: stderr differs at byte 0: 1 were written, 1 are there",
+    ),
+    "bytes that are said to be missing": (
+        lambda said: said[1].update(dropped=1),
+        "t1-x: 1 bytes of output are said to be missing",
+    ),
+    "what was lost wrote otherwise": (
+        lambda said: said[7].update(data="bag"),
+        "t3-x was lost: stdout differs at byte 1: 9 were written, 3 are there",
+    ),
     "output of nobody": (lambda said: said[8].update(data="x"), "1 bytes of stdout belong to nothing that was lost"),
     "taken twice": (lambda said: said[4].update(code="'t1-x'"), "t1-x was taken 2 times"),
     "nobody asked": (lambda said: said[4].update(code="?"), "nobody asked for what event 5 says was taken"),

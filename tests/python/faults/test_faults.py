@@ -1,4 +1,8 @@
-"""Seeded runs under faults. With `--long` as many seeds of each kind as `PYREPL3_FAULT_SEEDS` says, from `PYREPL3_FAULT_FIRST` on."""
+"""Seeded runs under faults.
+
+With `--long` as many seeds of each kind as `PYREPL3_FAULT_SEEDS` says, from `PYREPL3_FAULT_FIRST` on. A seed draws what
+is done and what is disturbed; what meets what is the machine's, so a seed that failed may have to be tried some times.
+"""
 
 from __future__ import annotations
 
@@ -136,7 +140,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every kind with its seeds."""
     long = bool(metafunc.config.getoption("--long"))
     if "kind" in metafunc.fixturenames:
-        cases = [pytest.param(kind, seed, id=f"{name}-{seed}") for name, kind in KINDS.items() for seed in seeds(1, long)]
+        pairs = [(name, seed) for name in KINDS for seed in seeds(1, long)]
+        cases = [pytest.param(KINDS[name], seed, id=f"{name}-{seed}") for name, seed in pairs]
         metafunc.parametrize(("kind", "seed"), cases)
 
 

@@ -40,10 +40,9 @@ def _put(to, data, step, pause):
 class Client:
     """One session's clients, and what they were told."""
 
-    def __init__(self, world: World, url: str, session: str, chance: random.Random, options: Json | None = None) -> None:
+    def __init__(self, world: World, url: str, session: str, chance: random.Random) -> None:
         self.record = Record()
         self.session = session
-        self.options = options or {}
         self._world = world
         self._url = url
         self._rest = Rest(url, world.token)
@@ -95,7 +94,7 @@ class Client:
 
     async def make(self) -> None:
         """The session is there, whoever made it."""
-        await self._until_answered("PUT", f"/v1/sessions/{self.session}", self.options)
+        await self._until_answered("PUT", f"/v1/sessions/{self.session}", {})
 
     async def execute(self) -> None:
         """Runs code over HTTP, and asks until it has ended."""
@@ -176,8 +175,10 @@ class Client:
                 await session.detach()
 
     async def _while_powered(self, what: Coroutine[Any, Any, None]) -> None:
-        """Gives something up where the power goes. A client that has seen events that no promise came after would take others
-        of the same numbers for those: it has to begin anew.
+        """Gives something up where the power goes.
+
+        A client that has seen events after which no promise came takes others of the same numbers for those: it has to
+        begin anew.
         """
         life, task = self._world.life, asyncio.ensure_future(what)
         while not task.done() and life == self._world.life:
@@ -254,9 +255,10 @@ class Client:
             await self.execute()
 
 
-AGAIN = ("session_lost", "session_starting", "starting", "draining", "storage_full", "internal", "overloaded", "timeout")
-AGAIN += ("environment_failed", "python_not_found", "session_closed")
+AGAIN: tuple[str, ...] = ("session_lost", "session_starting", "session_closed", "starting", "draining", "overloaded")
+AGAIN += ("storage_full", "internal", "protocol_error", "timeout", "environment_failed", "python_not_found")
 """Codes of refusals after which it is tried again."""
-LOST = ("session_lost", "session_closed", "session_not_found", "service_unreachable", "storage_full", "internal")
-LOST += ("connection_lost", "gone", "environment_failed", "python_not_found", "session_starting", "protocol_error")
+LOST: tuple[str, ...] = ("session_lost", "session_closed", "session_not_found", "session_starting", "connection_lost")
+LOST += ("service_unreachable", "storage_full", "internal", "gone", "environment_failed", "python_not_found")
+LOST += ("protocol_error",)
 """Codes after which a client begins anew with the session."""

@@ -20,7 +20,7 @@ from faults.checker import Record
 PATIENCE = 60.0
 MARK = "PYREPL3_FAULT_WORLD"
 
-BUILD = "cargo build --profile faults -p pyrepl3 --features faults"
+BUILD = "cargo build -p pyrepl3 --features faults, and copy target/debug/pyrepl3 there (`cargo xtask test` does)"
 
 
 def binary() -> str:
@@ -45,6 +45,8 @@ class World:
         """Where the server is, while there is one that takes requests."""
         self.always = ""
         """Faults of every server."""
+        self.environment: dict[str, str] = {}
+        """Of every server, beside its own."""
         self.life = 0
         """How often the power has gone."""
         self.said: list[str] = []
@@ -67,7 +69,7 @@ class World:
         faults = ",".join(word for word in (faults, self.always) if word)
         command = [binary(), "serve", "--listen", "127.0.0.1:0", "--data", str(self.data), "--json", "--drain", "0"]
         command += ["--token-file", str(self._token_file), "--log-level", "error", *self._flags]
-        environment = {**os.environ, MARK: self._mark.partition("=")[2], "PYREPL3_FAULTS": faults}
+        environment = {**os.environ, **self.environment, MARK: self._mark.partition("=")[2], "PYREPL3_FAULTS": faults}
         self.said.append(f"start with {faults!r}")
         with self.log.open("ab") as log:
             log.write(f"---- {faults}\n".encode())

@@ -41,6 +41,7 @@ pub enum Plant {
 }
 
 /// Where bytes are about to be written, for the half of them that a fault writes.
+#[cfg_attr(not(any(test, feature = "faults")), expect(dead_code, reason = "it is looked at where there are faults"))]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Torn<'a> {
     pub(crate) file: &'a File,
