@@ -27,7 +27,7 @@ def binary() -> str:
     """The binary with faults. Fails where it is not there: nothing is left out silently."""
     path = os.environ.get("PYREPL3_FAULTS_BIN") or str(support.ROOT / "target" / "faults" / "pyrepl3")
     if not os.access(path, os.X_OK):
-        raise AssertionError(f"there is no {path}: build it with `{BUILD}`, or set PYREPL3_FAULTS_BIN")
+        raise AssertionError(f"there is no {path}: build it with {BUILD}, or set PYREPL3_FAULTS_BIN")
     return path
 
 

@@ -1,5 +1,6 @@
 """Measures jupyter_server's kernels over its WebSocket, as a client of it would use them. Prints JSON: samples by key."""
 
+import contextlib
 import json
 import os
 import socket
@@ -56,24 +57,23 @@ def execute(channel, code, on_output=lambda text: None):
     ask(channel, "execute_request", {"code": code, "silent": False, "store_history": False, "allow_stdin": False}, on_output)
 
 
-def start():
+def start(stack):
     begin = time.perf_counter()
     kernel = request("POST", "/api/kernels", {"name": "python3"})["id"]
-    channel = connect(
-        f"{URL.replace('http', 'ws')}/api/kernels/{kernel}/channels?token={TOKEN}", max_size=None, compression=None, proxy=None
-    )
+    place = f"{URL.replace('http', 'ws')}/api/kernels/{kernel}/channels?token={TOKEN}"
+    channel = stack.enter_context(connect(place, max_size=None, compression=None, proxy=None))
     ask(channel, "kernel_info_request", {})
     return kernel, channel, time.perf_counter() - begin
 
 
-def main():
+def main(stack):
     found = {"peer_service_create": []}
     for _ in range(max(2, 10 // FEWER)):
-        kernel, channel, seconds = start()
+        kernel, channel, seconds = start(stack)
         found["peer_service_create"].append(seconds)
         channel.close()
         request("DELETE", f"/api/kernels/{kernel}")
-    kernel, channel, _ = start()
+    kernel, channel, _ = start(stack)
     samples = []
     for i in range(1000 // FEWER + 50):
         begin = time.perf_counter()
@@ -115,7 +115,8 @@ with tempfile.TemporaryDirectory() as place:
                 break
             except OSError:
                 time.sleep(0.1)
-        main()
+        with contextlib.ExitStack() as stack:
+            main(stack)
     finally:
         server.terminate()
         server.wait()

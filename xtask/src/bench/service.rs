@@ -8,6 +8,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
@@ -89,7 +90,7 @@ impl Server {
         let limits = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
         let (socket, _) = connect_async_with_config(request, Some(limits), true).await.map_err(why)?;
         let (sink, stream) = Socket::split(socket);
-        let mut channel = Channel { sink, stream, asked: 0 };
+        let mut channel = Channel { sink, stream };
         channel.next().await?;
         Ok(channel)
     }
@@ -107,8 +108,9 @@ impl Server {
 struct Channel {
     sink: SplitSink<Socket, Message>,
     stream: SplitStream<Socket>,
-    asked: u64,
 }
+
+static ASKED: AtomicU64 = AtomicU64::new(0);
 
 impl Channel {
     async fn next(&mut self) -> Result<String, String> {
@@ -123,8 +125,9 @@ impl Channel {
     }
 
     async fn send(&mut self, code: &str) -> Done {
-        self.asked += 1;
-        let message = json!({"type": "execute", "id": format!("exe_{}", self.asked), "code": code}).to_string();
+        // An id stands for one execution of the session, whoever asks for it.
+        let id = ASKED.fetch_add(1, Ordering::Relaxed);
+        let message = json!({"type": "execute", "id": format!("exe_{id}"), "code": code}).to_string();
         self.sink.send(Message::Text(message.into())).await.map_err(why)
     }
 

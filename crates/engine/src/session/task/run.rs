@@ -117,6 +117,9 @@ impl SessionTask {
             Turn::Room => {
                 if self.log().is_troubled() {
                     _ = self.log().is_written();
+                    // What could not be taken is in the pipes still, and the runtime does not tell of it twice.
+                    self.worker.stdout.unwatch();
+                    self.worker.stderr.unwatch();
                 }
             }
         }
