@@ -24,6 +24,8 @@ pub(crate) struct Output {
     tail: Vec<u8>,
     size: usize,
     pub(crate) ended: bool,
+    /// It could not be watched when that was last tried: it is to be tried again.
+    pub(crate) unheard: bool,
 }
 
 /// What came through a pipe: text, and the exact bytes where they were not UTF-8.
@@ -68,7 +70,7 @@ impl Output {
     /// On the reading end of a pipe, this process's or one that another supervisor had.
     pub(crate) fn on(fd: OwnedFd) -> io::Result<Output> {
         rustix::io::ioctl_fionbio(&fd, true)?;
-        Ok(Output { fd, watch: None, tail: Vec::new(), size: RESTING, ended: false })
+        Ok(Output { fd, watch: None, tail: Vec::new(), size: RESTING, ended: false, unheard: false })
     }
 
     /// A duplicate of this end, for session init to keep.
@@ -80,10 +82,10 @@ impl Output {
     pub(crate) fn watch(&mut self) {
         if self.watch.is_none() && !self.ended {
             match self.fd.try_clone().and_then(Receiver::from_owned_fd_unchecked) {
-                Ok(watch) => self.watch = Some(watch),
+                Ok(watch) => (self.watch, self.unheard) = (Some(watch), false),
                 Err(error) => {
                     tracing::error!(%error, "an output pipe cannot be watched");
-                    self.ended = true;
+                    self.unheard = true;
                 }
             }
         }

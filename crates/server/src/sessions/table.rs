@@ -324,7 +324,7 @@ async fn settle(data: &Path, id: &str, reason: String, recovers: bool) {
     match settled.await.map_err(|error| Failure::os("it was not done", &io::Error::other(error))).flatten() {
         Ok(unended) => tracing::warn!(session = id, unended = unended.len(), "a session is lost"),
         Err(failure) => {
-            tracing::error!(session = id, why = %failure, "the end of a lost session could not be written down")
+            tracing::error!(session = id, why = %failure, "the end of a lost session could not be written down");
         }
     }
 }

@@ -24,12 +24,15 @@ pub(crate) enum Source {
     Execution(Option<Execution>, Option<Arc<ExecutionRecord>>),
 }
 
+/// A history, and what was read of it.
+type Read = (History, Result<Vec<Event>, Failure>);
+
 /// What a session has said that is not there any more.
 #[derive(Debug)]
 pub(crate) struct Past {
     read: VecDeque<Event>,
     /// Who reads more; None once all was read.
-    reading: Option<JoinHandle<(History, Result<Vec<Event>, Failure>)>>,
+    reading: Option<JoinHandle<Read>>,
 }
 
 impl Past {
@@ -37,7 +40,7 @@ impl Past {
         Past { read: VecDeque::new(), reading: Some(Past::read_more(history)) }
     }
 
-    fn read_more(mut history: History) -> JoinHandle<(History, Result<Vec<Event>, Failure>)> {
+    fn read_more(mut history: History) -> JoinHandle<Read> {
         tokio::task::spawn_blocking(move || {
             let read = history.next();
             (history, read)

@@ -94,7 +94,7 @@ impl SessionTask {
             () = sleep_until(deadline), if deadline.is_some() => Turn::Timer,
             () = sleep_until(autosave), if autosave.is_some() => Turn::Autosave,
             () = log.room(), if !listening => Turn::Room,
-            () = tokio::time::sleep(RETRY), if log.is_troubled() => Turn::Room,
+            () = tokio::time::sleep(RETRY), if log.is_troubled() || worker.stdout.unheard || worker.stderr.unheard => Turn::Room,
         }
     }
 
