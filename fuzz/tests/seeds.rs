@@ -81,7 +81,7 @@ fn write_the_seeds() {
 /// Two segments of events: of both kinds, and one whose last record is cut.
 fn segments() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut writer, _) = Writer::open(directory.path(), 1, Limits::default()).unwrap();
+    let (mut writer, _) = Writer::open(directory.path(), Limits::default()).unwrap();
     let (read, write) = std::io::pipe().unwrap();
     (&write).write_all(b"written").unwrap();
     writer.append(MESSAGES[0].as_bytes()).unwrap();

@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn the_oldest_of_those_that_have_ended_go_first() {
         let ancient = ("ancient".to_owned(), Verdict::Remove);
-        assert_eq!(verdicts(1_000_000), [ancient.clone()]);
+        assert_eq!(verdicts(1_000_000), std::slice::from_ref(&ancient));
         assert_eq!(verdicts(1_050_000), [ancient.clone(), ("old".to_owned(), Verdict::Clear)]);
         let both = [ancient, ("old".to_owned(), Verdict::Clear), ("new".to_owned(), Verdict::Clear)];
         assert_eq!(verdicts(1_070_000), both);

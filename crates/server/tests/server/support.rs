@@ -1,7 +1,7 @@
 //! What the tests share: a server of their own, a client, and a look at the process table.
 
 use pyrepl3_engine::SearchPath;
-use pyrepl3_server::{Config, Server};
+use pyrepl3_server::{Config, Server, Stop};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use std::time::{Duration, Instant};
