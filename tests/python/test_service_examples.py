@@ -1,4 +1,7 @@
-"""The examples of the service, as a user runs them: each follows a job, and loses no line of it when the server is killed."""
+"""The examples of the service, as a user runs them: each follows a job, and loses no line of it when the server is killed.
+
+The one in Rust is tried by `crates/server/tests/server/example.rs`, which it is built with.
+"""
 
 from __future__ import annotations
 
@@ -78,12 +81,3 @@ async def test_javascript(server: Server) -> None:
     said = await run(server, node, "--experimental-websocket", "examples/service/client.mjs", kill=True)
     assert lines_of(said) == LINES
     assert "the job is done" in said
-
-
-async def test_rust(server: Server) -> None:
-    example = next((path for path in (ROOT / "target").glob("*/examples/client") if path.is_file()), None)
-    if example is None:
-        pytest.skip("it is not built: cargo build -p pyrepl3-server --example client")
-    said = await run(server, str(example), kill=True)
-    assert lines_of(said) == LINES
-    assert 'the job is "done"' in said

@@ -77,7 +77,6 @@ fn run_all(wanted: &Wanted) -> Done {
         copy_binary(&faulty_binary())?;
         command(cargo().args(["build", "-p", "pyrepl3"]))?;
         copy_binary(&binary())?;
-        command(cargo().args(["build", "-p", "pyrepl3-server", "--example", "client"]))?;
     }
     if wanted.rust {
         // First: its compiler computes while the others wait.

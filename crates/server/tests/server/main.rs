@@ -2,6 +2,7 @@
 
 mod channel;
 mod events;
+mod example;
 mod executions;
 mod guard;
 mod hostile;
