@@ -125,7 +125,7 @@ fn ask(file: &mut File, holder: &Holder) -> Result<(), Failure> {
         )
     };
     // None is told while one begins or ends.
-    let Some(pid) = Pid::from_raw(holder.pid).filter(|_| holder.pid > 1) else { return Ok(()) };
+    let Some(pid) = Some(holder.pid).filter(|pid| *pid > 1).and_then(Pid::from_raw) else { return Ok(()) };
     let process = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(process) => process,
         Err(error) if error == rustix::io::Errno::SRCH => return Ok(()),
