@@ -1,6 +1,6 @@
 //! Faults on demand, for the tests of a whole service. There are none without the feature `faults`.
 //!
-//! `PYREPL3_FAULTS` says which, as `name=value` with commas between. A *step* is a change that goes through [`crate::disk::Disk`], or a file that it opens; they are
+//! `PYREPL3_FAULTS` says which, as `name=value` with commas between. A *step* is a change that goes through `disk::Disk`, or a file that it opens; they are
 //! counted from 1, for each process.
 //!
 //! | name | meaning |
