@@ -303,19 +303,24 @@ async def test_one_server_replaces_another(server: Server) -> None:
                 second.stop()
 
 
+async def lose(server: Server, session: Session) -> None:
+    """Kills the server and the session's processes; then there is another server."""
+    pid = (await session.status()).pid
+    assert pid is not None
+    server.kill()
+    os.kill(int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]), 9)
+    with suppress(ProcessLookupError):
+        os.kill(pid, 9)
+    server.start()
+
+
 async def test_a_session_that_is_lost_says_so(server: Server) -> None:
     async with session_of(server) as session:
         execution = session.execute("import time\nprint('begun', flush=True)\ntime.sleep(600)")
         async for message in execution:
             if isinstance(message, OutputMessage):
                 break
-        pid = (await session.status()).pid
-        assert pid is not None
-        server.kill()
-        os.kill(_init_of(pid), 9)
-        with suppress(ProcessLookupError):
-            os.kill(pid, 9)
-        server.start()
+        await lose(server, session)
         with pytest.raises(pyrepl3.ExecutionError) as caught:
             await execution
         assert (caught.value.message.ename, caught.value.message.session_lost) == ("SessionLost", True)
@@ -335,23 +340,13 @@ async def test_the_end_of_a_session_is_not_waited_for_for_ever(
     assert session.closed
 
 
-def _init_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
 async def test_a_lost_session_that_saves_itself_begins_anew(server: Server) -> None:
     async with session_of(server, autosave=True) as session:
         await session.execute("x = [1]; y = x")
         async for message in session.events():
             if message.type == "checkpoint_created":
                 break
-        pid = (await session.status()).pid
-        assert pid is not None
-        server.kill()
-        os.kill(_init_of(pid), 9)
-        with suppress(ProcessLookupError):
-            os.kill(pid, 9)
-        server.start()
+        await lose(server, session)
         assert (await session.execute("x, x is y")).repr == "([1], True)"
         await session.shutdown()
 

@@ -109,9 +109,7 @@ impl Engine {
         loop {
             let server = host.zygotes.get(&environment).await?;
             let identity = identity.clone().unwrap_or_else(Identity::new);
-            // One that is refused takes none away.
-            host.registry.check_free(&identity.id)?;
-            let spare = host.spares.take(&environment, &server);
+            let spare = || host.spares.take(&environment, &server);
             match start(server.clone(), host.origin(), identity, options.clone(), script, None, spare).await {
                 Ok(session) => return self.begin_with(session).await,
                 Err(_) if attempt == 0 && !server.is_alive() => attempt += 1,

@@ -35,9 +35,8 @@ pub(crate) struct Host {
 impl Host {
     pub(crate) fn new(config: EngineConfig, registry: Registry, checkpoint_store: Arc<CheckpointStore>) -> Host {
         let data = config.data.clone().unwrap_or_else(|| PathBuf::from("/tmp"));
-        let linger = config.linger.zip(config.data.clone()).map(|(grace, data)| Linger { data, grace });
         Host {
-            spares: Spares::new(config.spares, linger),
+            spares: Spares::new(config.spares, linger(&config)),
             config,
             found: tokio::sync::Mutex::default(),
             zygotes: Zygotes::new(data),
@@ -49,7 +48,6 @@ impl Host {
 
     /// Where a session comes from, but for the process that it is forked from.
     pub(crate) fn origin(&self) -> Origin {
-        let linger = self.config.linger.zip(self.config.data.clone());
         let journal = self.config.journal.zip(self.config.data.clone());
         Origin {
             journalling: journal.map(|(JournalConfig { durability, limits }, data)| Journalling {
@@ -58,7 +56,7 @@ impl Host {
                 limits,
             }),
             server: None,
-            linger: linger.map(|(grace, data)| Linger { data, grace }),
+            linger: linger(&self.config),
             registry: self.registry.clone(),
             checkpoint_store: self.checkpoint_store.clone(),
             oom: self.oom.clone(),
@@ -132,6 +130,11 @@ impl Host {
         };
         Ok(Environment { python, preload: options.preload.clone(), open_files: self.config.open_files })
     }
+}
+
+/// How its sessions outlive an engine, if they do.
+fn linger(config: &EngineConfig) -> Option<Linger> {
+    config.linger.zip(config.data.clone()).map(|(grace, data)| Linger { data, grace })
 }
 
 fn not_found(error: &FindError) -> Failure {

@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 from ._binary import find_binary
 from ._connection import Connection
 from ._exchange import ErrorMaker
-from .errors import BinaryNotFound, Pyrepl3Error, SessionLost, no_event_loop
+from .errors import BinaryNotFound, SessionLost, no_event_loop
 
 log = logging.getLogger("pyrepl3")
 
@@ -166,14 +166,8 @@ async def attach(data: str | None) -> Connection:
                 raise
             connection = _connection_of(_new_engine(key), loop)
         connection.users += 1
-    try:
+    async with connection.given_back_on_failure():
         await connection.handshake()
-    except Pyrepl3Error:
-        await connection.release()
-        raise
-    except BaseException:
-        connection.abandon()
-        raise
     return connection
 
 

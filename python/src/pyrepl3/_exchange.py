@@ -12,7 +12,8 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from . import _wire
@@ -86,6 +87,18 @@ class Exchange:
     def abandon(self) -> None:
         """A user goes without waiting. May be called from a destructor: any thread, at any point."""
         raise NotImplementedError
+
+    @asynccontextmanager
+    async def given_back_on_failure(self) -> AsyncIterator[None]:
+        """What a user begins with: if it fails the user goes, without waiting where it was cancelled."""
+        try:
+            yield
+        except Pyrepl3Error:
+            await self.release()
+            raise
+        except BaseException:
+            self.abandon()
+            raise
 
     def collected(self, goodbye: Callable[[], None], leased: bool) -> None:
         """A session or pool that was not shut down is referred to by nobody any more.

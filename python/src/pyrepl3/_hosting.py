@@ -45,15 +45,9 @@ class Embedded:
     async def open(self, options: Json, make: MakeChannel) -> Channel:
         """Starts a session, and the engine if it is the first."""
         connection = await _engine.attach(self._data)
-        try:
+        async with connection.given_back_on_failure():
             channel = make(connection)
             await channel.open({"type": "start", "options": options}, undo={"type": "shutdown"})
-        except Pyrepl3Error:
-            await connection.release()
-            raise
-        except BaseException:
-            connection.abandon()
-            raise
         return channel
 
     def branch(self, parent: Channel, session_id: str) -> tuple[Hosting, Exchange]:

@@ -115,23 +115,26 @@ class Service:
 
     def blocking_request(self, method: str, path: str, body: Json | None = None) -> tuple[int, Any]:
         """As `request`, in a thread that may wait."""
+        return self._answer(*self._exchange(method, path, body, "application/json", _ANSWER + 1))
+
+    def _exchange(self, method: str, path: str, body: Json | None, accept: str, most: int) -> tuple[int, bytes]:
+        """Makes a request; returns the status, and so many bytes of what answers it."""
         connection = self._http()
         try:
-            headers = {**self.headers(), "host": self.name, "accept": "application/json"}
+            headers = {**self.headers(), "host": self.name, "accept": accept}
             data = None
             if body is not None:
                 data = json.dumps(body).encode()
                 headers["content-type"] = "application/json"
             connection.request(method, path, data, headers)
             response = connection.getresponse()
-            text = _body(response, _ANSWER + 1)
+            return response.status, _body(response, most)
         except OSError as error:
             raise unreachable(self, error) from error
         except http.client.HTTPException as error:
             raise _no_service(self, f"{type(error).__name__}: {error}") from error
         finally:
             connection.close()
-        return self._answer(response.status, text)
 
     async def last_words(self, session_id: str, after: int) -> list[bytes]:
         """What is kept of a session that is not there any more, behind an event: lines of JSON, each a message.
@@ -141,20 +144,10 @@ class Service:
         return await in_thread(lambda: self._last_words(session_id, after))
 
     def _last_words(self, session_id: str, after: int) -> list[bytes]:
-        connection = self._http()
-        try:
-            headers = {**self.headers(), "host": self.name, "accept": "application/x-ndjson"}
-            connection.request("GET", self.of("sessions", session_id, "events") + f"?after={after}&follow=false", None, headers)
-            response = connection.getresponse()
-            text = _body(response, LAST_WORDS)
-        except OSError as error:
-            raise unreachable(self, error) from error
-        except http.client.HTTPException as error:
-            raise _no_service(self, f"{type(error).__name__}: {error}") from error
-        finally:
-            connection.close()
-        if response.status != 200:
-            self._answer(response.status, text)
+        path = self.of("sessions", session_id, "events") + f"?after={after}&follow=false"
+        status, text = self._exchange("GET", path, None, "application/x-ndjson", LAST_WORDS)
+        if status != 200:
+            self._answer(status, text)
         return [line for line in text.split(b"\n") if line]
 
     def _http(self) -> http.client.HTTPConnection:

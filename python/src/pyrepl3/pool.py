@@ -191,14 +191,8 @@ class SessionPool:
         try:
             path = path_text(self.config.data, "data")
             connection = await _engine.attach(path)
-            try:
+            async with connection.given_back_on_failure():
                 await self._open(connection)
-            except Pyrepl3Error:
-                await connection.release()
-                raise
-            except BaseException:
-                connection.abandon()
-                raise
             self._connection = connection
             end = {"type": "pool_shutdown", "pool_id": self._id}
             self._finalizer = weakref.finalize(self, connection.collected, partial(connection.post, end), True)

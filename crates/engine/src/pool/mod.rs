@@ -401,7 +401,7 @@ impl Inner {
                 self.options.session.clone(),
                 &Script::default(),
                 Some(Box::new(move || died(&weak, slot))),
-                None,
+                || None,
             )
             .await
         };

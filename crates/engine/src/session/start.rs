@@ -94,7 +94,8 @@ fn check_autosave(autosave: &Autosave) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Starts a session and waits until its worker is ready. `spare`: processes that stand ready for it.
+/// Starts a session and waits until its worker is ready. `spare`: takes processes that stand ready for it, once it is known
+/// that it begins.
 pub(crate) async fn start(
     server: Arc<ForkServer>,
     mut origin: Origin,
@@ -102,7 +103,7 @@ pub(crate) async fn start(
     options: SessionOptions,
     script: &Script,
     on_end: Option<OnEnd>,
-    spare: Option<Spare>,
+    spare: impl FnOnce() -> Option<Spare>,
 ) -> Result<Session, Failure> {
     check(&options)?;
     let os = |error: std::io::Error| Failure::os("the session could not be started", &error);
@@ -116,15 +117,12 @@ pub(crate) async fn start(
         (origin.linger, origin.journalling) = (None, None);
     }
     let journal = origin.open_journal(&identity.id, None).await.map_err(os)?;
-    let claimed = match spare {
-        Some(spare) if setup.stdin.is_none() && on_end.is_none() => {
+    let is_plain = setup.stdin.is_none() && on_end.is_none();
+    let claimed = match if is_plain { spare() } else { None } {
+        Some(spare) => {
             let data = origin.linger.as_ref().map(|linger| linger.data.as_path());
             // Where it cannot be had, another is forked.
             spare.claim(data, &identity.id).await.ok()
-        }
-        Some(spare) => {
-            spare.end().await;
-            None
         }
         None => None,
     };
